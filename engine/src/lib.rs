@@ -1,0 +1,15 @@
+//! What is decided, and how the outside is touched.
+//!
+//! Decisions are plain state machines with time, randomness and ids passed in;
+//! the ports (store, log, journal, provider) keep their backends private.
+
+pub mod contacts;
+pub mod journal;
+pub mod log;
+pub mod pacing;
+pub mod provider;
+pub mod retry;
+pub mod runtime;
+pub mod settings;
+pub mod store;
+pub mod text;
