@@ -132,9 +132,14 @@ impl Limiter {
     /// How many segments may go from `now` to `now + horizon_micros` in all, if they go as soon
     /// as they may: how much work to pull. 0 while a debt, a pause or a full window lasts longer.
     ///
-    /// A horizon longer than the window counts no segment twice, so it tells too little.
+    /// Exact while the window has room for all of them and the burst is at least 2. If the window
+    /// opens bit by bit within the horizon it may tell a little too much, because credit that
+    /// overflows meanwhile is counted; with a burst of 1, so is up to 1 us for each segment, by
+    /// which stamps are rounded. For a horizon longer than the window it tells too little.
     pub fn due_within(&self, now: u64, horizon_micros: u64) -> u64 {
-        let start = now.max(self.not_before);
+        let start = now
+            .max(self.not_before)
+            .max(self.window.ready_at(1, &self.pace));
         let end = now.saturating_add(horizon_micros);
         if start > end {
             return 0;

@@ -17,6 +17,8 @@ pub mod sliding;
 mod window;
 
 #[cfg(test)]
+mod limiter_judge;
+#[cfg(test)]
 mod limiter_laws;
 
 pub use in_flight::{DEFAULT_MAX_IN_FLIGHT, InFlightWindow};

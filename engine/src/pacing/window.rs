@@ -42,7 +42,8 @@ impl Run {
 pub(super) struct Window {
     runs: VecDeque<Run>,
     segments: u64,
-    /// The newest stamp that has left, or that may have been lost: a longer window may have to count it again.
+    /// The newest stamp that has left, or that may have been lost: a longer window may have to
+    /// count it again.
     left: Option<u64>,
 }
 
@@ -140,9 +141,16 @@ impl Window {
         self.left = self.left.max(Some(at));
     }
 
-    /// The instant at which nothing counts any more.
+    /// The instant at which nothing counts any more. What has left is told too, because a longer
+    /// window may have to count it again.
     pub(super) fn empty_at(&self, pace: &Pace) -> u64 {
-        self.runs.back().map_or(0, |run| run.leaves_at(pace))
+        let left = self
+            .left
+            .map_or(0, |at| at.saturating_add(pace.window_micros()));
+        self.runs
+            .back()
+            .map_or(0, |run| run.leaves_at(pace))
+            .max(left)
     }
 
     #[cfg(test)]
