@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::contact::ContactFields;
 use crate::id::{AccountId, CampaignId, ContactId, JobId, ListId, MessageId, ProviderId};
 use crate::job::{ImportPosition, JobState};
-use crate::message::{DueTask, Envelope};
+use crate::message::{Envelope, MessageClass};
 use crate::phone::Phone;
 use crate::position::{Sequence, SourceId};
 use crate::provider::{AttemptRef, DeliveryReceipt, SubmitOutcome};
@@ -153,6 +153,8 @@ pub enum Change {
         list: ListId,
         /// The job.
         job: JobId,
+        /// The physical line where the record starts.
+        line: u64,
         /// The contact's id, should it be new.
         contact: ContactId,
         /// The number.
@@ -222,7 +224,7 @@ pub enum SkippedRecipient {
         /// The number as it was at launch.
         to: Phone,
         /// The class of the campaign.
-        class: crate::message::MessageClass,
+        class: MessageClass,
     },
 }
 
@@ -247,14 +249,4 @@ pub struct Reject {
     pub column: Option<String>,
     /// Why: a stable code.
     pub reason: String,
-}
-
-impl DueTask {
-    /// The stable word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Send => "send",
-            Self::LookUp { .. } => "look_up",
-        }
-    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::audience::NumberKey;
-use crate::id::{AccountId, ContactId, ListId};
+use crate::id::{AccountId, ContactId, JobId, ListId};
 use crate::phone::Phone;
 use crate::position::Sequence;
 use crate::record::{CompareAndSet, Key, KeyPart, Projection, Record, Table, Versioned, tables};
@@ -149,6 +149,9 @@ pub struct ListMember {
     pub number: NumberKey,
     /// Who.
     pub contact: ContactId,
+    /// The import and the line of its file that put it there: read again after a
+    /// crash, the same line is still the first of its number, not a repetition.
+    pub added_by: (JobId, u64),
     /// The journal sequence that this row includes.
     pub sequence: Sequence,
 }

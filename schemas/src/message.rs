@@ -275,10 +275,55 @@ pub enum DueTask {
     },
 }
 
+/// The two kinds of due entries, each read by its own cursor: asking providers is
+/// slow and must not hold back what is to be sent.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DueKind {
+    /// [`DueTask::Send`]
+    Send,
+    /// [`DueTask::LookUp`]
+    LookUp,
+}
+
+impl DueKind {
+    /// Both kinds.
+    pub const ALL: [Self; 2] = [Self::Send, Self::LookUp];
+
+    /// The stable word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::LookUp => "look_up",
+        }
+    }
+
+    const fn number(self) -> u16 {
+        match self {
+            Self::Send => 0,
+            Self::LookUp => 1,
+        }
+    }
+}
+
+impl DueTask {
+    /// The kind of this task.
+    pub const fn kind(self) -> DueKind {
+        match self {
+            Self::Send => DueKind::Send,
+            Self::LookUp { .. } => DueKind::LookUp,
+        }
+    }
+}
+
 impl DueEntry {
-    /// The partition key of one bucket.
-    pub fn bucket_key(partition: Partition, minute: i64) -> Key {
-        vec![KeyPart::U16(partition.0), KeyPart::I64(minute)]
+    /// The partition key of one bucket: what falls due in one minute.
+    pub fn bucket_key(partition: Partition, kind: DueKind, minute: i64) -> Key {
+        vec![
+            KeyPart::U16(partition.0),
+            KeyPart::U16(kind.number()),
+            KeyPart::I64(minute),
+        ]
     }
 }
 
@@ -287,13 +332,9 @@ impl Record for DueEntry {
     const TABLE: Table = tables::DUE;
 
     fn key(&self) -> Key {
-        let mut key = Self::bucket_key(self.partition, self.due.minute());
+        let mut key = Self::bucket_key(self.partition, self.task.kind(), self.due.minute());
         key.push(KeyPart::I64(self.due.0));
         key.push(KeyPart::Id(*self.message.as_bytes()));
-        key.push(KeyPart::U16(match self.task {
-            DueTask::Send => 0,
-            DueTask::LookUp { .. } => 1,
-        }));
         key
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{CampaignId, JobId};
-use crate::message::MessageClass;
+use crate::message::{DueKind, MessageClass};
 use crate::record::{Key, KeyPart, Projection, Record, Table, tables};
 use crate::slice::Partition;
 
@@ -18,9 +18,9 @@ pub enum SourceId {
     Work(MessageClass),
     /// The frozen audience of a campaign; see [`AudiencePosition`].
     Audience(CampaignId),
-    /// The due entries of the partition; the position is an instant in microseconds:
+    /// The due entries of one kind; the position is an instant in microseconds:
     /// everything due before it has been handled.
-    Due,
+    Due(DueKind),
     /// An import; the position is the number of records read.
     Import(JobId),
 }
@@ -31,7 +31,7 @@ impl SourceId {
         match self {
             Self::Work(class) => format!("work.{}", class.as_str()),
             Self::Audience(campaign) => format!("audience.{campaign}"),
-            Self::Due => "due".to_owned(),
+            Self::Due(kind) => format!("due.{}", kind.as_str()),
             Self::Import(job) => format!("import.{job}"),
         }
     }

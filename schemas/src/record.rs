@@ -107,9 +107,9 @@ pub mod tables {
     /// [`crate::message::Binding`]
     pub const BINDINGS: Table = table("bindings", 4, 2);
     /// [`crate::message::DueEntry`]
-    pub const DUE: Table = table("due", 5, 2);
+    pub const DUE: Table = table("due", 5, 3);
     /// [`crate::message::ParkedReceipt`]
-    pub const PARKED_RECEIPTS: Table = table("parked_receipts", 6, 2);
+    pub const PARKED_RECEIPTS: Table = table("parked_receipts", 6, 1);
     /// [`crate::campaign::Campaign`]
     pub const CAMPAIGNS: Table = table("campaigns", 7, 1);
     /// [`crate::campaign::CampaignTally`]
