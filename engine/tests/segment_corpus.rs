@@ -22,10 +22,21 @@ fn counts_are_those_of_the_published_calculator() {
         let case: Case = serde_json::from_str(line)
             .unwrap_or_else(|error| panic!("corpus.jsonl line {number}: {error}"));
         let counted = count_segments(&case.body);
-        assert_eq!(counted, case.expected, "corpus.jsonl line {number}: {:?}", case.body);
+        assert_eq!(
+            counted, case.expected,
+            "corpus.jsonl line {number}: {:?}",
+            case.body
+        );
         let parts = split(&case.body).len() as u32;
-        assert_eq!(parts, case.expected.segments, "corpus.jsonl line {number}: {:?}", case.body);
+        assert_eq!(
+            parts, case.expected.segments,
+            "corpus.jsonl line {number}: {:?}",
+            case.body
+        );
         cases += 1;
     }
-    assert!(cases >= 1_500, "only {cases} cases: was the corpus cut short?");
+    assert!(
+        cases >= 1_500,
+        "only {cases} cases: was the corpus cut short?"
+    );
 }

@@ -8,5 +8,5 @@ pub mod gsm7;
 pub mod segments;
 pub mod template;
 
-pub use segments::{Encoding, SegmentCount, count_segments, split};
+pub use segments::{SegmentCount, count_segments, split};
 pub use template::{RenderError, Template, TemplateError};

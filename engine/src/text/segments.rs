@@ -10,36 +10,25 @@
 //! Clusters follow the Unicode version of `unicode-segmentation`; a calculator with an older table
 //! tears some newer emoji and Indic conjuncts, which can differ by one part at a boundary.
 
+use schemas::Encoding;
 use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::gsm7;
 
-/// How a text is written on the air.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Encoding {
-    /// The GSM 7-bit default alphabet, counted in septets.
-    Gsm7,
-    /// UTF-16 code units; what carriers call UCS-2.
-    Ucs2,
+/// Units that fit when the whole text is one part: septets of GSM-7, UTF-16 code units of UCS-2.
+pub const fn single_capacity(encoding: Encoding) -> u32 {
+    match encoding {
+        Encoding::Gsm7 => 160,
+        Encoding::Ucs2 => 70,
+    }
 }
 
-impl Encoding {
-    /// Units that fit when the whole text is one part.
-    pub const fn single_capacity(self) -> u32 {
-        match self {
-            Encoding::Gsm7 => 160,
-            Encoding::Ucs2 => 70,
-        }
-    }
-
-    /// Units that fit in each part when there is more than one.
-    pub const fn part_capacity(self) -> u32 {
-        match self {
-            Encoding::Gsm7 => 153,
-            Encoding::Ucs2 => 67,
-        }
+/// Units that fit in each part when there is more than one.
+pub const fn part_capacity(encoding: Encoding) -> u32 {
+    match encoding {
+        Encoding::Gsm7 => 153,
+        Encoding::Ucs2 => 67,
     }
 }
 
@@ -60,17 +49,21 @@ pub struct SegmentCount {
 /// typographic sign is replaced by a plainer one. Counts saturate at `u32::MAX`.
 pub fn count_segments(body: &str) -> SegmentCount {
     let (encoding, units) = measure(body);
-    let segments = if units <= encoding.single_capacity() {
+    let segments = if units <= single_capacity(encoding) {
         1
     } else if encoding == Encoding::Gsm7 && units as usize == body.len() {
         // Plain one-septet ASCII: nothing can straddle a boundary.
-        units.div_ceil(encoding.part_capacity())
+        units.div_ceil(part_capacity(encoding))
     } else {
         let mut cuts: u32 = 0;
         fill_parts(body, encoding, |_| cuts = cuts.saturating_add(1));
         cuts.saturating_add(1)
     };
-    SegmentCount { encoding, units, segments }
+    SegmentCount {
+        encoding,
+        units,
+        segments,
+    }
 }
 
 /// Cuts `body` into the parts it is sent as, in order; one empty part for an empty text.
@@ -78,7 +71,7 @@ pub fn count_segments(body: &str) -> SegmentCount {
 /// The parts joined are the body, and there are as many as [`count_segments`] says.
 pub fn split(body: &str) -> Vec<&str> {
     let (encoding, units) = measure(body);
-    if units <= encoding.single_capacity() {
+    if units <= single_capacity(encoding) {
         return vec![body];
     }
     let mut parts = Vec::new();
@@ -121,7 +114,12 @@ fn saturated(count: usize) -> u32 {
 
 /// Fills parts one after another and reports the byte offset of each cut between two parts.
 fn fill_parts(body: &str, encoding: Encoding, cut_at: impl FnMut(usize)) {
-    let mut filler = Filler { capacity: encoding.part_capacity(), used: 0, offset: 0, cut_at };
+    let mut filler = Filler {
+        capacity: part_capacity(encoding),
+        used: 0,
+        offset: 0,
+        cut_at,
+    };
     match encoding {
         Encoding::Gsm7 => {
             for character in body.chars() {
@@ -132,7 +130,7 @@ fn fill_parts(body: &str, encoding: Encoding, cut_at: impl FnMut(usize)) {
             for cluster in body.graphemes(true) {
                 let units = saturated(cluster.encode_utf16().count());
                 // A cluster that no part could hold has to be torn between characters.
-                if cluster == "\r\n" || units > encoding.part_capacity() {
+                if cluster == "\r\n" || units > part_capacity(encoding) {
                     for character in cluster.chars() {
                         filler.push(character.len_utf8(), character.len_utf16() as u32);
                     }
@@ -203,7 +201,10 @@ mod tests {
 
     fn units_of(part: &str, encoding: Encoding) -> u32 {
         match encoding {
-            Encoding::Gsm7 => part.chars().map(|c| gsm7::septets(c).expect("in GSM-7")).sum(),
+            Encoding::Gsm7 => part
+                .chars()
+                .map(|c| gsm7::septets(c).expect("in GSM-7"))
+                .sum(),
             Encoding::Ucs2 => part.encode_utf16().count() as u32,
         }
     }
@@ -216,9 +217,9 @@ mod tests {
             prop_assert_eq!(parts.len() as u32, count.segments);
             prop_assert_eq!(parts.concat(), body.clone());
             let capacity = if parts.len() == 1 {
-                count.encoding.single_capacity()
+                single_capacity(count.encoding)
             } else {
-                count.encoding.part_capacity()
+                part_capacity(count.encoding)
             };
             let mut total = 0;
             for part in &parts {
@@ -244,7 +245,7 @@ mod tests {
                     Encoding::Ucs2 => pair[1].graphemes(true).next().unwrap_or(""),
                 };
                 let joined = units_of(pair[0], encoding) + units_of(next, encoding);
-                prop_assert!(joined > encoding.part_capacity() || next == "\r\n");
+                prop_assert!(joined > part_capacity(encoding) || next == "\r\n");
             }
         }
 
@@ -269,7 +270,11 @@ mod tests {
 
     #[test]
     fn an_empty_text_is_one_part_of_no_units() {
-        let expected = SegmentCount { encoding: Encoding::Gsm7, units: 0, segments: 1 };
+        let expected = SegmentCount {
+            encoding: Encoding::Gsm7,
+            units: 0,
+            segments: 1,
+        };
         assert_eq!(count_segments(""), expected);
         assert_eq!(split(""), [""]);
     }

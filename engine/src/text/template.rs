@@ -15,7 +15,7 @@ use std::sync::Arc;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 
-use crate::contacts::ContactFields;
+use schemas::contact::ContactFields;
 
 /// Longest source of a template, in characters: room for a few conditions around the longest body.
 pub const MAX_SOURCE_CHARS: usize = 4_096;
@@ -112,19 +112,25 @@ impl Template {
             return Err(TemplateError::TooLarge { length });
         }
         let mut environment = closed_environment();
-        environment.add_template_owned(NAME, source.to_owned()).map_err(|error| {
-            TemplateError::Syntax {
+        environment
+            .add_template_owned(NAME, source.to_owned())
+            .map_err(|error| TemplateError::Syntax {
                 line: error.line().unwrap_or(1),
-                reason: error.detail().map_or_else(|| error.kind().to_string(), str::to_owned),
-            }
-        })?;
+                reason: error
+                    .detail()
+                    .map_or_else(|| error.kind().to_string(), str::to_owned),
+            })?;
         let mut fields: Vec<String> = environment
             .get_template(NAME)
             .map(|template| template.undeclared_variables(false).into_iter().collect())
             .unwrap_or_default();
         fields.sort_unstable();
         let pieces = plain_pieces(source);
-        Ok(Self(Arc::new(Compiled { environment, pieces, fields })))
+        Ok(Self(Arc::new(Compiled {
+            environment,
+            pieces,
+            fields,
+        })))
     }
 
     /// The names of the fields the template mentions, in order; some may be optional to it
@@ -154,25 +160,34 @@ impl Template {
     }
 
     fn render_by_minijinja(&self, fields: &ContactFields) -> Result<String, RenderError> {
-        let context = Value::from(fields.iter().collect::<BTreeMap<_, _>>());
+        let context: BTreeMap<String, Value> = fields
+            .iter()
+            .map(|(name, value)| (name.clone(), Value::from(value)))
+            .collect();
         self.0
             .environment
             .get_template(NAME)
-            .and_then(|template| template.render(context))
+            .and_then(|template| template.render(Value::from(context)))
             .map_err(|error| self.explain(&error, fields))
     }
 
     /// Tells a missing field from a failure. minijinja does not say which variable was undefined,
     /// but if only one is missing, it was that one.
     fn explain(&self, error: &minijinja::Error, fields: &ContactFields) -> RenderError {
-        let mut missing = self.0.fields.iter().filter(|name| fields.get(name).is_none());
+        let mut missing = self
+            .0
+            .fields
+            .iter()
+            .filter(|name| !fields.contains_key(*name));
         if is_undefined(error)
             && let Some(first) = missing.next()
         {
             let name = missing.next().is_none().then(|| first.clone());
             return RenderError::MissingField { name };
         }
-        RenderError::Failed { reason: error.kind().to_string() }
+        RenderError::Failed {
+            reason: error.kind().to_string(),
+        }
     }
 }
 
@@ -189,7 +204,10 @@ fn is_undefined(error: &minijinja::Error) -> bool {
 fn closed_environment() -> Environment<'static> {
     let mut environment = Environment::new();
     // Without them a missing column named `range` or `dict` is missing, not a function.
-    let globals: Vec<String> = environment.globals().map(|(name, _)| name.to_owned()).collect();
+    let globals: Vec<String> = environment
+        .globals()
+        .map(|(name, _)| name.to_owned())
+        .collect();
     for name in &globals {
         environment.remove_global(name);
     }
@@ -197,7 +215,12 @@ fn closed_environment() -> Environment<'static> {
     environment.set_fuel(Some(RENDER_FUEL));
     environment.set_recursion_limit(RECURSION_LIMIT);
     // The body is sent as it was written, with the newline at its end.
-    environment.set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).build().unwrap_or_default());
+    environment.set_syntax(
+        SyntaxConfig::builder()
+            .keep_trailing_newline(true)
+            .build()
+            .unwrap_or_default(),
+    );
     environment
 }
 
@@ -228,7 +251,9 @@ fn plain_pieces(source: &str) -> Option<Vec<Piece>> {
 
 fn is_plain_name(name: &str) -> bool {
     name.starts_with(|first: char| first.is_alphabetic() || first == '_')
-        && name.chars().all(|character| character.is_alphanumeric() || character == '_')
+        && name
+            .chars()
+            .all(|character| character.is_alphanumeric() || character == '_')
         && !RESERVED.contains(&name)
 }
 
@@ -251,9 +276,10 @@ fn write_pieces(pieces: &[Piece], fields: &ContactFields) -> Result<String, Rend
 fn value_of<'a>(piece: &'a Piece, fields: &'a ContactFields) -> Result<&'a str, RenderError> {
     match piece {
         Piece::Words(words) => Ok(words),
-        Piece::Field(name) => fields
-            .get(name)
-            .ok_or_else(|| RenderError::MissingField { name: Some(name.clone()) }),
+        Piece::Field(name) => match fields.get(name) {
+            Some(value) => Ok(value),
+            None => Err(RenderError::MissingField { name: Some(name.clone()) }),
+        },
     }
 }
 
