@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, Region};
+use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumber, PhoneNumberFormat, PhoneNumberType, Region};
 use schemas::Phone;
 
 use super::reject::RejectReason;
@@ -39,9 +39,11 @@ impl PhoneParser {
         let region = match default_region {
             None => None,
             Some(code) => {
-                let known = Region::from_code(code)
-                    .ok()
-                    .filter(|region| PHONE_NUMBER_UTIL.get_country_code_for_region(*region).is_some());
+                let known = Region::from_code(code).ok().filter(|region| {
+                    PHONE_NUMBER_UTIL
+                        .get_country_code_for_region(*region)
+                        .is_some()
+                });
                 Some(known.ok_or_else(|| UnknownRegion(code.to_owned()))?)
             }
         };
@@ -75,7 +77,9 @@ impl PhoneParser {
         }
         // `00` is the way out of most countries; no plan has a national number behind it.
         if let Some(rest) = number.strip_prefix("00") {
-            return self.look_up(&format!("+{rest}")).ok_or(RejectReason::InvalidNumber);
+            return self
+                .look_up(&format!("+{rest}"))
+                .ok_or(RejectReason::InvalidNumber);
         }
         if international || self.region.is_some() || !has_digit(&number) {
             Err(RejectReason::InvalidNumber)
@@ -85,20 +89,46 @@ impl PhoneParser {
     }
 
     fn look_up(&self, number: &str) -> Option<Phone> {
-        let parsed = PHONE_NUMBER_UTIL.parse(number, self.region).ok()?;
+        let mut parsed = PHONE_NUMBER_UTIL.parse(number, self.region).ok()?;
         if parsed.extension.is_some() || !PHONE_NUMBER_UTIL.is_valid_number(&parsed) {
             return None;
         }
-        let e164 = PHONE_NUMBER_UTIL.format(&parsed, PhoneNumberFormat::E164).into_owned();
+        if !number.starts_with(['+', '＋'])
+            && let Some(mobile) = mobile_without_plus(&parsed)
+        {
+            parsed = mobile;
+        }
+        let e164 = PHONE_NUMBER_UTIL
+            .format(&parsed, PhoneNumberFormat::E164)
+            .into_owned();
         Phone::from_e164(e164).ok()
     }
+}
+
+/// A number that was read as a national one, but begins with its own country code and is a mobile
+/// number behind it, as when a spreadsheet took the `+` away: German `4915123456789` could be a
+/// fixed line of a plan that allows almost any length, and never is.
+fn mobile_without_plus(parsed: &PhoneNumber) -> Option<PhoneNumber> {
+    let national = parsed.national_number.to_string();
+    if !national.starts_with(&parsed.country_code.to_string()) || is_mobile(parsed) {
+        return None;
+    }
+    let whole = PHONE_NUMBER_UTIL.parse(format!("+{national}"), None).ok()?;
+    is_mobile(&whole).then_some(whole)
+}
+
+fn is_mobile(number: &PhoneNumber) -> bool {
+    PHONE_NUMBER_UTIL.get_number_type(number) == PhoneNumberType::Mobile
 }
 
 /// Whether a cell could be a telephone number rather than a name: 7 digits or more, and nothing
 /// that numbers do not have.
 pub(super) fn looks_like_a_number(cell: &str) -> bool {
     let number = bare_number(cell);
-    let digits = number.chars().filter(|character| character.is_numeric()).count();
+    let digits = number
+        .chars()
+        .filter(|character| character.is_numeric())
+        .count();
     digits >= 7 && !number.chars().any(is_foreign_to_numbers)
 }
 
@@ -106,11 +136,17 @@ pub(super) fn looks_like_a_number(cell: &str) -> bool {
 /// `="…"` that keeps a spreadsheet from calculating, `tel:`, and the `.0` of a decimal.
 fn bare_number(cell: &str) -> Cow<'_, str> {
     let mut text = cell.trim_matches(is_padding);
-    if let Some(inner) = text.strip_prefix("=\"").and_then(|rest| rest.strip_suffix('"')) {
+    if let Some(inner) = text
+        .strip_prefix("=\"")
+        .and_then(|rest| rest.strip_suffix('"'))
+    {
         text = inner.trim_matches(is_padding);
     }
     text = text.strip_prefix('\'').unwrap_or(text);
-    if text.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("tel:")) {
+    if text
+        .get(..4)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("tel:"))
+    {
         text = &text[4..];
     }
     text = text.trim_matches(is_padding);
@@ -124,7 +160,11 @@ fn bare_number(cell: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     if text.contains(is_invisible) {
-        return Cow::Owned(text.chars().filter(|character| !is_invisible(*character)).collect());
+        return Cow::Owned(
+            text.chars()
+                .filter(|character| !is_invisible(*character))
+                .collect(),
+        );
     }
     Cow::Borrowed(text)
 }
@@ -153,7 +193,9 @@ fn has_digit(number: &str) -> bool {
 /// `4.91512E+11`, `4,91512E+11`, `5E11`.
 fn is_scientific(number: &str) -> bool {
     let number = number.strip_prefix(['+', '-']).unwrap_or(number);
-    let Some((mantissa, exponent)) = number.split_once(['e', 'E']) else { return false };
+    let Some((mantissa, exponent)) = number.split_once(['e', 'E']) else {
+        return false;
+    };
     let exponent = exponent.strip_prefix('+').unwrap_or(exponent);
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let mantissa_is_decimal = match mantissa.split_once(['.', ',']) {
@@ -175,10 +217,22 @@ mod tests {
     #[test]
     fn national_and_international_forms_meet() {
         for cell in [
-            "+4915123456789", "0151 23456789", "+49 (0)151 2345-6789", "0049 151 23456789",
-            "'015123456789", "tel:+49-151-23456789", "=\"015123456789\"", "\u{202a}+49 151 23456789\u{202c}",
-            "４９ではない", "+４９１５１２３４５６７８９", "٠١٥١٢٣٤٥٦٧٨٩", "15123456789.0", "+49\u{a0}151\u{a0}23456789",
-            "0151/23456789", "  +49.151.2345.6789 ", "4915123456789",
+            "+4915123456789",
+            "0151 23456789",
+            "+49 (0)151 2345-6789",
+            "0049 151 23456789",
+            "'015123456789",
+            "tel:+49-151-23456789",
+            "=\"015123456789\"",
+            "\u{202a}+49 151 23456789\u{202c}",
+            "４９ではない",
+            "+４９１５１２３４５６７８９",
+            "٠١٥١٢٣٤٥٦٧٨٩",
+            "15123456789.0",
+            "+49\u{a0}151\u{a0}23456789",
+            "0151/23456789",
+            "  +49.151.2345.6789 ",
+            "4915123456789",
         ] {
             let expected = if cell.contains('で') {
                 Err(RejectReason::InvalidNumber)
@@ -187,12 +241,30 @@ mod tests {
             };
             assert_eq!(parse(Some("de"), cell), expected, "{cell}");
         }
-        for cell in ["(415) 555-2671", "415.555.2671", "1 415 555 2671", "011 1 415 555 2671"] {
-            assert_eq!(parse(Some("US"), cell), Ok("+14155552671".to_owned()), "{cell}");
+        for cell in [
+            "(415) 555-2671",
+            "415.555.2671",
+            "1 415 555 2671",
+            "011 1 415 555 2671",
+        ] {
+            assert_eq!(
+                parse(Some("US"), cell),
+                Ok("+14155552671".to_owned()),
+                "{cell}"
+            );
         }
-        assert_eq!(parse(Some("US"), "0044 20 7946 0018"), Ok("+442079460018".to_owned()));
-        assert_eq!(parse(Some("IT"), "06 698 83145"), Ok("+390669883145".to_owned()));
-        assert_eq!(parse(None, "0049 151 23456789"), Ok("+4915123456789".to_owned()));
+        assert_eq!(
+            parse(Some("US"), "0044 20 7946 0018"),
+            Ok("+442079460018".to_owned())
+        );
+        assert_eq!(
+            parse(Some("IT"), "06 698 83145"),
+            Ok("+390669883145".to_owned())
+        );
+        assert_eq!(
+            parse(None, "0049 151 23456789"),
+            Ok("+4915123456789".to_owned())
+        );
     }
 
     #[test]

@@ -101,7 +101,9 @@ impl<W: Write> RejectsWriter<W> {
 
     /// Goes on with a rejects file that has its header already.
     pub fn append_to(writer: W) -> Self {
-        Self { csv: csv::Writer::from_writer(writer) }
+        Self {
+            csv: csv::Writer::from_writer(writer),
+        }
     }
 
     /// Adds one reject.
@@ -111,7 +113,8 @@ impl<W: Write> RejectsWriter<W> {
     pub fn write(&mut self, reject: &Reject) -> io::Result<()> {
         let line = reject.line.to_string();
         let column = neutral(reject.column.as_deref().unwrap_or_default());
-        self.csv.write_record([line.as_str(), &column, reject.reason.code()])?;
+        self.csv
+            .write_record([line.as_str(), &column, reject.reason.code()])?;
         Ok(())
     }
 

@@ -278,7 +278,9 @@ fn value_of<'a>(piece: &'a Piece, fields: &'a ContactFields) -> Result<&'a str, 
         Piece::Words(words) => Ok(words),
         Piece::Field(name) => match fields.get(name) {
             Some(value) => Ok(value),
-            None => Err(RenderError::MissingField { name: Some(name.clone()) }),
+            None => Err(RenderError::MissingField {
+                name: Some(name.clone()),
+            }),
         },
     }
 }
