@@ -1,1 +1,184 @@
-//! placeholder
+//! The one seam to time, randomness, tasks and threads.
+//!
+//! Everything else gets a [`Runtime`] passed in and asks it. In production it stands
+//! on a multi-thread tokio runtime and the machine's clocks; in a simulation on one
+//! thread, virtual time and a seed. The lints ban the direct ways around it.
+
+use std::collections::hash_map::RandomState;
+use std::future::Future;
+use std::hash::{BuildHasher, Hasher};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha12Rng;
+use schemas::UnixMicros;
+
+/// A point on the clock that runs from boot, also while the machine sleeps, in
+/// microseconds. Deadlines and pacing stand on it: nobody can set it back.
+pub type BootMicros = u64;
+
+/// Where the time comes from.
+pub trait Clock: Send + Sync + 'static {
+    /// The wall clock.
+    fn now(&self) -> UnixMicros;
+    /// The boot-time clock.
+    fn boot(&self) -> BootMicros;
+}
+
+/// Where tasks and threads are started.
+pub trait Spawner: Send + Sync + 'static {
+    /// Starts a task that does no blocking work.
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>);
+    /// Starts work that may block, such as reading a file or many rows.
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>);
+    /// Starts a task that may block for as long as the process lives, such as a writer.
+    fn spawn_dedicated(&self, name: &str, task: Pin<Box<dyn Future<Output = ()> + Send>>);
+}
+
+/// Time, randomness, tasks and threads. Cloning is cheap and shares all of it.
+#[derive(Clone)]
+pub struct Runtime {
+    clock: Arc<dyn Clock>,
+    random: Arc<Mutex<ChaCha12Rng>>,
+    spawner: Arc<dyn Spawner>,
+}
+
+/// Work ended without a result: it panicked, or its runtime is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the work ended without a result")]
+pub struct WorkLost;
+
+impl Runtime {
+    /// A runtime over these parts; `seed` decides every random number.
+    pub fn new(clock: Arc<dyn Clock>, spawner: Arc<dyn Spawner>, seed: u64) -> Self {
+        let random = Arc::new(Mutex::new(ChaCha12Rng::seed_from_u64(seed)));
+        Self {
+            clock,
+            random,
+            spawner,
+        }
+    }
+
+    /// The machine's clocks, a seed from the system, and tasks on `handle`.
+    pub fn of_machine(handle: tokio::runtime::Handle) -> Self {
+        let seed = RandomState::new().build_hasher().finish();
+        Self::new(
+            Arc::new(MachineClock),
+            Arc::new(TokioSpawner { handle }),
+            seed,
+        )
+    }
+
+    /// The wall clock.
+    pub fn now(&self) -> UnixMicros {
+        self.clock.now()
+    }
+
+    /// The boot-time clock, in microseconds.
+    pub fn boot(&self) -> BootMicros {
+        self.clock.boot()
+    }
+
+    /// Waits. Tokio's timer has a grain of one millisecond.
+    pub async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
+    /// Starts a task.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawner.spawn(Box::pin(task));
+    }
+
+    /// Starts a long-lived task that may block, on a thread of its own.
+    pub fn spawn_dedicated(&self, name: &str, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawner.spawn_dedicated(name, Box::pin(task));
+    }
+
+    /// Does work that may block and waits for its result.
+    ///
+    /// # Errors
+    /// [`WorkLost`] when it panicked or its runtime ended.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, WorkLost> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        self.spawner.spawn_blocking(Box::new(move || {
+            let _ = sender.send(work());
+        }));
+        receiver.map(|result| result.map_err(|_| WorkLost)).await
+    }
+
+    /// So many random bytes.
+    pub fn random_bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.random
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .fill_bytes(&mut bytes);
+        bytes
+    }
+
+    /// A random number from 0 up to, not including, 1.
+    pub fn random_unit(&self) -> f64 {
+        let bits = u64::from_le_bytes(self.random_bytes());
+        // 53 bits are what an f64 holds exactly.
+        (bits >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Runtime")
+    }
+}
+
+/// The clocks of the machine.
+#[derive(Debug)]
+struct MachineClock;
+
+impl Clock for MachineClock {
+    fn now(&self) -> UnixMicros {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        UnixMicros(time.tv_sec * 1_000_000 + time.tv_nsec / 1_000)
+    }
+
+    fn boot(&self) -> BootMicros {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let micros = time.tv_sec * 1_000_000 + time.tv_nsec / 1_000;
+        u64::try_from(micros).unwrap_or(0)
+    }
+}
+
+/// Tasks on a tokio runtime, dedicated tasks on threads of their own.
+#[derive(Debug)]
+struct TokioSpawner {
+    handle: tokio::runtime::Handle,
+}
+
+impl Spawner for TokioSpawner {
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        self.handle.spawn(task);
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        self.handle.spawn_blocking(work);
+    }
+
+    fn spawn_dedicated(&self, name: &str, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        let handle = self.handle.clone();
+        let spawned = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                // The timer and the network belong to the shared runtime; polling happens here.
+                let _context = handle.enter();
+                futures::executor::block_on(task);
+            });
+        if let Err(error) = spawned {
+            tracing::error!(%error, name, "cannot start a thread");
+        }
+    }
+}

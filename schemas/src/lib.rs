@@ -1,1 +1,29 @@
-//! placeholder
+//! What is said in Volley: ids, phones, messages, attempts, receipts, campaigns,
+//! the changes a journal holds and the rows that are projected from them, and
+//! which status may follow which. Pure data: nothing here waits, reads or writes.
+
+pub mod account;
+pub mod audience;
+pub mod campaign;
+pub mod change;
+pub mod contact;
+pub mod http;
+pub mod id;
+pub mod job;
+pub mod message;
+pub mod phone;
+pub mod position;
+pub mod provider;
+pub mod record;
+pub mod secret;
+pub mod slice;
+pub mod status;
+pub mod time;
+
+pub use id::{AccountId, CampaignId, ContactId, JobId, KeyId, ListId, MessageId, ProviderId};
+pub use message::{Encoding, Envelope, Message, MessageClass};
+pub use phone::Phone;
+pub use secret::{Body, Secret};
+pub use slice::{Partition, PartitionCount, Slice};
+pub use status::{MessageStatus, StatusEvent};
+pub use time::UnixMicros;

@@ -1,0 +1,89 @@
+//! The frozen audience of a campaign.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{CampaignId, ContactId};
+use crate::phone::Phone;
+use crate::record::{Key, KeyPart, Record, Table, WriteOnce, tables};
+use crate::slice::Partition;
+
+/// The digits of a number in E.164 as an integer. At most 15 digits and no leading
+/// zero, so it fits and leads back to the number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NumberKey(pub u64);
+
+impl NumberKey {
+    /// The key of a number.
+    pub fn of(phone: &Phone) -> Self {
+        Self(
+            phone
+                .digits()
+                .bytes()
+                .fold(0, |number, digit| number * 10 + u64::from(digit - b'0')),
+        )
+    }
+
+    /// The number again; `None` when no number has this key.
+    pub fn phone(self) -> Option<Phone> {
+        Phone::from_e164(format!("+{}", self.0)).ok()
+    }
+}
+
+impl std::fmt::Debug for NumberKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("[number]")
+    }
+}
+
+/// About this many entries make a chunk: 24 bytes each, so a chunk is some 240 kB,
+/// read in one go and never held whole for more than one partition at a time.
+pub const CHUNK_ENTRIES: usize = 10_000;
+
+/// A part of the audience of one partition, in (slice, number) order.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AudienceChunk {
+    /// Whose audience.
+    pub campaign: CampaignId,
+    /// The partition that sends it.
+    pub partition: Partition,
+    /// Its number, from 0.
+    pub chunk: u32,
+    /// Whom to text: the number as it was at launch, and the contact.
+    pub entries: Vec<(NumberKey, ContactId)>,
+}
+
+impl AudienceChunk {
+    /// The key of one chunk.
+    pub fn key_of(campaign: CampaignId, partition: Partition, chunk: u32) -> Key {
+        vec![
+            KeyPart::Id(*campaign.as_bytes()),
+            KeyPart::U16(partition.0),
+            KeyPart::U64(u64::from(chunk)),
+        ]
+    }
+}
+
+impl Record for AudienceChunk {
+    type Writing = WriteOnce;
+    const TABLE: Table = tables::AUDIENCE_CHUNKS;
+
+    fn key(&self) -> Key {
+        Self::key_of(self.campaign, self.partition, self.chunk)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NumberKey;
+    use crate::phone::Phone;
+
+    #[test]
+    fn a_number_key_leads_back_to_the_number() {
+        for text in ["+1234567", "+251911234567", "+999999999999999"] {
+            let phone = Phone::from_e164(text).expect("a number");
+            assert_eq!(NumberKey::of(&phone).phone(), Some(phone));
+        }
+        assert_eq!(NumberKey(12).phone(), None);
+    }
+}

@@ -1,0 +1,210 @@
+//! Campaigns and their numbers.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AccountId, CampaignId, ListId, ProviderId};
+use crate::message::MessageClass;
+use crate::position::Sequence;
+use crate::record::{CompareAndSet, Key, KeyPart, Projection, Record, Table, Versioned, tables};
+use crate::slice::Partition;
+use crate::status::MessageStatus;
+use crate::time::UnixMicros;
+
+/// Where a campaign stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CampaignState {
+    /// Written down, not started.
+    Draft,
+    /// Started: its audience is frozen and sent.
+    Running,
+    /// Nothing of it is pending any more.
+    Finished,
+}
+
+impl CampaignState {
+    /// The stable word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Running => "running",
+            Self::Finished => "finished",
+        }
+    }
+}
+
+/// One text to the members of lists.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Campaign {
+    /// Whose campaign.
+    pub account: AccountId,
+    /// Its id.
+    pub id: CampaignId,
+    /// What people call it.
+    pub name: String,
+    /// The lists whose members get it.
+    pub lists: Vec<ListId>,
+    /// The text with its placeholders.
+    pub template: String,
+    /// The class of its messages.
+    pub class: MessageClass,
+    /// The sender asked for.
+    pub from: Option<String>,
+    /// The provider account asked for; `None` is `auto`.
+    pub provider: Option<ProviderId>,
+    /// How long each message may be sent after launch, in seconds.
+    pub validity_seconds: u32,
+    /// Where it stands.
+    pub state: CampaignState,
+    /// When it was created.
+    pub created_at: UnixMicros,
+    /// When it was started: the instant in its messages' ids.
+    pub started_at: Option<UnixMicros>,
+    /// When its last message stopped being pending.
+    pub finished_at: Option<UnixMicros>,
+    /// See [`Versioned`].
+    pub version: u64,
+}
+
+impl Campaign {
+    /// The partition key of an account's campaigns.
+    pub fn partition_key(account: AccountId) -> Key {
+        vec![KeyPart::Id(*account.as_bytes())]
+    }
+
+    /// The key of one campaign.
+    pub fn key_of(account: AccountId, id: CampaignId) -> Key {
+        vec![
+            KeyPart::Id(*account.as_bytes()),
+            KeyPart::Id(*id.as_bytes()),
+        ]
+    }
+}
+
+impl Record for Campaign {
+    type Writing = CompareAndSet;
+    const TABLE: Table = tables::CAMPAIGNS;
+
+    fn key(&self) -> Key {
+        Self::key_of(self.account, self.id)
+    }
+}
+
+impl Versioned for Campaign {
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn set_version(&mut self, version: u64) {
+        self.version = version;
+    }
+}
+
+/// The numbers of one campaign in one partition. Each row satisfies the identity
+/// `total = pending + every other state` by itself; a campaign's numbers are the sum
+/// of its rows.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CampaignTally {
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// The partition.
+    pub partition: Partition,
+    /// Recipients frozen so far.
+    pub total_recipients: u64,
+    /// Chunks frozen so far.
+    pub chunks: u32,
+    /// Whether the audience is frozen to its end.
+    pub frozen: bool,
+    /// Messages by state, each counted once where it stands now.
+    pub by_status: BTreeMap<MessageStatus, u64>,
+    /// Skipped messages by reason.
+    pub skipped: BTreeMap<String, u64>,
+    /// The journal sequence that this row includes.
+    pub sequence: Sequence,
+}
+
+impl CampaignTally {
+    /// A partition's numbers before its first chunk.
+    pub fn empty(campaign: CampaignId, partition: Partition) -> Self {
+        Self {
+            campaign,
+            partition,
+            total_recipients: 0,
+            chunks: 0,
+            frozen: false,
+            by_status: BTreeMap::new(),
+            skipped: BTreeMap::new(),
+            sequence: 0,
+        }
+    }
+
+    /// The key of one partition's numbers.
+    pub fn key_of(campaign: CampaignId, partition: Partition) -> Key {
+        vec![KeyPart::Id(*campaign.as_bytes()), KeyPart::U16(partition.0)]
+    }
+
+    /// How many messages stand at `status`.
+    pub fn count(&self, status: MessageStatus) -> u64 {
+        self.by_status.get(&status).copied().unwrap_or(0)
+    }
+
+    /// How many have not been handed to a provider yet.
+    pub fn pending(&self) -> u64 {
+        self.by_status
+            .iter()
+            .filter(|(status, _)| status.is_pending())
+            .map(|(_, n)| n)
+            .sum()
+    }
+
+    /// Whether every recipient is counted exactly once.
+    pub fn is_exact(&self) -> bool {
+        let skipped: u64 = self.skipped.values().sum();
+        self.total_recipients == self.by_status.values().sum::<u64>()
+            && skipped == self.count(MessageStatus::Skipped)
+    }
+
+    /// Adds another partition's numbers.
+    pub fn add(&mut self, other: &Self) {
+        self.total_recipients += other.total_recipients;
+        self.chunks += other.chunks;
+        self.frozen &= other.frozen;
+        for (status, count) in &other.by_status {
+            *self.by_status.entry(*status).or_default() += count;
+        }
+        for (reason, count) in &other.skipped {
+            *self.skipped.entry(reason.clone()).or_default() += count;
+        }
+    }
+}
+
+impl Record for CampaignTally {
+    type Writing = Projection;
+    const TABLE: Table = tables::CAMPAIGN_TALLIES;
+
+    fn key(&self) -> Key {
+        Self::key_of(self.campaign, self.partition)
+    }
+}
+
+/// What the control log tells every node.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ControlRecord {
+    /// A campaign's row was set to running.
+    CampaignStarted {
+        /// Whose campaign.
+        account: AccountId,
+        /// The campaign.
+        campaign: CampaignId,
+    },
+    /// A job's row and its file are in place.
+    JobCreated {
+        /// Whose job.
+        account: AccountId,
+        /// The job.
+        job: crate::id::JobId,
+    },
+}

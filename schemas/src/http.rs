@@ -1,0 +1,1 @@
+//! HTTP bodies: what the REST API says and is told.

@@ -1,0 +1,146 @@
+//! Jobs that run in the background, such as imports: what was asked for, how far it
+//! is, and what was rejected.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AccountId, JobId, ListId};
+use crate::position::Sequence;
+use crate::record::{Key, KeyPart, Projection, Record, Table, WriteOnce, tables};
+use crate::time::UnixMicros;
+
+/// What was asked for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Job {
+    /// Who asked.
+    pub account: AccountId,
+    /// Its id.
+    pub id: JobId,
+    /// The work itself.
+    pub work: JobWork,
+    /// When it was asked for.
+    pub created_at: UnixMicros,
+}
+
+/// The kinds of jobs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobWork {
+    /// Contacts from an uploaded file into a list.
+    ImportContacts {
+        /// Where to.
+        list: ListId,
+        /// Region of numbers in national form, such as `ET`.
+        default_region: Option<String>,
+        /// The column of the number, where it has an unusual name.
+        phone_column: Option<String>,
+    },
+}
+
+impl Job {
+    /// The key of one job.
+    pub fn key_of(account: AccountId, id: JobId) -> Key {
+        vec![
+            KeyPart::Id(*account.as_bytes()),
+            KeyPart::Id(*id.as_bytes()),
+        ]
+    }
+}
+
+impl Record for Job {
+    type Writing = WriteOnce;
+    const TABLE: Table = tables::JOBS;
+
+    fn key(&self) -> Key {
+        Self::key_of(self.account, self.id)
+    }
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Not begun yet.
+    Pending,
+    /// Under way.
+    Running,
+    /// Done; single records may have been rejected.
+    Completed,
+    /// Ended by an error that concerns the whole of it.
+    Failed,
+}
+
+/// How far a job is. total = contacts + merged + rejected.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct JobProgress {
+    /// The job.
+    pub job: JobId,
+    /// Where it stands.
+    pub state: JobState,
+    /// Records read.
+    pub records: u64,
+    /// Records that put a number on the list.
+    pub contacts: u64,
+    /// Records whose number was on the list already; their fields were taken over.
+    pub merged: u64,
+    /// Records that were refused; see [`JobReject`].
+    pub rejected: u64,
+    /// Where to go on reading, as the reader of the file wrote it down.
+    pub resume: Option<ImportPosition>,
+    /// Why the whole of it failed.
+    pub error: Option<String>,
+    /// When this row last changed.
+    pub updated_at: UnixMicros,
+    /// The journal sequence that this row includes.
+    pub sequence: Sequence,
+}
+
+/// A place in an imported file, between two records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ImportPosition {
+    /// Bytes before it.
+    pub byte: u64,
+    /// The physical line it lies on, from 1.
+    pub line: u64,
+    /// Records before it.
+    pub records: u64,
+}
+
+impl JobProgress {
+    /// The key of one job's progress.
+    pub fn key_of(job: JobId) -> Key {
+        vec![KeyPart::Id(*job.as_bytes())]
+    }
+}
+
+impl Record for JobProgress {
+    type Writing = Projection;
+    const TABLE: Table = tables::JOB_PROGRESS;
+
+    fn key(&self) -> Key {
+        Self::key_of(self.job)
+    }
+}
+
+/// A record that was refused.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct JobReject {
+    /// The job.
+    pub job: JobId,
+    /// The physical line where the record starts, from 1.
+    pub line: u64,
+    /// The column it was refused for, where it was one.
+    pub column: Option<String>,
+    /// Why: a stable code.
+    pub reason: String,
+    /// The journal sequence that this row includes.
+    pub sequence: Sequence,
+}
+
+impl Record for JobReject {
+    type Writing = Projection;
+    const TABLE: Table = tables::JOB_REJECTS;
+
+    fn key(&self) -> Key {
+        vec![KeyPart::Id(*self.job.as_bytes()), KeyPart::U64(self.line)]
+    }
+}

@@ -1,0 +1,369 @@
+//! Messages: what is to be sent, what became of it, and how it is found again.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AccountId, CampaignId, ContactId, MessageId, ProviderId};
+use crate::phone::Phone;
+use crate::position::Sequence;
+use crate::provider::{AttemptRef, DeliveryReceipt};
+use crate::record::{Key, KeyPart, Projection, Record, Table, WriteOnce, tables};
+use crate::secret::Body;
+use crate::slice::Partition;
+use crate::status::MessageStatus;
+use crate::time::UnixMicros;
+
+/// What a message is for. It decides the lane, and what happens when an attempt's
+/// outcome cannot be known: transactional messages are sent again (at least once),
+/// marketing messages are held (at most once).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageClass {
+    /// One person waits for it: a code, an alarm, a booking.
+    Transactional,
+    /// Many people get it.
+    Marketing,
+}
+
+impl MessageClass {
+    /// Both classes, the first lane first.
+    pub const ALL: [Self; 2] = [Self::Transactional, Self::Marketing];
+
+    /// The stable word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Transactional => "transactional",
+            Self::Marketing => "marketing",
+        }
+    }
+}
+
+/// How a text is encoded on the air.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// GSM 03.38, 7 bits a character.
+    Gsm7,
+    /// UTF-16 units.
+    Ucs2,
+}
+
+/// Everything that is decided about a message before its first attempt. Never changed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Whose message.
+    pub account: AccountId,
+    /// Its id.
+    pub id: MessageId,
+    /// The campaign it belongs to.
+    pub campaign: Option<CampaignId>,
+    /// The contact it is for.
+    pub contact: Option<ContactId>,
+    /// The recipient.
+    pub to: Phone,
+    /// The sender asked for; it limits routing to the accounts that own it.
+    pub from: Option<String>,
+    /// The text.
+    pub body: Body,
+    /// The class.
+    pub class: MessageClass,
+    /// The provider account asked for; `None` is `auto`.
+    pub provider: Option<ProviderId>,
+    /// Not before this instant.
+    pub send_at: Option<UnixMicros>,
+    /// Not after this instant.
+    pub valid_until: UnixMicros,
+    /// How the text is encoded.
+    pub encoding: Encoding,
+    /// How many parts the text has on the air.
+    pub segments: u32,
+    /// When we took it.
+    pub created_at: UnixMicros,
+}
+
+/// A message as it stands now, with its whole life.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Message {
+    /// What is sent.
+    pub envelope: Arc<Envelope>,
+    /// Where it stands.
+    pub status: MessageStatus,
+    /// A stable word for why it stands there, for ends that need one.
+    pub reason: Option<String>,
+    /// Attempts committed so far.
+    pub attempts: u32,
+    /// The provider account of the last attempt.
+    pub provider: Option<ProviderId>,
+    /// The sender of the last attempt.
+    pub sender: Option<String>,
+    /// The provider's own id of the text.
+    pub provider_message_id: Option<String>,
+    /// When the last attempt was committed.
+    pub last_attempt_at: Option<UnixMicros>,
+    /// When the next attempt is due, while it waits for one.
+    pub next_attempt_at: Option<UnixMicros>,
+    /// Everything that happened, oldest first.
+    pub timeline: Vec<TimelineEntry>,
+    /// The journal sequence that this row includes.
+    pub sequence: Sequence,
+}
+
+/// One thing that happened to a message.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TimelineEntry {
+    /// When.
+    pub at: UnixMicros,
+    /// The state afterwards.
+    pub status: MessageStatus,
+    /// What happened: a stable word, such as `attempt_begun` or `receipt`.
+    pub event: String,
+    /// More of it, for people: the provider's code, the wait, the gate's reason.
+    pub detail: Option<String>,
+    /// The provider account concerned.
+    pub provider: Option<ProviderId>,
+    /// The attempt concerned, from 1.
+    pub attempt: Option<u32>,
+}
+
+/// The key of a message's rows: (account, day, shard | id), all from the id itself.
+pub fn message_key(account: AccountId, id: MessageId) -> Key {
+    let mut key = shard_key(account, id.day(), id.slice().shard());
+    key.push(KeyPart::Id(*id.as_bytes()));
+    key
+}
+
+/// The partition key of one account's messages of one day and shard.
+pub fn shard_key(account: AccountId, day: i32, shard: u8) -> Key {
+    vec![
+        KeyPart::Id(*account.as_bytes()),
+        KeyPart::I64(i64::from(day)),
+        KeyPart::U16(u16::from(shard)),
+    ]
+}
+
+impl Record for Message {
+    type Writing = Projection;
+    const TABLE: Table = tables::MESSAGES;
+
+    fn key(&self) -> Key {
+        message_key(self.envelope.account, self.envelope.id)
+    }
+}
+
+/// A single message as it was accepted. It answers for the message until the owner
+/// of its partition has written the message's row.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Intake {
+    /// What was accepted.
+    pub envelope: Arc<Envelope>,
+}
+
+impl Record for Intake {
+    type Writing = WriteOnce;
+    const TABLE: Table = tables::INTAKE;
+
+    fn key(&self) -> Key {
+        message_key(self.envelope.account, self.envelope.id)
+    }
+}
+
+/// What a work log holds: which message to send; its content is in its intake row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WorkItem {
+    /// Whose message.
+    pub account: AccountId,
+    /// The message.
+    pub message: MessageId,
+}
+
+/// The first request made under an idempotency key.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct IdempotencyKey {
+    /// Whose key: keys of different accounts never meet.
+    pub account: AccountId,
+    /// The key as the caller wrote it, at most 255 characters.
+    pub key: String,
+    /// SHA-256 of method, path and body in hexadecimal: another request under the
+    /// same key is an error.
+    pub request_sha256: String,
+    /// The 16 bytes of the id that the first request made.
+    pub resource: [u8; 16],
+    /// When.
+    pub created_at: UnixMicros,
+}
+
+impl IdempotencyKey {
+    /// The row key of an idempotency key.
+    pub fn key_of(account: AccountId, key: &str) -> Key {
+        vec![
+            KeyPart::Id(*account.as_bytes()),
+            KeyPart::Text(key.to_owned()),
+        ]
+    }
+}
+
+impl Record for IdempotencyKey {
+    type Writing = WriteOnce;
+    const TABLE: Table = tables::IDEMPOTENCY_KEYS;
+
+    fn key(&self) -> Key {
+        Self::key_of(self.account, &self.key)
+    }
+}
+
+/// That a text at a provider is the text of one attempt of ours. A look-up may settle
+/// an unknown attempt only with a text that is bound to no other.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Binding {
+    /// The provider account.
+    pub provider: ProviderId,
+    /// The provider's own id of the text.
+    pub provider_message_id: String,
+    /// Our attempt.
+    pub attempt: AttemptRef,
+    /// The journal sequence that this row includes.
+    pub sequence: Sequence,
+}
+
+impl Binding {
+    /// The row key of a provider's text.
+    pub fn key_of(provider: ProviderId, provider_message_id: &str) -> Key {
+        vec![
+            KeyPart::Id(*provider.as_bytes()),
+            KeyPart::Text(provider_message_id.to_owned()),
+        ]
+    }
+}
+
+impl Record for Binding {
+    type Writing = Projection;
+    const TABLE: Table = tables::BINDINGS;
+
+    fn key(&self) -> Key {
+        Self::key_of(self.provider, &self.provider_message_id)
+    }
+}
+
+/// What is due at a known instant. Entries of a partition and minute are a bucket.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DueEntry {
+    /// The partition whose owner reads it.
+    pub partition: Partition,
+    /// When.
+    pub due: UnixMicros,
+    /// Whose message.
+    pub account: AccountId,
+    /// The message.
+    pub message: MessageId,
+    /// What for.
+    pub task: DueTask,
+    /// The journal sequence that this row includes.
+    pub sequence: Sequence,
+}
+
+/// What there is to do when an entry falls due.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DueTask {
+    /// Send it: its `send_at` or its next attempt has come.
+    Send,
+    /// Ask the provider what became of it; so many look-ups were made before.
+    LookUp {
+        /// From 0.
+        made: u32,
+    },
+}
+
+/// The two kinds of due entries, each read by its own cursor: asking providers is
+/// slow and must not hold back what is to be sent.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DueKind {
+    /// [`DueTask::Send`]
+    Send,
+    /// [`DueTask::LookUp`]
+    LookUp,
+}
+
+impl DueKind {
+    /// Both kinds.
+    pub const ALL: [Self; 2] = [Self::Send, Self::LookUp];
+
+    /// The stable word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::LookUp => "look_up",
+        }
+    }
+
+    const fn number(self) -> u16 {
+        match self {
+            Self::Send => 0,
+            Self::LookUp => 1,
+        }
+    }
+}
+
+impl DueTask {
+    /// The kind of this task.
+    pub const fn kind(self) -> DueKind {
+        match self {
+            Self::Send => DueKind::Send,
+            Self::LookUp { .. } => DueKind::LookUp,
+        }
+    }
+}
+
+impl DueEntry {
+    /// The partition key of one bucket: what falls due in one minute.
+    pub fn bucket_key(partition: Partition, kind: DueKind, minute: i64) -> Key {
+        vec![
+            KeyPart::U16(partition.0),
+            KeyPart::U16(kind.number()),
+            KeyPart::I64(minute),
+        ]
+    }
+}
+
+impl Record for DueEntry {
+    type Writing = Projection;
+    const TABLE: Table = tables::DUE;
+
+    fn key(&self) -> Key {
+        let mut key = Self::bucket_key(self.partition, self.task.kind(), self.due.minute());
+        key.push(KeyPart::I64(self.due.0));
+        key.push(KeyPart::Id(*self.message.as_bytes()));
+        key
+    }
+}
+
+/// A receipt that fits no message yet. Kept for 72 hours and tried again.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ParkedReceipt {
+    /// The partition that would own its message.
+    pub partition: Partition,
+    /// Where it came from.
+    pub provider: ProviderId,
+    /// What it says.
+    pub receipt: DeliveryReceipt,
+    /// When it came.
+    pub received_at: UnixMicros,
+    /// The journal sequence that this row includes.
+    pub sequence: Sequence,
+}
+
+impl Record for ParkedReceipt {
+    type Writing = Projection;
+    const TABLE: Table = tables::PARKED_RECEIPTS;
+
+    fn key(&self) -> Key {
+        vec![
+            KeyPart::U16(self.partition.0),
+            KeyPart::Id(*self.provider.as_bytes()),
+            KeyPart::Text(self.receipt.provider_message_id.clone()),
+            KeyPart::Text(self.receipt.provider_status.clone()),
+        ]
+    }
+}
