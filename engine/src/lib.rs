@@ -4,6 +4,8 @@
 //! the ports (store, log, journal, provider) keep their backends private.
 
 pub mod contacts;
+pub mod dispatch;
+pub mod intake;
 pub mod journal;
 pub mod log;
 pub mod pacing;
@@ -11,5 +13,6 @@ pub mod provider;
 pub mod retry;
 pub mod runtime;
 pub mod settings;
+pub mod storage;
 pub mod store;
 pub mod text;

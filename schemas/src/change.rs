@@ -64,6 +64,8 @@ pub enum Change {
         outcome: SubmitOutcome,
         /// What follows for a message that was not taken.
         then: AfterAttempt,
+        /// When the provider was written to; `None` when it was not, or nobody knows.
+        sent_at: Option<UnixMicros>,
         /// When.
         at: UnixMicros,
     },

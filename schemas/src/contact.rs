@@ -152,6 +152,8 @@ pub struct ListMember {
     /// The import and the line of its file that put it there: read again after a
     /// crash, the same line is still the first of its number, not a repetition.
     pub added_by: (JobId, u64),
+    /// When: a campaign's audience holds who was on the list when it was started.
+    pub added_at: UnixMicros,
     /// The journal sequence that this row includes.
     pub sequence: Sequence,
 }

@@ -101,6 +101,8 @@ pub struct Message {
     pub provider_message_id: Option<String>,
     /// When the last attempt was committed.
     pub last_attempt_at: Option<UnixMicros>,
+    /// When the provider was last written to: the send stamp that pacing is judged by.
+    pub last_sent_at: Option<UnixMicros>,
     /// When the next attempt is due, while it waits for one.
     pub next_attempt_at: Option<UnixMicros>,
     /// Everything that happened, oldest first.

@@ -1,1 +1,169 @@
-//! placeholder
+//! The journal: the commit point of everything that changes a message.
+//!
+//! One owner at a time writes a partition's journal. A group commit takes what waits
+//! (attempts, outcomes, receipts, positions of sources, contacts), applies each change
+//! to the rows, and makes the rows and one journal record for each partition durable
+//! together. Whoever handed a change in hears of it only afterwards.
+//!
+//! ```text
+//! commit(changes) ─▶ admit ─▶ apply ─▶ rows + record ─▶ fsync ─▶ verdicts
+//!                                ▲
+//!          recovery, rebuild ────┘ the same function
+//! ```
+//!
+//! Applying is also where doubles are stopped: an attempt begins only for a message
+//! that waits and has no attempt open. A cursor that is read again after a crash, a
+//! retry that was overtaken by a receipt and a command given twice all end there.
+
+mod apply;
+mod attempts;
+mod checkpoint;
+mod imports;
+mod lives;
+mod projector;
+mod rebuild;
+mod receipts;
+mod records;
+mod state;
+mod view;
+
+use schemas::change::Change;
+use schemas::message::DueKind;
+use schemas::{Partition, PartitionCount, UnixMicros};
+
+pub use lives::TIMELINE_ENTRIES;
+pub(crate) use projector::{Projector, Reply, Request};
+pub use rebuild::{Difference, compare_with_rebuilt};
+pub use state::{EarlyReceipt, OpenAttempt};
+
+use crate::store::StoreError;
+use crate::store::writer::{Admission, Submitter};
+
+/// What became of a change that was handed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is in the journal and its rows are written.
+    Done,
+    /// So it is; the number was on the list already.
+    Merged,
+    /// So it is; the receipt fits no message yet and waits for one.
+    Parked,
+    /// It did not fit and left nothing behind.
+    Refused(Refusal),
+}
+
+/// Why a change did not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The message is past it, or it was said before.
+    AlreadyHandled,
+    /// The message has an attempt open.
+    AttemptOpen,
+    /// The attempt is not open.
+    NoOpenAttempt,
+    /// The message does not exist.
+    NoSuchMessage,
+    /// Not the next chunk, attempt or position.
+    OutOfOrder,
+    /// Another node owns the partition.
+    NotOwned,
+}
+
+/// A group could not be committed. Whether it was is unknown until the next start:
+/// the journal takes nothing more, and the process must end.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the journal cannot commit")]
+pub struct CommitError(#[from] pub StoreError);
+
+/// The journal of the partitions that this process owns. Cloning is cheap.
+#[derive(Clone)]
+pub struct Journal {
+    submitter: Submitter<Projector>,
+    partitions: PartitionCount,
+}
+
+impl Journal {
+    /// The journal behind a writer.
+    pub(crate) fn new(submitter: Submitter<Projector>, partitions: PartitionCount) -> Self {
+        Self {
+            submitter,
+            partitions,
+        }
+    }
+
+    /// How many partitions there are.
+    pub fn partitions(&self) -> PartitionCount {
+        self.partitions
+    }
+
+    /// Commits changes, in order and together with what others hand in at the same
+    /// time. Durable when it returns; one verdict for each change.
+    ///
+    /// # Errors
+    /// [`CommitError`] when the group could not be made durable.
+    pub async fn commit(
+        &self,
+        changes: Vec<(Partition, Change)>,
+    ) -> Result<Vec<Verdict>, CommitError> {
+        match self.submitter.submit(Admission::Outcome, Request::Commit(changes)).await? {
+            Reply::Verdicts(verdicts) => Ok(verdicts),
+            Reply::OpenAttempts(_) | Reply::Done => Ok(Vec::new()),
+        }
+    }
+
+    /// As [`Journal::commit`], for changes that take something new in: refused while
+    /// the disk is nearly full.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`], and as [`Journal::commit`].
+    pub async fn take_in(
+        &self,
+        changes: Vec<(Partition, Change)>,
+    ) -> Result<Vec<Verdict>, CommitError> {
+        match self.submitter.submit(Admission::Intake, Request::Commit(changes)).await? {
+            Reply::Verdicts(verdicts) => Ok(verdicts),
+            Reply::OpenAttempts(_) | Reply::Done => Ok(Vec::new()),
+        }
+    }
+
+    /// After it returns, everything of this kind that falls due up to `to` is in the
+    /// store, and nothing will be added there.
+    ///
+    /// # Errors
+    /// As [`Journal::commit`].
+    pub async fn raise_due_mark(
+        &self,
+        partition: Partition,
+        kind: DueKind,
+        to: UnixMicros,
+    ) -> Result<(), CommitError> {
+        self.submitter
+            .request(Request::RaiseDueMark {
+                partition,
+                kind,
+                to,
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// The attempts that are open.
+    ///
+    /// # Errors
+    /// As [`Journal::commit`].
+    pub async fn open_attempts(&self) -> Result<Vec<OpenAttempt>, CommitError> {
+        match self.submitter.submit(Admission::Outcome, Request::OpenAttempts).await? {
+            Reply::OpenAttempts(open) => Ok(open),
+            Reply::Verdicts(_) | Reply::Done => Ok(Vec::new()),
+        }
+    }
+
+    /// Writes a checkpoint of every partition, so that the next start reads little.
+    ///
+    /// # Errors
+    /// As [`Journal::commit`].
+    pub async fn checkpoint(&self) -> Result<(), CommitError> {
+        self.submitter.submit(Admission::Outcome, Request::Checkpoint).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,212 @@
+//! The coordinator of one running campaign: it freezes the audience, tells the
+//! dispatcher how far, and writes down when nothing is pending any more.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use engine::dispatch::audience::CampaignPlan;
+use engine::dispatch::freeze::{Freeze, FreezeError};
+use engine::dispatch::routing::Routing;
+use engine::journal::Journal;
+use engine::runtime::Runtime;
+use engine::store::{Replaced, Store, StoreError};
+use schemas::account::Account;
+use schemas::campaign::{Campaign, CampaignState, CampaignTally};
+use schemas::{AccountId, CampaignId, Partition};
+use tokio::sync::mpsc;
+
+use crate::dispatch::dispatcher::{CampaignEnded, CampaignRuns, Dispatcher};
+use crate::supervision::{Escalation, Lifeline, Post};
+
+/// How often the numbers are looked at, to see whether the campaign is finished.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// What a coordinator is built from.
+#[derive(Clone)]
+pub struct CoordinatorParts {
+    /// Time and tasks.
+    pub runtime: Runtime,
+    /// Rows.
+    pub store: Store,
+    /// Where chunks are counted.
+    pub journal: Journal,
+    /// Which provider may carry what.
+    pub routing: Arc<Routing>,
+    /// Who sends it.
+    pub dispatcher: Post<Dispatcher>,
+    /// Who hears that the store or journal fails.
+    pub escalation: Escalation,
+    /// Whose campaign.
+    pub account: AccountId,
+    /// Which.
+    pub campaign: CampaignId,
+}
+
+/// One running campaign's coordinator.
+pub struct CampaignCoordinator {
+    parts: CoordinatorParts,
+    plan: Option<Arc<CampaignPlan>>,
+    chunks: BTreeMap<Partition, u32>,
+    looking: bool,
+    lifeline: Lifeline,
+}
+
+impl CampaignCoordinator {
+    /// A coordinator that has read nothing yet.
+    pub fn new(parts: CoordinatorParts, lifeline: Lifeline) -> Self {
+        Self { parts, plan: None, chunks: BTreeMap::new(), looking: false, lifeline }
+    }
+
+    fn tell_dispatcher(&self) {
+        if let Some(plan) = &self.plan {
+            let runs = CampaignRuns { plan: Arc::clone(plan), chunks: self.chunks.clone() };
+            // A dispatcher that is being built again hears of it at the next look.
+            self.parts.dispatcher.tell(runs);
+        }
+    }
+
+    fn look(&mut self, context: &Context<Self>) {
+        self.tell_dispatcher();
+        if self.looking || self.plan.is_none() {
+            return;
+        }
+        self.looking = true;
+        let (parts, address) = (self.parts.clone(), context.address());
+        self.parts.runtime.spawn(async move {
+            let is_finished = match finish(&parts).await {
+                Ok(is_finished) => is_finished,
+                Err(error) => return parts.escalation.raise(error.to_string()),
+            };
+            let _ = address.send(Looked { is_finished }).await;
+        });
+    }
+}
+
+/// Loads the campaign's row and its account, and freezes the audience.
+async fn run(parts: CoordinatorParts, address: Addr<CampaignCoordinator>) -> Result<(), FreezeError> {
+    let Some(plan) = load(&parts).await? else {
+        let _ = address.send(Looked { is_finished: true }).await;
+        return Ok(());
+    };
+    let plan = Arc::new(plan);
+    let _ = address.send(Loaded(Arc::clone(&plan))).await;
+    let partitions = parts.journal.partitions();
+    let mut freezes = Vec::new();
+    for partition in partitions.all() {
+        let freeze = Freeze::resume(&parts.store, &plan.campaign, partitions, partition).await?;
+        let _ = address.send(Frozen { partition, chunks: freeze.chunks() }).await;
+        freezes.push(freeze);
+    }
+    // Round by round, so that every partition has its first chunk early.
+    while freezes.iter().any(|freeze| !freeze.is_done()) {
+        for freeze in freezes.iter_mut().filter(|freeze| !freeze.is_done()) {
+            freeze.next_chunk(&parts.store, &parts.journal, &plan.campaign).await?;
+            let frozen = Frozen { partition: freeze.partition(), chunks: freeze.chunks() };
+            let _ = address.send(frozen).await;
+        }
+    }
+    Ok(())
+}
+
+async fn load(parts: &CoordinatorParts) -> Result<Option<CampaignPlan>, StoreError> {
+    let key = Campaign::key_of(parts.account, parts.campaign);
+    let Some(campaign) = parts.store.get::<Campaign>(&key).await? else { return Ok(None) };
+    if campaign.state != CampaignState::Running {
+        return Ok(None);
+    }
+    let Some(account) = parts.store.get::<Account>(&Account::key_of(parts.account)).await? else {
+        return Ok(None);
+    };
+    match CampaignPlan::new(campaign, &account.number_key, &parts.routing) {
+        Ok(plan) => Ok(Some(plan)),
+        Err(error) => {
+            // The door compiles a template before it takes a campaign.
+            tracing::error!(campaign = %parts.campaign, %error, "a running campaign's template does not compile");
+            Ok(None)
+        }
+    }
+}
+
+/// Sets the campaign to finished once its audience is frozen and nothing is pending.
+async fn finish(parts: &CoordinatorParts) -> Result<bool, StoreError> {
+    for partition in parts.journal.partitions().all() {
+        let key = CampaignTally::key_of(parts.campaign, partition);
+        let tally = parts.store.get::<CampaignTally>(&key).await?;
+        if !tally.is_some_and(|tally| tally.frozen && tally.pending() == 0) {
+            return Ok(false);
+        }
+    }
+    let key = Campaign::key_of(parts.account, parts.campaign);
+    while let Some(mut campaign) = parts.store.get::<Campaign>(&key).await? {
+        campaign.state = CampaignState::Finished;
+        campaign.finished_at = Some(parts.runtime.now());
+        if let Replaced::Stored(_) = parts.store.replace(campaign).await? {
+            break;
+        }
+    }
+    Ok(true)
+}
+
+impl Actor for CampaignCoordinator {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        let (parts, address) = (self.parts.clone(), context.address());
+        self.parts.runtime.spawn(async move {
+            let escalation = parts.escalation.clone();
+            if let Err(error) = run(parts, address).await {
+                escalation.raise(error.to_string());
+            }
+        });
+        context.run_interval(LOOK_EVERY, |coordinator, context| coordinator.look(context));
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Loaded(Arc<CampaignPlan>);
+
+impl Handler<Loaded> for CampaignCoordinator {
+    type Result = ();
+
+    fn handle(&mut self, loaded: Loaded, _: &mut Self::Context) {
+        self.plan = Some(loaded.0);
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Frozen {
+    partition: Partition,
+    chunks: u32,
+}
+
+impl Handler<Frozen> for CampaignCoordinator {
+    type Result = ();
+
+    fn handle(&mut self, frozen: Frozen, _: &mut Self::Context) {
+        self.chunks.insert(frozen.partition, frozen.chunks);
+        self.tell_dispatcher();
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Looked {
+    is_finished: bool,
+}
+
+impl Handler<Looked> for CampaignCoordinator {
+    type Result = ();
+
+    fn handle(&mut self, looked: Looked, context: &mut Self::Context) {
+        self.looking = false;
+        if looked.is_finished {
+            self.parts.dispatcher.tell(CampaignEnded(self.parts.campaign));
+            self.lifeline.finish();
+            context.stop();
+        }
+    }
+}

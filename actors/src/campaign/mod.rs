@@ -1,0 +1,3 @@
+//! Campaigns: one coordinator for each that runs.
+
+pub mod coordinator;

@@ -1,0 +1,128 @@
+//! What starts campaigns and imports: the control log, read from its end, and before
+//! that every campaign and job that was under way when the node stopped.
+
+use std::collections::BTreeSet;
+
+use engine::log::{Log, LogError, Topic};
+use engine::store::{Order, Store, StoreError};
+use schemas::account::Account;
+use schemas::campaign::{Campaign, CampaignState, ControlRecord};
+use schemas::job::{Job, JobProgress, JobState};
+use schemas::record::{Key, Record};
+use schemas::{AccountId, CampaignId, JobId, Partition};
+
+/// How many rows or records are read at a time.
+const PAGE: usize = 500;
+
+/// Reading what to start failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The store cannot be read.
+    #[error("what was under way cannot be read")]
+    Store(#[from] StoreError),
+    /// The control log cannot be read.
+    #[error("the control log cannot be read")]
+    Log(#[from] LogError),
+}
+
+/// Something to start.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Start {
+    /// A campaign that runs.
+    Campaign(AccountId, CampaignId),
+    /// A job that is not done.
+    Job(AccountId, JobId),
+}
+
+/// Tells what to start, each thing once.
+pub struct Control {
+    store: Store,
+    log: Log,
+    started: BTreeSet<Start>,
+    next: u64,
+}
+
+impl Control {
+    /// A reader that has told nothing yet. What is appended from now on is not missed.
+    ///
+    /// # Errors
+    /// When the control log cannot be read.
+    pub async fn new(store: Store, log: Log) -> Result<Self, LogError> {
+        let next = log.end(Topic::Control, Partition(0)).await?;
+        Ok(Self { store, log, started: BTreeSet::new(), next })
+    }
+
+    /// Everything that was under way when the node stopped.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn under_way(&mut self) -> Result<Vec<Start>, ControlError> {
+        let mut starts = Vec::new();
+        for account in self.all::<Account>(&Account::partition_key()).await? {
+            let prefix = Campaign::partition_key(account.id);
+            let campaigns = self.all::<Campaign>(&prefix).await?;
+            let running = campaigns.iter().filter(|c| c.state == CampaignState::Running);
+            starts.extend(running.map(|campaign| Start::Campaign(account.id, campaign.id)));
+            for job in self.all::<Job>(&prefix).await? {
+                let progress =
+                    self.store.get::<JobProgress>(&JobProgress::key_of(job.id)).await?;
+                let is_open = progress.is_none_or(|progress| {
+                    matches!(progress.state, JobState::Pending | JobState::Running)
+                });
+                starts.extend(is_open.then_some(Start::Job(account.id, job.id)));
+            }
+        }
+        Ok(self.only_new(starts))
+    }
+
+    /// Waits for more.
+    ///
+    /// # Errors
+    /// When the control log cannot be read.
+    pub async fn next(&mut self) -> Result<Vec<Start>, ControlError> {
+        let mut appended = self.log.appended(Topic::Control);
+        loop {
+            appended.mark_unchanged();
+            let records = self.log.read(Topic::Control, Partition(0), self.next, PAGE).await?;
+            if let Some((last, _)) = records.last() {
+                self.next = last + 1;
+                let starts = records.iter().filter_map(|(_, payload)| start_of(payload));
+                let starts = starts.collect();
+                return Ok(self.only_new(starts));
+            }
+            if appended.changed().await.is_err() {
+                return Err(LogError::Closed.into());
+            }
+        }
+    }
+
+    fn only_new(&mut self, starts: Vec<Start>) -> Vec<Start> {
+        starts.into_iter().filter(|start| self.started.insert(*start)).collect()
+    }
+
+    async fn all<R: Record>(&self, prefix: &Key) -> Result<Vec<R>, StoreError> {
+        let (mut rows, mut after) = (Vec::new(), None);
+        loop {
+            let page =
+                self.store.list::<R>(prefix, after.as_ref(), Order::Ascending, PAGE).await?;
+            rows.extend(page.rows);
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(rows),
+            }
+        }
+    }
+}
+
+fn start_of(payload: &[u8]) -> Option<Start> {
+    match rmp_serde::from_slice(payload) {
+        Ok(ControlRecord::CampaignStarted { account, campaign }) => {
+            Some(Start::Campaign(account, campaign))
+        }
+        Ok(ControlRecord::JobCreated { account, job }) => Some(Start::Job(account, job)),
+        Err(error) => {
+            tracing::error!(%error, "a control record cannot be read");
+            None
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Giving work out: attempts are committed, then handed to the lane that asked.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use engine::dispatch::routing::Routing;
+use engine::dispatch::{Origin, Ready};
+use engine::journal::{CommitError, Journal, Verdict};
+use engine::runtime::Runtime;
+use schemas::ProviderId;
+use schemas::change::Change;
+use schemas::provider::AttemptRef;
+
+use crate::provider::lane::Lane;
+use crate::provider::ticket::{OutcomeSink, Ticket};
+
+/// An attempt may be written to its provider this long after it was committed, and
+/// not later: a process that was frozen in between gives it back. A restarted node
+/// counts on it too.
+pub const ATTEMPT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Messages picked for one sender.
+pub struct Pick {
+    /// Who sends them.
+    pub provider: ProviderId,
+    /// Its number in the routes.
+    pub index: usize,
+    /// What was picked.
+    pub messages: Vec<Ready>,
+    /// Where they go.
+    pub lane: Arc<Lane>,
+    /// The sender's count of what it asked for, and how much of it this answers.
+    pub asked: Arc<AtomicU64>,
+    /// See `asked`.
+    pub answered: u32,
+}
+
+/// What beginning attempts uses.
+#[derive(Clone)]
+pub struct Beginner {
+    /// Time.
+    pub runtime: Runtime,
+    /// Where attempts are committed.
+    pub journal: Journal,
+    /// Senders.
+    pub routing: Arc<Routing>,
+    /// Where outcomes go.
+    pub outcomes: OutcomeSink,
+}
+
+impl Beginner {
+    /// Commits an attempt for each message and hands them over. Gives back the
+    /// positions that are finished: those of messages that may not be sent any more.
+    ///
+    /// # Errors
+    /// When the journal takes nothing more.
+    pub async fn begin(&self, pick: Pick) -> Result<Vec<Origin>, CommitError> {
+        let now = self.runtime.now();
+        let boot_deadline = self.runtime.boot() + ATTEMPT_DEADLINE.as_micros() as u64;
+        let partitions = self.journal.partitions();
+        let changes = pick.messages.iter().map(|ready| {
+            let partition = partitions.of(ready.envelope.to.slice());
+            (partition, self.change(&pick, ready, now))
+        });
+        let changes = changes.collect();
+        let verdicts = self.journal.commit(changes).await;
+        let verdicts = match verdicts {
+            Ok(verdicts) => verdicts,
+            Err(error) => {
+                pick.asked.fetch_sub(u64::from(pick.answered), Ordering::AcqRel);
+                return Err(error);
+            }
+        };
+        let mut finished = Vec::new();
+        let mut tickets = Vec::with_capacity(pick.messages.len());
+        for (ready, verdict) in pick.messages.into_iter().zip(verdicts) {
+            let may_send = verdict == Verdict::Done && ready.envelope.valid_until > now;
+            if !may_send {
+                finished.push(ready.origin);
+                continue;
+            }
+            let attempt = AttemptRef {
+                account: ready.envelope.account,
+                message: ready.envelope.id,
+                attempt: ready.attempt,
+            };
+            let sender = self.routing.sender(pick.index, ready.envelope.from.as_deref());
+            tickets.push(Ticket::new(
+                attempt,
+                pick.provider,
+                Arc::clone(&ready.envelope),
+                ready.origin,
+                sender.to_owned(),
+                boot_deadline,
+                self.outcomes.clone(),
+            ));
+        }
+        pick.lane.push(tickets);
+        pick.asked.fetch_sub(u64::from(pick.answered), Ordering::AcqRel);
+        Ok(finished)
+    }
+
+    fn change(&self, pick: &Pick, ready: &Ready, now: schemas::UnixMicros) -> Change {
+        let envelope = Arc::clone(&ready.envelope);
+        if envelope.valid_until <= now {
+            return Change::ValidityEnded { envelope, at: now };
+        }
+        let sender = self.routing.sender(pick.index, envelope.from.as_deref()).to_owned();
+        Change::AttemptBegun {
+            envelope,
+            attempt: ready.attempt,
+            provider: pick.provider,
+            sender,
+            at: now,
+            deadline: now.plus(ATTEMPT_DEADLINE),
+        }
+    }
+}

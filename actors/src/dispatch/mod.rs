@@ -1,0 +1,7 @@
+//! Dispatching: sources are read ahead a bounded way, and work is given out when a
+//! sender asks for it.
+
+pub mod begin;
+pub mod dispatcher;
+pub mod outcomes;
+pub mod source;

@@ -1,0 +1,79 @@
+//! Writing outcomes down: what became of attempts goes into the journal in groups,
+//! and only then are their positions finished.
+
+use engine::dispatch::Origin;
+use engine::dispatch::outcome::OutcomeRules;
+use engine::journal::Journal;
+use engine::runtime::Runtime;
+use schemas::Partition;
+use schemas::change::Change;
+use schemas::provider::SubmitOutcome;
+use tokio::sync::mpsc;
+
+use super::dispatcher::{Dispatcher, Finished};
+use crate::provider::ticket::Ended;
+use crate::supervision::{Escalation, Post};
+
+/// The most outcomes of one commit. A commit is answered as a whole, so a larger one
+/// would make the first of them wait for the last.
+const OUTCOMES_A_COMMIT: usize = 2_000;
+
+/// Writes outcomes until the last sender of them is gone.
+pub struct OutcomeWriter {
+    /// Time and chance.
+    pub runtime: Runtime,
+    /// Where they are committed.
+    pub journal: Journal,
+    /// What follows from them.
+    pub rules: OutcomeRules,
+    /// Who hears of finished positions.
+    pub dispatcher: Post<Dispatcher>,
+    /// Who hears that the journal takes nothing more.
+    pub escalation: Escalation,
+}
+
+impl OutcomeWriter {
+    /// Writes what comes over the channel.
+    pub async fn run(self, mut ended: mpsc::UnboundedReceiver<Ended>) {
+        let mut batch = Vec::with_capacity(OUTCOMES_A_COMMIT);
+        while ended.recv_many(&mut batch, OUTCOMES_A_COMMIT).await > 0 {
+            let origins: Vec<Origin> = batch.iter().filter_map(|ended| ended.origin).collect();
+            let changes = batch.drain(..).map(|ended| self.change(ended)).collect();
+            if self.journal.commit(changes).await.is_err() {
+                self.escalation.raise("outcomes cannot be written down".to_owned());
+                return;
+            }
+            // A dispatcher that is being built again reads the positions from the
+            // journal; what is not finished there is refused when it is begun again.
+            self.dispatcher.tell(Finished(origins));
+        }
+    }
+
+    fn change(&self, ended: Ended) -> (Partition, Change) {
+        let at = self.runtime.now();
+        let random = u64::from_le_bytes(self.runtime.random_bytes());
+        let attempt = ended.attempt.attempt;
+        let then = self.rules.after(&ended.outcome, &ended.envelope, attempt, at, random);
+        count(&ended);
+        let partition = self.journal.partitions().of(ended.attempt.message.slice());
+        let change = Change::AttemptEnded {
+            attempt: ended.attempt,
+            outcome: ended.outcome,
+            then,
+            sent_at: ended.sent_at,
+            at,
+        };
+        (partition, change)
+    }
+}
+
+fn count(ended: &Ended) {
+    let outcome = match &ended.outcome {
+        SubmitOutcome::Accepted { .. } => "accepted",
+        SubmitOutcome::Rejected { .. } => "rejected",
+        SubmitOutcome::Throttled { .. } => "throttled",
+        SubmitOutcome::NotSent { .. } => "not_sent",
+        SubmitOutcome::Unknown { .. } => "unknown",
+    };
+    metrics::counter!("volley_attempts_total", "outcome" => outcome).increment(1);
+}

@@ -1,0 +1,298 @@
+//! The sources of one owner, and the tasks that read them.
+
+use std::sync::Arc;
+
+use engine::dispatch::audience::{self, AudienceItem, CampaignPlan};
+use engine::dispatch::positions::PositionTracker;
+use engine::dispatch::routing::Routing;
+use engine::dispatch::{Origin, Ready};
+use engine::journal::{CommitError, Journal};
+use engine::log::{Log, LogError, Topic};
+use engine::runtime::Runtime;
+use engine::store::{Order, Store, StoreError};
+use schemas::change::{Change, SkippedRecipient};
+use schemas::message::{DueEntry, DueKind, Intake, WorkItem, message_key};
+use schemas::position::{AudiencePosition, SourceId};
+use schemas::record::KeyPart;
+use schemas::{Message, MessageClass, Partition, UnixMicros};
+
+/// Reading a source failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The store cannot be read.
+    #[error("a source cannot be read")]
+    Store(#[from] StoreError),
+    /// The work log cannot be read.
+    #[error("a source cannot be read")]
+    Log(#[from] LogError),
+    /// The journal takes nothing more.
+    #[error("a source cannot be read")]
+    Commit(#[from] CommitError),
+}
+
+/// What the readers use.
+#[derive(Clone, Debug)]
+pub struct Readers {
+    /// Time and tasks.
+    pub runtime: Runtime,
+    /// Rows.
+    pub store: Store,
+    /// Work lanes.
+    pub log: Log,
+    /// Due marks.
+    pub journal: Journal,
+    /// Which provider may carry what.
+    pub routing: Arc<Routing>,
+}
+
+/// What kind of source it is, with what reading it takes.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// A lane of the work log.
+    Work(MessageClass),
+    /// The audience of a running campaign, frozen up to `chunks`.
+    Audience {
+        /// The campaign.
+        plan: Arc<CampaignPlan>,
+        /// Chunks that may be read.
+        chunks: u32,
+    },
+    /// What was scheduled or waits for another attempt.
+    Due,
+}
+
+/// One source of one partition.
+#[derive(Debug)]
+pub struct Source {
+    /// What it is.
+    pub kind: Kind,
+    /// How far it was read and finished.
+    pub positions: PositionTracker,
+    /// How many positions may be read and not finished.
+    pub read_ahead: usize,
+    /// Whether a read is under way.
+    pub reading: bool,
+    /// Whether there may be something to read: set when something was added.
+    pub poked: bool,
+}
+
+impl Source {
+    /// Whether to start a read now.
+    pub fn wants_read(&self) -> bool {
+        let has_room = self.positions.unfinished() <= self.read_ahead / 2;
+        let has_more = match &self.kind {
+            Kind::Audience { chunks, .. } => {
+                AudiencePosition::from_number(self.positions.next()).chunk < *chunks
+            }
+            Kind::Work(_) | Kind::Due => self.poked,
+        };
+        !self.reading && has_room && has_more
+    }
+}
+
+/// What a read gave.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Can be sent.
+    pub ready: Vec<Ready>,
+    /// Cannot be sent now: what to write down instead.
+    pub settled: Vec<(Origin, Change)>,
+    /// Nothing to do: it was handled before.
+    pub handled: Vec<Origin>,
+    /// Where to read on.
+    pub next: u64,
+    /// Whether there may be more already.
+    pub more: bool,
+}
+
+impl Batch {
+    /// Every position that was read.
+    pub fn positions(&self) -> impl Iterator<Item = u64> + '_ {
+        let ready = self.ready.iter().map(|ready| ready.origin.position);
+        let settled = self.settled.iter().map(|(origin, _)| origin.position);
+        ready.chain(settled).chain(self.handled.iter().map(|origin| origin.position))
+    }
+}
+
+impl Readers {
+    /// Reads the next part of a source.
+    ///
+    /// # Errors
+    /// When the store, log or journal fails.
+    pub async fn read(
+        &self,
+        partition: Partition,
+        kind: &Kind,
+        from: u64,
+        limit: usize,
+    ) -> Result<Batch, ReadError> {
+        match kind {
+            Kind::Work(class) => self.read_work(partition, *class, from, limit).await,
+            Kind::Audience { plan, .. } => self.read_audience(partition, plan, from, limit).await,
+            Kind::Due => self.read_due(partition, from, limit).await,
+        }
+    }
+
+    async fn read_audience(
+        &self,
+        partition: Partition,
+        plan: &CampaignPlan,
+        from: u64,
+        limit: usize,
+    ) -> Result<Batch, ReadError> {
+        let page = audience::read(&self.store, plan, partition, from, limit).await?;
+        let Some(page) = page else { return Ok(Batch { next: from, ..Batch::default() }) };
+        let mut batch = Batch { next: page.next, more: true, ..Batch::default() };
+        let at = self.runtime.now();
+        for item in page.items {
+            match item {
+                AudienceItem::Ready(ready) => batch.ready.push(ready),
+                AudienceItem::Skip { origin, recipient, reason } => {
+                    let reason = reason.to_owned();
+                    batch.settled.push((origin, Change::Skipped { recipient, reason, at }));
+                }
+            }
+        }
+        Ok(batch)
+    }
+
+    async fn read_work(
+        &self,
+        partition: Partition,
+        class: MessageClass,
+        from: u64,
+        limit: usize,
+    ) -> Result<Batch, ReadError> {
+        let records = self.log.read(Topic::Work(class), partition, from, limit).await?;
+        let more = records.len() == limit;
+        let next = records.last().map_or(from, |(offset, _)| offset + 1);
+        let mut batch = Batch { next, more, ..Batch::default() };
+        for (offset, payload) in records {
+            let origin = Origin { partition, source: SourceId::Work(class), position: offset };
+            let Ok(item) = rmp_serde::from_slice::<WorkItem>(&payload) else {
+                return Err(StoreError::damaged("work", "a work item cannot be read").into());
+            };
+            let key = message_key(item.account, item.message);
+            match self.store.get::<Intake>(&key).await? {
+                Some(intake) => self.sort_in(&mut batch, origin, intake),
+                None => batch.handled.push(origin),
+            }
+        }
+        Ok(batch)
+    }
+
+    fn sort_in(&self, batch: &mut Batch, origin: Origin, intake: Intake) {
+        let envelope = intake.envelope;
+        let at = self.runtime.now();
+        if let Some(send_at) = envelope.send_at.filter(|send_at| *send_at > at) {
+            batch.settled.push((origin, Change::Scheduled { envelope, at: send_at }));
+            return;
+        }
+        self.offer(batch, origin, envelope, 1);
+    }
+
+    fn offer(
+        &self,
+        batch: &mut Batch,
+        origin: Origin,
+        envelope: Arc<schemas::Envelope>,
+        attempt: u32,
+    ) {
+        let routes = self.routing.routes_of(&envelope);
+        if routes.is_empty() {
+            let (at, reason) = (self.runtime.now(), "no_route".to_owned());
+            let recipient = SkippedRecipient::Message(envelope);
+            batch.settled.push((origin, Change::Skipped { recipient, reason, at }));
+        } else {
+            batch.ready.push(Ready { envelope, attempt, origin, routes });
+        }
+    }
+
+    async fn read_due(
+        &self,
+        partition: Partition,
+        from: u64,
+        limit: usize,
+    ) -> Result<Batch, ReadError> {
+        let now = self.runtime.now();
+        let page = due_page(self, partition, DueKind::Send, from, now, limit).await?;
+        let mut batch = Batch { next: page.next, more: page.more, ..Batch::default() };
+        for entry in page.entries {
+            let position = u64::try_from(entry.due.0).unwrap_or(0);
+            let origin = Origin { partition, source: SourceId::Due(DueKind::Send), position };
+            let key = message_key(entry.account, entry.message);
+            match self.store.get::<Message>(&key).await? {
+                Some(message) if message.status.has_not_begun() => {
+                    self.offer(&mut batch, origin, message.envelope, message.attempts + 1);
+                }
+                Some(_) | None => batch.handled.push(origin),
+            }
+        }
+        Ok(batch)
+    }
+}
+
+/// Entries that have fallen due.
+#[derive(Debug)]
+pub struct DuePage {
+    /// In the order of their instants.
+    pub entries: Vec<DueEntry>,
+    /// Where to read on.
+    pub next: u64,
+    /// Whether there may be more already.
+    pub more: bool,
+}
+
+/// Reads what is due from `from` up to `now`. Entries of one instant stay together,
+/// since a position is an instant.
+///
+/// # Errors
+/// When the store or journal fails.
+pub async fn due_page(
+    readers: &Readers,
+    partition: Partition,
+    kind: DueKind,
+    from: u64,
+    now: UnixMicros,
+    limit: usize,
+) -> Result<DuePage, ReadError> {
+    readers.journal.raise_due_mark(partition, kind, now).await?;
+    let start = UnixMicros(i64::try_from(from).unwrap_or(i64::MAX));
+    let as_position = |instant: UnixMicros| u64::try_from(instant.0).unwrap_or(0);
+    let mut limit = limit;
+    loop {
+        let mut entries = entries_due(&readers.store, partition, kind, start, now, limit + 1).await?;
+        let cut = if entries.len() > limit { entries.last().map(|entry| entry.due) } else { None };
+        let Some(cut) = cut else {
+            return Ok(DuePage { entries, next: as_position(now.plus_micros(1)), more: false });
+        };
+        entries.retain(|entry| entry.due < cut);
+        if !entries.is_empty() {
+            return Ok(DuePage { entries, next: as_position(cut), more: true });
+        }
+        limit *= 2;
+    }
+}
+
+async fn entries_due(
+    store: &Store,
+    partition: Partition,
+    kind: DueKind,
+    start: UnixMicros,
+    now: UnixMicros,
+    limit: usize,
+) -> Result<Vec<DueEntry>, StoreError> {
+    let mut entries: Vec<DueEntry> = Vec::new();
+    for minute in start.minute()..=now.minute() {
+        let bucket = DueEntry::bucket_key(partition, kind, minute);
+        let mut from = bucket.clone();
+        from.push(KeyPart::I64(start.0));
+        let room = limit - entries.len();
+        let page = store.list_from::<DueEntry>(&bucket, &from, Order::Ascending, room).await?;
+        entries.extend(page.into_iter().filter(|entry| entry.due <= now));
+        if entries.len() >= limit {
+            break;
+        }
+    }
+    Ok(entries)
+}

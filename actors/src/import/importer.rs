@@ -1,0 +1,282 @@
+//! The importer of one job. It reads the uploaded file in batches; the contacts of a
+//! batch are committed first, then how far the file was read, so an import that was
+//! interrupted reads at most one batch again and counts nobody twice.
+
+use std::fs::File;
+use std::io::{BufReader, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use actix::prelude::*;
+use engine::contacts::{
+    ContactReader, ImportFileError, ImportOptions, ImportedContact, Record,
+};
+use engine::dispatch::audience::keyed;
+use engine::journal::{CommitError, Journal, Verdict};
+use engine::runtime::{Runtime, WorkLost};
+use engine::store::{Store, StoreError};
+use hmac::{Hmac, Mac};
+use schemas::account::Account;
+use schemas::change::{Change, Reject};
+use schemas::contact::contact_id;
+use schemas::job::{ImportPosition, Job, JobProgress, JobState, JobWork};
+use schemas::{AccountId, ContactId, JobId, Partition, Phone, Slice};
+use sha2::Sha256;
+
+use crate::supervision::{Escalation, Lifeline};
+
+/// Records of one commit: some 200 kB of contacts, read again after a crash at most.
+const RECORDS_A_BATCH: usize = 1_000;
+
+/// How long an import waits before it looks again whether there is space.
+const DISK_FULL_PAUSE: Duration = Duration::from_secs(1);
+
+/// What an importer is built from.
+#[derive(Clone)]
+pub struct ImporterParts {
+    /// Time and tasks.
+    pub runtime: Runtime,
+    /// Rows.
+    pub store: Store,
+    /// Where contacts are committed.
+    pub journal: Journal,
+    /// Who hears that the store or journal fails.
+    pub escalation: Escalation,
+    /// Where uploaded files are kept.
+    pub folder: PathBuf,
+    /// Whose job.
+    pub account: AccountId,
+    /// Which.
+    pub job: JobId,
+}
+
+/// Where the file of a job is kept.
+pub fn file_of(folder: &std::path::Path, job: JobId) -> PathBuf {
+    folder.join(format!("{job}.csv"))
+}
+
+/// The partition that holds a job's progress.
+pub fn home_of(journal: &Journal, job: JobId) -> Partition {
+    let bytes = job.as_bytes();
+    journal.partitions().of(Slice::from_low_bits(u16::from_be_bytes([bytes[14], bytes[15]])))
+}
+
+/// One job's importer.
+pub struct Importer {
+    parts: ImporterParts,
+    lifeline: Lifeline,
+}
+
+impl Importer {
+    /// An importer that goes on where the job's progress says.
+    pub fn new(parts: ImporterParts, lifeline: Lifeline) -> Self {
+        Self { parts, lifeline }
+    }
+}
+
+impl Actor for Importer {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        let (parts, address) = (self.parts.clone(), context.address());
+        self.parts.runtime.spawn(async move {
+            if let Err(error) = import(&parts).await {
+                return parts.escalation.raise(error.to_string());
+            }
+            let _ = address.send(Done).await;
+        });
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Done;
+
+impl Handler<Done> for Importer {
+    type Result = ();
+
+    fn handle(&mut self, _: Done, context: &mut Self::Context) {
+        self.lifeline.finish();
+        context.stop();
+    }
+}
+
+/// An import stopped for a reason that is not in its file.
+#[derive(Debug, thiserror::Error)]
+enum ImportError {
+    #[error("an import cannot go on")]
+    Store(#[from] StoreError),
+    #[error("an import cannot go on")]
+    Commit(#[from] CommitError),
+    #[error("an import cannot go on")]
+    WorkLost(#[from] WorkLost),
+}
+
+struct Import<'a> {
+    parts: &'a ImporterParts,
+    work: JobWork,
+    number_key: Hmac<Sha256>,
+}
+
+async fn import(parts: &ImporterParts) -> Result<(), ImportError> {
+    let job = parts.store.get::<Job>(&Job::key_of(parts.account, parts.job)).await?;
+    let account = parts.store.get::<Account>(&Account::key_of(parts.account)).await?;
+    let (Some(job), Some(account)) = (job, account) else { return Ok(()) };
+    let progress = parts.store.get::<JobProgress>(&JobProgress::key_of(parts.job)).await?;
+    let resume = match progress {
+        Some(progress) if progress.state != JobState::Running => return Ok(()),
+        Some(progress) => progress.resume,
+        None => None,
+    };
+    let import = Import { parts, work: job.work, number_key: keyed(&account.number_key) };
+    let JobWork::ImportContacts { default_region, phone_column, .. } = &import.work;
+    let options = ImportOptions {
+        default_region: default_region.clone(),
+        phone_column: phone_column.clone(),
+    };
+    let path = file_of(&parts.folder, parts.job);
+    let opened = parts.runtime.blocking(move || open(&path, &options, resume)).await?;
+    let mut reader = match opened {
+        Ok(reader) => reader,
+        Err(error) => return import.fail(error).await,
+    };
+    loop {
+        let read = parts.runtime.blocking(move || read_batch(reader)).await?;
+        let (rest, batch) = match read {
+            Ok(read) => read,
+            Err(error) => return import.fail(error).await,
+        };
+        reader = rest;
+        let is_last = batch.is_last;
+        import.commit(batch).await?;
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
+type Reader = ContactReader<BufReader<File>>;
+
+fn open(
+    path: &std::path::Path,
+    options: &ImportOptions,
+    resume: Option<ImportPosition>,
+) -> Result<Reader, ImportFileError> {
+    let reader = ContactReader::new(BufReader::new(File::open(path)?), options)?;
+    let Some(position) = resume else { return Ok(reader) };
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(position.byte))?;
+    ContactReader::resume(BufReader::new(file), reader.layout().clone(), position, options)
+}
+
+struct Batch {
+    contacts: Vec<ImportedContact>,
+    rejects: Vec<Reject>,
+    position: ImportPosition,
+    is_last: bool,
+}
+
+fn read_batch(mut reader: Reader) -> Result<(Reader, Batch), ImportFileError> {
+    let (mut contacts, mut rejects) = (Vec::with_capacity(RECORDS_A_BATCH), Vec::new());
+    let mut is_last = false;
+    while contacts.len() + rejects.len() < RECORDS_A_BATCH {
+        match reader.next_record()? {
+            Some(Record::Contact(contact)) => contacts.push(contact),
+            Some(Record::Rejected(reject)) => rejects.push(Reject {
+                line: reject.line,
+                column: reject.column,
+                reason: reject.reason.code().to_owned(),
+            }),
+            None => {
+                is_last = true;
+                break;
+            }
+        }
+    }
+    let position = reader.position();
+    Ok((reader, Batch { contacts, rejects, position, is_last }))
+}
+
+impl Import<'_> {
+    async fn commit(&self, batch: Batch) -> Result<(), ImportError> {
+        let JobWork::ImportContacts { list, .. } = &self.work;
+        let (at, partitions) = (self.parts.runtime.now(), self.parts.journal.partitions());
+        let records = (batch.contacts.len() + batch.rejects.len()) as u64;
+        let changes = batch.contacts.into_iter().map(|contact| {
+            let imported = Change::ContactImported {
+                account: self.parts.account,
+                list: *list,
+                job: self.parts.job,
+                line: contact.line,
+                contact: self.contact_id(&contact.phone),
+                fields: contact.fields,
+                at,
+                phone: contact.phone.clone(),
+            };
+            (partitions.of(contact.phone.slice()), imported)
+        });
+        let verdicts = self.take_in(changes.collect()).await?;
+        let merged = verdicts.iter().filter(|verdict| **verdict == Verdict::Merged).count() as u64;
+        let contacts = verdicts.len() as u64 - merged;
+        let state = if batch.is_last { JobState::Completed } else { JobState::Running };
+        self.advance(Change::ImportAdvanced {
+            job: self.parts.job,
+            state,
+            records,
+            contacts,
+            merged,
+            rejects: batch.rejects,
+            resume: Some(batch.position),
+            error: None,
+            at,
+        })
+        .await
+    }
+
+    /// The file as a whole cannot be imported; what was imported of it stays.
+    async fn fail(&self, error: ImportFileError) -> Result<(), ImportError> {
+        self.advance(Change::ImportAdvanced {
+            job: self.parts.job,
+            state: JobState::Failed,
+            records: 0,
+            contacts: 0,
+            merged: 0,
+            rejects: Vec::new(),
+            resume: None,
+            error: Some(error.to_string()),
+            at: self.parts.runtime.now(),
+        })
+        .await
+    }
+
+    async fn advance(&self, change: Change) -> Result<(), ImportError> {
+        let home = home_of(&self.parts.journal, self.parts.job);
+        self.take_in(vec![(home, change)]).await?;
+        Ok(())
+    }
+
+    /// While the disk is nearly full an import waits: it goes on when there is space.
+    async fn take_in(
+        &self,
+        changes: Vec<(Partition, Change)>,
+    ) -> Result<Vec<Verdict>, CommitError> {
+        loop {
+            match self.parts.journal.take_in(changes.clone()).await {
+                Err(CommitError(StoreError::DiskFull { .. })) => {
+                    self.parts.runtime.sleep(DISK_FULL_PAUSE).await;
+                }
+                taken => return taken,
+            }
+        }
+    }
+
+    fn contact_id(&self, phone: &Phone) -> ContactId {
+        let mut hmac = self.number_key.clone();
+        hmac.update(b"contact");
+        hmac.update(phone.digits().as_bytes());
+        let hash = hmac.finalize().into_bytes();
+        let mut keyed_hash = [0; 16];
+        keyed_hash.copy_from_slice(&hash[..16]);
+        contact_id(phone.slice(), keyed_hash)
+    }
+}

@@ -1,0 +1,193 @@
+//! The lane of one provider account: a short line of committed attempts, and the task
+//! that lets them go at the provider's pace.
+//!
+//! Permit, deadline and send stamp are taken together, just before the client call.
+//! The line is no longer than what is due in the next few milliseconds, so little is
+//! unknown after a crash and nothing queues behind a provider that died.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use engine::dispatch::outcome;
+use engine::pacing::Limiter;
+use engine::provider::{Provider, SubmitRequest};
+use engine::runtime::Runtime;
+use schemas::provider::SubmitOutcome;
+use tokio::sync::{Notify, Semaphore};
+
+use super::ticket::Ticket;
+
+/// What paces one provider account, whoever sends for it.
+#[derive(Clone, Debug)]
+pub struct Pacing {
+    limiter: Arc<Mutex<Limiter>>,
+    /// One permit for each request that may be in flight.
+    slots: Arc<Semaphore>,
+}
+
+impl Pacing {
+    /// This pace, and so many requests in flight.
+    pub fn new(limiter: Limiter, max_in_flight: u32) -> Self {
+        let slots = Arc::new(Semaphore::new(max_in_flight as usize));
+        Self { limiter: Arc::new(Mutex::new(limiter)), slots }
+    }
+
+    fn limiter(&self) -> MutexGuard<'_, Limiter> {
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a sender and its tasks share.
+pub struct Lane {
+    runtime: Runtime,
+    provider: Arc<dyn Provider>,
+    pacing: Pacing,
+    line: Mutex<VecDeque<Ticket>>,
+    arrived: Notify,
+    closed: AtomicBool,
+}
+
+impl std::fmt::Debug for Lane {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Lane({} waiting)", self.waiting())
+    }
+}
+
+/// A pause after a throttling answer that names no wait.
+const THROTTLED_PAUSE: Duration = Duration::from_millis(1_000);
+
+/// A provider may ask us to wait this long and no longer: a wrong header must not
+/// silence an account for a day.
+const MAX_PAUSE: Duration = Duration::from_secs(600);
+
+impl Lane {
+    /// A lane at this pace.
+    pub fn new(runtime: Runtime, provider: Arc<dyn Provider>, pacing: Pacing) -> Arc<Self> {
+        Arc::new(Self {
+            runtime,
+            provider,
+            pacing,
+            line: Mutex::new(VecDeque::new()),
+            arrived: Notify::new(),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Puts committed attempts at the end of the line. A closed lane drops them, and
+    /// their tickets say that they were not sent.
+    pub fn push(&self, tickets: Vec<Ticket>) {
+        if self.closed.load(Ordering::Acquire) {
+            return;
+        }
+        self.line().extend(tickets);
+        self.arrived.notify_one();
+    }
+
+    /// Segments in the line.
+    pub fn waiting(&self) -> u64 {
+        self.line().iter().map(|ticket| u64::from(ticket.segments)).sum()
+    }
+
+    /// Segments that fall due within this time.
+    pub fn due_within(&self, horizon: Duration) -> u64 {
+        let horizon = u64::try_from(horizon.as_micros()).unwrap_or(u64::MAX);
+        self.pacing.limiter().due_within(self.runtime.boot(), horizon)
+    }
+
+    /// Lets nothing more go; what waits goes back untouched. What is in flight ends.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        let returned = std::mem::take(&mut *self.line());
+        drop(returned);
+        self.arrived.notify_one();
+    }
+
+    /// Lets attempts go until the lane is closed.
+    pub async fn run(self: Arc<Self>) {
+        while let Some(ticket) = self.next().await {
+            let Ok(slot) = Arc::clone(&self.pacing.slots).acquire_owned().await else { return };
+            let Some(ticket) = self.permit(ticket).await else { continue };
+            let lane = Arc::clone(&self);
+            self.runtime.spawn(async move {
+                lane.submit(ticket).await;
+                drop(slot);
+            });
+        }
+    }
+
+    async fn next(&self) -> Option<Ticket> {
+        loop {
+            // Registered before the line is looked at, so no arrival is missed.
+            let arrived = self.arrived.notified();
+            if self.closed.load(Ordering::Acquire) {
+                return None;
+            }
+            if let Some(ticket) = self.line().pop_front() {
+                return Some(ticket);
+            }
+            arrived.await;
+        }
+    }
+
+    /// Waits for the pace; `None` when the attempt's deadline passed or the lane was
+    /// closed first.
+    async fn permit(&self, mut ticket: Ticket) -> Option<Ticket> {
+        loop {
+            if self.closed.load(Ordering::Acquire) {
+                return None;
+            }
+            let now = self.runtime.boot();
+            if now > ticket.deadline {
+                ticket.resolve(SubmitOutcome::NotSent { cause: outcome::DEADLINE_PASSED.to_owned() });
+                return None;
+            }
+            let acquired = self.pacing.limiter().try_acquire(now, ticket.segments);
+            match acquired {
+                Ok(_) => {
+                    ticket.touch(self.runtime.now());
+                    return Some(ticket);
+                }
+                Err(wait) => {
+                    let wait = Duration::from_micros(wait.until.saturating_sub(now));
+                    self.runtime.sleep(wait.min(LONGEST_SLEEP)).await;
+                }
+            }
+        }
+    }
+
+    async fn submit(&self, ticket: Ticket) {
+        let (Some(attempt), Some(envelope)) = (ticket.attempt(), ticket.envelope()) else {
+            return;
+        };
+        let left = envelope.valid_until.0 - self.runtime.now().0;
+        let validity_seconds = u32::try_from((left / 1_000_000).max(1)).ok();
+        let request = SubmitRequest {
+            attempt,
+            to: envelope.to.clone(),
+            sender: ticket.sender.clone(),
+            body: envelope.body.clone(),
+            validity_seconds,
+        };
+        let outcome = self.provider.submit(&request).await;
+        if let SubmitOutcome::Throttled { retry_after_ms, .. } = &outcome {
+            let asked = retry_after_ms.map_or(THROTTLED_PAUSE, Duration::from_millis);
+            self.pause(asked.min(MAX_PAUSE));
+        }
+        ticket.resolve(outcome);
+    }
+
+    fn pause(&self, wait: Duration) {
+        let now = self.runtime.boot();
+        let until = now + u64::try_from(wait.as_micros()).unwrap_or(0);
+        self.pacing.limiter().throttle(now, until);
+    }
+
+    fn line(&self) -> MutexGuard<'_, VecDeque<Ticket>> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A waiting attempt looks again this often whether the lane was closed.
+const LONGEST_SLEEP: Duration = Duration::from_millis(250);

@@ -1,0 +1,6 @@
+//! Provider senders: one actor for each provider account, and the tasks that carry
+//! its texts to the provider.
+
+pub mod lane;
+pub mod sender;
+pub mod ticket;

@@ -1,0 +1,111 @@
+//! The sender of one provider account. It asks the dispatcher for no more than what
+//! falls due in the next few milliseconds, and hands what it gets to its lane.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use engine::provider::ProviderAccount;
+use engine::runtime::Runtime;
+
+use super::lane::{Lane, Pacing};
+use crate::dispatch::dispatcher::{Demand, Dispatcher};
+use crate::supervision::{Lifeline, Post};
+
+/// How far ahead of its permits work is committed: the time of a group commit, with
+/// some room. What is committed ahead is unknown after a crash.
+pub const COMMIT_AHEAD: Duration = Duration::from_millis(20);
+
+/// How often a sender looks whether permits have come due.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// What a sender is built from.
+#[derive(Clone)]
+pub struct SenderParts {
+    /// Time and tasks.
+    pub runtime: Runtime,
+    /// The provider account.
+    pub account: Arc<ProviderAccount>,
+    /// Its number in the routes.
+    pub index: usize,
+    /// Its pace and its free slots. They outlive a sender that fails, so the next one
+    /// sends no more than is left of the same second and the same window.
+    pub pacing: Pacing,
+    /// Who has work.
+    pub dispatcher: Post<Dispatcher>,
+}
+
+/// One provider account's sender.
+pub struct ProviderSender {
+    parts: SenderParts,
+    lane: Arc<Lane>,
+    /// Segments asked for and not yet come; the dispatcher counts down the same number.
+    asked: Arc<std::sync::atomic::AtomicU64>,
+    dispatcher: Option<Addr<Dispatcher>>,
+    lifeline: Lifeline,
+}
+
+impl ProviderSender {
+    /// A sender with an empty lane.
+    pub fn new(parts: SenderParts, lifeline: Lifeline) -> Self {
+        let provider = Arc::clone(&parts.account.provider);
+        let lane = Lane::new(parts.runtime.clone(), provider, parts.pacing.clone());
+        Self { parts, lane, asked: Arc::default(), dispatcher: None, lifeline: lifeline }
+    }
+
+    fn ask(&mut self) {
+        use std::sync::atomic::Ordering;
+        let Some(dispatcher) = self.parts.dispatcher.address() else { return };
+        if self.dispatcher.as_ref() != Some(&dispatcher) {
+            // A new dispatcher knows nothing of what the old one was asked for.
+            self.asked = Arc::default();
+            self.dispatcher = Some(dispatcher.clone());
+        }
+        let ahead = self.lane.waiting() + self.asked.load(Ordering::Acquire);
+        let wanted = self.lane.due_within(COMMIT_AHEAD).max(1);
+        let Some(segments) = wanted.checked_sub(ahead).filter(|segments| *segments > 0) else {
+            return;
+        };
+        let segments = u32::try_from(segments).unwrap_or(u32::MAX);
+        self.asked.fetch_add(u64::from(segments), Ordering::AcqRel);
+        let demand = Demand {
+            provider: self.parts.index,
+            segments,
+            lane: Arc::clone(&self.lane),
+            asked: Arc::clone(&self.asked),
+        };
+        if dispatcher.try_send(demand).is_err() {
+            self.asked.fetch_sub(u64::from(segments), Ordering::AcqRel);
+        }
+    }
+}
+
+impl Actor for ProviderSender {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        self.parts.runtime.spawn(Arc::clone(&self.lane).run());
+        context.run_interval(LOOK_EVERY, |sender, _| sender.ask());
+    }
+}
+
+impl Drop for ProviderSender {
+    fn drop(&mut self) {
+        self.lane.close();
+    }
+}
+
+/// Lets nothing more go, for a graceful end.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Close;
+
+impl Handler<Close> for ProviderSender {
+    type Result = ();
+
+    fn handle(&mut self, _: Close, context: &mut Self::Context) {
+        self.lane.close();
+        self.lifeline.finish();
+        context.stop();
+    }
+}

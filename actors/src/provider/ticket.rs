@@ -1,0 +1,101 @@
+//! A committed attempt on its way to the provider. Whatever happens to the one who
+//! holds it, its outcome is reported exactly once: a ticket that is dropped untouched
+//! was certainly not sent, one that is dropped in mid-air is unknown.
+
+use std::sync::Arc;
+
+use engine::dispatch::{Origin, outcome};
+use engine::runtime::BootMicros;
+use schemas::provider::{AttemptRef, SubmitOutcome};
+use schemas::{Envelope, ProviderId, UnixMicros};
+use tokio::sync::mpsc;
+
+/// What became of an attempt, on its way to the journal.
+#[derive(Debug)]
+pub struct Ended {
+    /// Which attempt.
+    pub attempt: AttemptRef,
+    /// The provider account.
+    pub provider: ProviderId,
+    /// What was sent.
+    pub envelope: Arc<Envelope>,
+    /// Where it was read.
+    pub origin: Option<Origin>,
+    /// What became of it.
+    pub outcome: SubmitOutcome,
+    /// When the provider was written to.
+    pub sent_at: Option<UnixMicros>,
+}
+
+/// Where outcomes go. Unbounded as a channel, bounded by the attempts that are open:
+/// what is in flight and what is committed ahead.
+pub type OutcomeSink = mpsc::UnboundedSender<Ended>;
+
+/// One committed attempt.
+#[derive(Debug)]
+pub struct Ticket {
+    ended: Option<Ended>,
+    /// Number of segments, at least 1.
+    pub segments: u32,
+    /// From which sender.
+    pub sender: String,
+    /// Nothing may be written to the provider after this.
+    pub deadline: BootMicros,
+    sink: OutcomeSink,
+}
+
+impl Ticket {
+    /// A ticket for an attempt that has just been committed.
+    pub fn new(
+        attempt: AttemptRef,
+        provider: ProviderId,
+        envelope: Arc<Envelope>,
+        origin: Origin,
+        sender: String,
+        deadline: BootMicros,
+        sink: OutcomeSink,
+    ) -> Self {
+        let segments = envelope.segments.max(1);
+        let outcome = SubmitOutcome::NotSent { cause: outcome::RETURNED.to_owned() };
+        let ended =
+            Ended { attempt, provider, envelope, origin: Some(origin), outcome, sent_at: None };
+        Self { ended: Some(ended), segments, sender, deadline, sink }
+    }
+
+    /// The attempt.
+    pub fn attempt(&self) -> Option<AttemptRef> {
+        self.ended.as_ref().map(|ended| ended.attempt)
+    }
+
+    /// What is sent.
+    pub fn envelope(&self) -> Option<&Arc<Envelope>> {
+        self.ended.as_ref().map(|ended| &ended.envelope)
+    }
+
+    /// From here on the provider may have the text.
+    pub fn touch(&mut self, now: UnixMicros) {
+        if let Some(ended) = &mut self.ended {
+            ended.sent_at = Some(now);
+            ended.outcome = SubmitOutcome::Unknown { cause: "sender_lost".to_owned() };
+        }
+    }
+
+    /// Reports what became of it.
+    pub fn resolve(mut self, outcome: SubmitOutcome) {
+        if let Some(ended) = &mut self.ended {
+            if matches!(outcome, SubmitOutcome::NotSent { .. }) {
+                ended.sent_at = None;
+            }
+            ended.outcome = outcome;
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(ended) = self.ended.take() {
+            // The receiver lives as long as the node.
+            let _ = self.sink.send(ended);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! One look-up: asking a provider what became of a message.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::journal::{CommitError, Journal};
+use engine::pacing::LookupSchedule;
+use engine::provider::{LookUpError, ProviderAccount, TextSearch};
+use engine::runtime::Runtime;
+use engine::store::{Store, StoreError};
+use schemas::change::{Change, Learnt};
+use schemas::message::{Binding, DueEntry, DueTask, message_key};
+use schemas::provider::{AttemptRef, DeliveryReceipt};
+use schemas::{Message, MessageClass, MessageStatus};
+
+/// What is still without a receipt this long after its validity is unknown for good.
+pub const GIVE_UP_AFTER_VALIDITY: Duration = Duration::from_secs(72 * 3_600);
+
+/// A provider stamps its texts by its own clock, to the second.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
+
+/// An attempt whose outcome is unknown may have reached the provider this long after
+/// it was committed: its deadline, and the longest a request takes.
+const SEARCH_WINDOW: Duration = Duration::from_secs(60);
+
+/// Unknown transactional messages are sent again after this many searches found nothing.
+pub const SEARCHES_BEFORE_RESEND: u32 = 3;
+
+/// A look-up failed on our side.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// The store cannot be read.
+    #[error("a message cannot be looked up")]
+    Store(#[from] StoreError),
+    /// The journal takes nothing more.
+    #[error("a message cannot be looked up")]
+    Commit(#[from] CommitError),
+}
+
+/// What look-ups use.
+#[derive(Clone)]
+pub struct LookUps {
+    /// Time.
+    pub runtime: Runtime,
+    /// Rows.
+    pub store: Store,
+    /// Where answers are committed.
+    pub journal: Journal,
+    /// The provider accounts.
+    pub accounts: Arc<[Arc<ProviderAccount>]>,
+    /// When accepted messages are asked about.
+    pub receipts: LookupSchedule,
+    /// When unknown ones are.
+    pub unknown: LookupSchedule,
+}
+
+impl LookUps {
+    /// Handles one due entry: asks if there still is something to ask, commits what was
+    /// learnt, and plans the next look-up.
+    ///
+    /// # Errors
+    /// When the store or journal fails; a provider that does not answer is asked again.
+    pub async fn handle(&self, entry: &DueEntry) -> Result<(), ReconcileError> {
+        let key = message_key(entry.account, entry.message);
+        let Some(message) = self.store.get::<Message>(&key).await? else { return Ok(()) };
+        let made = match entry.task {
+            DueTask::LookUp { made } => made + 1,
+            DueTask::Send => return Ok(()),
+        };
+        let is_unknown = message.status == MessageStatus::Unknown;
+        if !is_unknown && !message.status.awaits_receipt() {
+            return Ok(());
+        }
+        let found = if is_unknown { self.search(&message).await } else { self.fetch(&message).await };
+        let mut changes = Vec::new();
+        if let Some((receipt, learnt)) = found? {
+            changes.extend(self.receipt(&message, receipt, learnt));
+        }
+        let learnt_something = !changes.is_empty();
+        changes.push(self.plan(&message, made, is_unknown && !learnt_something));
+        let partition = self.journal.partitions().of(message.envelope.id.slice());
+        let changes = changes.into_iter().map(|change| (partition, change)).collect();
+        self.journal.commit(changes).await?;
+        Ok(())
+    }
+
+    fn account_of(&self, message: &Message) -> Option<&Arc<ProviderAccount>> {
+        let provider = message.provider?;
+        self.accounts.iter().find(|account| account.id == provider)
+    }
+
+    async fn fetch(
+        &self,
+        message: &Message,
+    ) -> Result<Option<(DeliveryReceipt, Learnt)>, ReconcileError> {
+        let (Some(account), Some(id)) = (self.account_of(message), &message.provider_message_id)
+        else {
+            return Ok(None);
+        };
+        let fetched = account.provider.fetch(id).await;
+        Ok(answer(fetched).flatten().map(|receipt| (receipt, Learnt::Fetch)))
+    }
+
+    /// Looks for the one text at the provider that can only be this attempt's.
+    async fn search(
+        &self,
+        message: &Message,
+    ) -> Result<Option<(DeliveryReceipt, Learnt)>, ReconcileError> {
+        if message.provider_message_id.is_some() {
+            return self.fetch(message).await;
+        }
+        let (Some(account), Some(sender), Some(begun)) =
+            (self.account_of(message), &message.sender, message.last_attempt_at)
+        else {
+            return Ok(None);
+        };
+        let search = TextSearch {
+            to: message.envelope.to.clone(),
+            sender: sender.clone(),
+            body: message.envelope.body.clone(),
+            not_before: begun.plus_micros(-(CLOCK_TOLERANCE.as_micros() as i64)),
+            not_after: begun.plus(SEARCH_WINDOW),
+        };
+        let Some(texts) = answer(account.provider.search(&search).await) else { return Ok(None) };
+        let mut free = Vec::new();
+        for text in texts {
+            let key = Binding::key_of(account.id, &text.receipt.provider_message_id);
+            if self.store.get::<Binding>(&key).await?.is_none() {
+                free.push(text.receipt);
+            }
+        }
+        // Two that fit prove nothing about either.
+        let unique = if free.len() == 1 { free.pop() } else { None };
+        Ok(unique.map(|receipt| (receipt, Learnt::Search)))
+    }
+
+    fn receipt(
+        &self,
+        message: &Message,
+        mut receipt: DeliveryReceipt,
+        learnt: Learnt,
+    ) -> Option<Change> {
+        receipt.attempt = Some(AttemptRef {
+            account: message.envelope.account,
+            message: message.envelope.id,
+            attempt: message.attempts,
+        });
+        let provider = message.provider?;
+        // An answer that tells what is known already needs no record.
+        let is_news = receipt.status.is_some_and(|status| status.as_status() != message.status);
+        is_news.then(|| Change::Receipt { provider, receipt, learnt, at: self.runtime.now() })
+    }
+
+    fn plan(&self, message: &Message, made: u32, still_unknown: bool) -> Change {
+        let at = self.runtime.now();
+        let (account, id) = (message.envelope.account, message.envelope.id);
+        let may_resend = message.envelope.class == MessageClass::Transactional
+            && message.envelope.valid_until > at
+            && made >= SEARCHES_BEFORE_RESEND;
+        if still_unknown && may_resend {
+            return Change::Resend { account, message: id, due: at, at };
+        }
+        if at > message.envelope.valid_until.plus(GIVE_UP_AFTER_VALIDITY) {
+            return Change::NoReceipt { account, message: id, at };
+        }
+        let schedule = if still_unknown { &self.unknown } else { &self.receipts };
+        let next = schedule.nth(made).map(|delay| at.plus(delay));
+        Change::LookedUp { account, message: id, made, next, at }
+    }
+}
+
+fn answer<T>(answer: Result<T, LookUpError>) -> Option<T> {
+    match answer {
+        Ok(answer) => Some(answer),
+        Err(error) => {
+            tracing::debug!(%error, "a look-up brought no answer");
+            None
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Receipts that do not come: the reconciler asks for them.
+
+pub mod look_up;
+pub mod reconciler;

@@ -1,0 +1,128 @@
+//! The reconciler of all partitions that this process owns: it settles the attempts
+//! that a crash left open, and works through the look-ups that fall due.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use engine::dispatch::positions::IDLE_STEP;
+use engine::store::StoreError;
+use schemas::Partition;
+use schemas::change::Change;
+use schemas::message::{DueEntry, DueKind};
+use schemas::position::{CommittedPosition, SourceId};
+
+use super::look_up::{LookUps, ReconcileError};
+use crate::dispatch::source::{ReadError, Readers, due_page};
+use crate::supervision::{Escalation, Lifeline};
+
+/// How often look-ups that fell due are read.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How many look-ups are under way at a time. Asking uses the provider's API beside
+/// sending, so it must stay a small part of what goes on.
+const LOOK_UPS_IN_FLIGHT: usize = 16;
+
+/// How many due look-ups of a partition are read at a time.
+const LOOK_UPS_A_PAGE: usize = 256;
+
+/// What a reconciler is built from.
+#[derive(Clone)]
+pub struct ReconcilerParts {
+    /// Reads due entries.
+    pub readers: Readers,
+    /// Asks.
+    pub look_ups: LookUps,
+    /// Who hears that the store or journal fails.
+    pub escalation: Escalation,
+}
+
+/// Asks for the receipts that do not come.
+pub struct StatusReconciler {
+    parts: ReconcilerParts,
+    working: bool,
+    _lifeline: Lifeline,
+}
+
+impl StatusReconciler {
+    /// A reconciler that starts with what is due now.
+    pub fn new(parts: ReconcilerParts, lifeline: Lifeline) -> Self {
+        Self { parts, working: false, _lifeline: lifeline }
+    }
+
+    fn work(&mut self, context: &Context<Self>) {
+        if std::mem::replace(&mut self.working, true) {
+            return;
+        }
+        let (parts, address) = (self.parts.clone(), context.address());
+        self.parts.readers.runtime.spawn(async move {
+            for partition in parts.readers.journal.partitions().all() {
+                if let Err(error) = work_through(&parts, partition).await {
+                    return parts.escalation.raise(error.to_string());
+                }
+            }
+            let _ = address.send(Worked).await;
+        });
+    }
+}
+
+/// Handles one page of what is due in a partition and moves its cursor past it.
+async fn work_through(parts: &ReconcilerParts, partition: Partition) -> Result<(), WorkError> {
+    let source = SourceId::Due(DueKind::LookUp);
+    let key = CommittedPosition::key_of(partition, &source);
+    let from = parts.readers.store.get::<CommittedPosition>(&key).await?;
+    let from = from.map_or(0, |row| row.position);
+    let now = parts.readers.runtime.now();
+    let page =
+        due_page(&parts.readers, partition, DueKind::LookUp, from, now, LOOK_UPS_A_PAGE).await?;
+    if page.entries.is_empty() && page.next < from.saturating_add(IDLE_STEP) {
+        return Ok(());
+    }
+    look_up_all(parts, page.entries).await?;
+    let advanced = Change::Advanced { source, position: page.next };
+    parts.readers.journal.commit(vec![(partition, advanced)]).await.map_err(ReadError::from)?;
+    Ok(())
+}
+
+async fn look_up_all(
+    parts: &ReconcilerParts,
+    entries: Vec<DueEntry>,
+) -> Result<(), ReconcileError> {
+    use futures::StreamExt;
+    let mut answers = futures::stream::iter(entries)
+        .map(|entry| async move { parts.look_ups.handle(&entry).await })
+        .buffer_unordered(LOOK_UPS_IN_FLIGHT);
+    while let Some(answer) = answers.next().await {
+        answer?;
+    }
+    Ok(())
+}
+
+#[derive(Debug, thiserror::Error)]
+enum WorkError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Reconcile(#[from] ReconcileError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Actor for StatusReconciler {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.run_interval(LOOK_EVERY, |reconciler, context| reconciler.work(context));
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Worked;
+
+impl Handler<Worked> for StatusReconciler {
+    type Result = ();
+
+    fn handle(&mut self, _: Worked, _: &mut Self::Context) {
+        self.working = false;
+    }
+}

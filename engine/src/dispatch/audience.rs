@@ -1,0 +1,205 @@
+//! Reading a frozen audience: from an entry of a chunk to a message that can be sent.
+
+use std::sync::Arc;
+
+use hmac::{Hmac, KeyInit, Mac};
+use schemas::audience::{AudienceChunk, NumberKey};
+use schemas::campaign::Campaign;
+use schemas::change::SkippedRecipient;
+use schemas::contact::Contact;
+use schemas::position::{AudiencePosition, SourceId};
+use schemas::{
+    Body, CampaignId, ContactId, Envelope, MessageId, Partition, Phone, Secret, UnixMicros,
+};
+use sha2::Sha256;
+
+use super::routing::{Routes, Routing};
+use super::{Origin, Ready};
+use crate::store::{Store, StoreError};
+use crate::text::{RenderError, Template, TemplateError, count_segments};
+
+/// Everything about a running campaign that its recipients share.
+#[derive(Clone)]
+pub struct CampaignPlan {
+    /// The campaign's row as it was started.
+    pub campaign: Campaign,
+    /// When it was started.
+    pub started_at: UnixMicros,
+    template: Template,
+    number_key: Hmac<Sha256>,
+    routes: Routes,
+}
+
+impl CampaignPlan {
+    /// Compiles the template and keys the ids.
+    ///
+    /// # Errors
+    /// When the template does not compile.
+    pub fn new(
+        campaign: Campaign,
+        number_key: &Secret,
+        routing: &Routing,
+    ) -> Result<Self, TemplateError> {
+        let template = Template::compile(&campaign.template)?;
+        let routes = routing.routes(campaign.from.as_deref(), campaign.provider);
+        let started_at = campaign.started_at.unwrap_or(campaign.created_at);
+        let number_key = keyed(number_key);
+        Ok(Self { campaign, started_at, template, number_key, routes })
+    }
+
+    /// The id of the message to this number: the same however often it is made.
+    pub fn message_id(&self, phone: &Phone) -> MessageId {
+        message_id(&self.number_key, self.campaign.id, self.started_at, phone)
+    }
+}
+
+impl std::fmt::Debug for CampaignPlan {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "CampaignPlan({})", self.campaign.id)
+    }
+}
+
+/// An account's key, ready for use. HMAC takes keys of any length.
+pub fn keyed(secret: &Secret) -> Hmac<Sha256> {
+    match Hmac::new_from_slice(secret.expose().as_bytes()) {
+        Ok(hmac) => hmac,
+        Err(_) => Hmac::new(&Default::default()),
+    }
+}
+
+fn message_id(
+    number_key: &Hmac<Sha256>,
+    campaign: CampaignId,
+    started_at: UnixMicros,
+    phone: &Phone,
+) -> MessageId {
+    let mut hmac = number_key.clone();
+    hmac.update(campaign.as_bytes());
+    hmac.update(phone.digits().as_bytes());
+    let hash = hmac.finalize().into_bytes();
+    let mut tail = [0; 8];
+    tail.copy_from_slice(&hash[..8]);
+    MessageId::new(started_at, phone.slice(), tail)
+}
+
+/// A recipient that was read.
+#[derive(Debug)]
+pub enum AudienceItem {
+    /// Can be sent.
+    Ready(Ready),
+    /// Must not be, or cannot be.
+    Skip {
+        /// Where it was read.
+        origin: Origin,
+        /// Whom.
+        recipient: SkippedRecipient,
+        /// Why: a stable word.
+        reason: &'static str,
+    },
+}
+
+/// A part of an audience.
+#[derive(Debug)]
+pub struct AudiencePage {
+    /// The recipients, in order.
+    pub items: Vec<AudienceItem>,
+    /// Where to read on.
+    pub next: u64,
+}
+
+/// Reads up to `limit` recipients from `from` on, never past the end of a chunk.
+/// `None` when that chunk is not frozen yet.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn read(
+    store: &Store,
+    plan: &CampaignPlan,
+    partition: Partition,
+    from: u64,
+    limit: usize,
+) -> Result<Option<AudiencePage>, StoreError> {
+    let place = AudiencePosition::from_number(from);
+    let key = AudienceChunk::key_of(plan.campaign.id, partition, place.chunk);
+    let Some(chunk) = store.get::<AudienceChunk>(&key).await? else { return Ok(None) };
+    let first = place.entry as usize;
+    let entries = chunk.entries.iter().enumerate().skip(first).take(limit);
+    let mut items = Vec::with_capacity(limit.min(chunk.entries.len()));
+    for (entry, (number, contact)) in entries {
+        let place = AudiencePosition { chunk: place.chunk, entry: entry as u32 };
+        let source = SourceId::Audience(plan.campaign.id);
+        let origin = Origin { partition, source, position: place.as_number() };
+        items.push(item(store, plan, origin, *number, *contact).await?);
+    }
+    let read = first + items.len();
+    let next = if read < chunk.entries.len() {
+        AudiencePosition { chunk: place.chunk, entry: read as u32 }
+    } else {
+        AudiencePosition { chunk: place.chunk + 1, entry: 0 }
+    };
+    Ok(Some(AudiencePage { items, next: next.as_number() }))
+}
+
+async fn item(
+    store: &Store,
+    plan: &CampaignPlan,
+    origin: Origin,
+    number: NumberKey,
+    contact: ContactId,
+) -> Result<AudienceItem, StoreError> {
+    let campaign = &plan.campaign;
+    let Some(phone) = number.phone() else {
+        return Err(StoreError::damaged("audience_chunks", "an entry is not a number"));
+    };
+    let id = plan.message_id(&phone);
+    let stored = store.get::<Contact>(&Contact::key_of(campaign.account, contact)).await?;
+    let text = match &stored {
+        None => Err("contact_erased"),
+        Some(contact) if contact.phone != phone => Err("number_changed"),
+        Some(_) if plan.routes.is_empty() => Err("no_route"),
+        Some(contact) => plan.template.render(&contact.fields).map_err(|error| reason_of(&error)),
+    };
+    let body = match text {
+        Ok(body) => body,
+        Err(reason) => {
+            let recipient = SkippedRecipient::Recipient {
+                account: campaign.account,
+                message: id,
+                campaign: campaign.id,
+                contact,
+                to: phone,
+                class: campaign.class,
+            };
+            return Ok(AudienceItem::Skip { origin, recipient, reason });
+        }
+    };
+    let count = count_segments(&body);
+    let validity = i64::from(campaign.validity_seconds) * 1_000_000;
+    let envelope = Envelope {
+        account: campaign.account,
+        id,
+        campaign: Some(campaign.id),
+        contact: Some(contact),
+        to: phone,
+        from: campaign.from.clone(),
+        body: Body::new(body),
+        class: campaign.class,
+        provider: campaign.provider,
+        send_at: None,
+        valid_until: plan.started_at.plus_micros(validity),
+        encoding: count.encoding,
+        segments: count.segments,
+        created_at: plan.started_at,
+    };
+    let envelope = Arc::new(envelope);
+    Ok(AudienceItem::Ready(Ready { envelope, attempt: 1, origin, routes: plan.routes }))
+}
+
+fn reason_of(error: &RenderError) -> &'static str {
+    match error {
+        RenderError::MissingField { .. } => "missing_field",
+        RenderError::Empty => "empty_text",
+        RenderError::TooLong => "text_too_long",
+        RenderError::Failed { .. } => "template_failed",
+    }
+}

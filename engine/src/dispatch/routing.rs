@@ -1,0 +1,77 @@
+//! Which provider accounts may carry a message, and from which sender.
+
+use schemas::{Envelope, ProviderId};
+
+use crate::provider::ProviderAccount;
+
+/// The most provider accounts of one node: routes are bits of one number.
+pub const MAX_PROVIDERS: usize = 128;
+
+/// A set of provider accounts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Routes(u128);
+
+impl Routes {
+    /// Whether nobody may carry the message.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether the account with this number is among them.
+    pub const fn contains(self, index: usize) -> bool {
+        self.0 & (1 << index) != 0
+    }
+}
+
+/// What routing knows of the provider accounts.
+#[derive(Clone, Debug)]
+pub struct Routing {
+    accounts: Vec<Account>,
+}
+
+#[derive(Clone, Debug)]
+struct Account {
+    id: ProviderId,
+    senders: Vec<String>,
+    default_sender: String,
+}
+
+impl Routing {
+    /// Routing over these accounts; those past [`MAX_PROVIDERS`] are not used.
+    pub fn new(accounts: &[ProviderAccount]) -> Self {
+        let accounts = accounts.iter().take(MAX_PROVIDERS).map(|account| Account {
+            id: account.id,
+            senders: account.senders.clone(),
+            default_sender: account.default_sender.clone(),
+        });
+        Self { accounts: accounts.collect() }
+    }
+
+    /// The number of an account.
+    pub fn index(&self, provider: ProviderId) -> Option<usize> {
+        self.accounts.iter().position(|account| account.id == provider)
+    }
+
+    /// Who may carry a message from this sender, by this provider where one was asked for.
+    pub fn routes(&self, from: Option<&str>, provider: Option<ProviderId>) -> Routes {
+        let mut routes = 0;
+        for (index, account) in self.accounts.iter().enumerate() {
+            let wanted = provider.is_none_or(|wanted| wanted == account.id);
+            let owns = from.is_none_or(|from| account.senders.iter().any(|own| own == from));
+            if wanted && owns {
+                routes |= 1 << index;
+            }
+        }
+        Routes(routes)
+    }
+
+    /// Who may carry this message.
+    pub fn routes_of(&self, envelope: &Envelope) -> Routes {
+        self.routes(envelope.from.as_deref(), envelope.provider)
+    }
+
+    /// The sender that the account with this number uses for a message.
+    pub fn sender<'a>(&'a self, index: usize, from: Option<&'a str>) -> &'a str {
+        from.unwrap_or(&self.accounts[index].default_sender)
+    }
+}

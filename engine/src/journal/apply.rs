@@ -1,0 +1,323 @@
+//! Applying changes: what follows from each fact.
+//!
+//! The same function serves a running node, the recovery after a crash and the
+//! rebuilding of every projection from the journal. It decides nothing by the clock or
+//! by chance; all it knows is the change, the rows and the partition's state. A change
+//! that does not fit what is there is refused, leaves nothing behind and is not
+//! written to the journal.
+
+use schemas::campaign::CampaignTally;
+use schemas::change::{Change, SkippedRecipient};
+use schemas::message::{DueEntry, DueKind, DueTask, message_key};
+use schemas::position::SourceId;
+use schemas::record::{KeyPart, Record};
+use schemas::{AccountId, CampaignId, Message, MessageId, MessageStatus, StatusEvent, UnixMicros};
+
+use super::state::PartitionState;
+use super::view::View;
+use super::{Refusal, Verdict, lives};
+use crate::store::StoreError;
+
+/// One partition's rows and state while a change is applied.
+pub struct Applying<'a, V> {
+    /// The rows.
+    pub view: &'a mut V,
+    /// The rest.
+    pub state: &'a mut PartitionState,
+}
+
+/// What applying gives.
+pub type Applied = Result<Verdict, StoreError>;
+
+impl<V: View> Applying<'_, V> {
+    /// Applies one change.
+    ///
+    /// # Errors
+    /// When the store cannot be read or a row is damaged; the group must not be committed.
+    pub fn apply(&mut self, change: &Change) -> Applied {
+        match change {
+            Change::Scheduled { envelope, at } => self.scheduled(envelope, *at),
+            Change::AttemptBegun { .. } => self.attempt_begun(change),
+            Change::AttemptEnded { .. } => self.attempt_ended(change),
+            Change::Skipped {
+                recipient,
+                reason,
+                at,
+            } => self.skipped(recipient, reason, *at),
+            Change::ValidityEnded { envelope, at } => self.validity_ended(envelope, *at),
+            Change::Receipt {
+                provider,
+                receipt,
+                learnt,
+                at,
+            } => self.receipt(*provider, receipt, *learnt, *at),
+            Change::LookedUp {
+                account,
+                message,
+                made,
+                next,
+                ..
+            } => self.looked_up(*account, *message, *made, *next),
+            Change::NoReceipt {
+                account,
+                message,
+                at,
+            } => self.no_receipt(*account, *message, *at),
+            Change::Resend {
+                account,
+                message,
+                due,
+                at,
+            } => self.resend(*account, *message, *due, *at),
+            Change::AudienceFrozen {
+                campaign,
+                chunk,
+                entries,
+                last,
+            } => self.audience_frozen(*campaign, *chunk, *entries, *last),
+            Change::Advanced { source, position } => self.advanced(*source, *position),
+            Change::ContactImported { .. } => self.contact_imported(change),
+            Change::ImportAdvanced { .. } => self.import_advanced(change),
+        }
+    }
+
+    /// The row of a message.
+    pub(super) fn message(
+        &mut self,
+        account: AccountId,
+        id: MessageId,
+    ) -> Result<Option<Message>, StoreError> {
+        self.view.get(&message_key(account, id))
+    }
+
+    /// Puts a message's row, stamped with the record being written.
+    pub(super) fn put_message(&mut self, message: &mut Message) -> Result<(), StoreError> {
+        message.sequence = self.state.sequence;
+        self.view.put(message)
+    }
+
+    /// Puts a due entry.
+    pub(super) fn put_due(
+        &mut self,
+        account: AccountId,
+        message: MessageId,
+        task: DueTask,
+        due: UnixMicros,
+    ) -> Result<(), StoreError> {
+        let (partition, sequence) = (self.state.partition, self.state.sequence);
+        self.view.put(&DueEntry {
+            partition,
+            due,
+            account,
+            message,
+            task,
+            sequence,
+        })
+    }
+
+    fn scheduled(
+        &mut self,
+        envelope: &std::sync::Arc<schemas::Envelope>,
+        at: UnixMicros,
+    ) -> Applied {
+        if self.message(envelope.account, envelope.id)?.is_some() {
+            return Ok(Verdict::Refused(Refusal::AlreadyHandled));
+        }
+        let mut message = lives::new_message(envelope, MessageStatus::Scheduled);
+        message.next_attempt_at = Some(at);
+        self.put_message(&mut message)?;
+        self.put_due(envelope.account, envelope.id, DueTask::Send, at)?;
+        Ok(Verdict::Done)
+    }
+
+    fn skipped(&mut self, recipient: &SkippedRecipient, reason: &str, at: UnixMicros) -> Applied {
+        let envelope = lives::envelope_of(recipient, at);
+        let verdict = self.end_unsent(&envelope, StatusEvent::Skip, reason, at)?;
+        if let (Verdict::Done, Some(campaign)) = (verdict, envelope.campaign) {
+            let tally = self.state.tally(self.view, campaign)?;
+            *tally.skipped.entry(reason.to_owned()).or_default() += 1;
+        }
+        Ok(verdict)
+    }
+
+    fn validity_ended(
+        &mut self,
+        envelope: &std::sync::Arc<schemas::Envelope>,
+        at: UnixMicros,
+    ) -> Applied {
+        self.end_unsent(envelope, StatusEvent::ValidityEnded, "validity_ended", at)
+    }
+
+    fn end_unsent(
+        &mut self,
+        envelope: &std::sync::Arc<schemas::Envelope>,
+        event: StatusEvent,
+        reason: &str,
+        at: UnixMicros,
+    ) -> Applied {
+        if self.state.open.contains_key(&envelope.id) {
+            return Ok(Verdict::Refused(Refusal::AttemptOpen));
+        }
+        let stored = self.message(envelope.account, envelope.id)?;
+        let mut message =
+            stored.unwrap_or_else(|| lives::new_message(envelope, MessageStatus::Queued));
+        let from = message.status;
+        if !lives::step(
+            &mut message,
+            event,
+            lives::Entry::plain(at, event).detailed(reason),
+        ) {
+            return Ok(Verdict::Refused(Refusal::AlreadyHandled));
+        }
+        message.reason = Some(reason.to_owned());
+        message.next_attempt_at = None;
+        self.state
+            .count_move(self.view, envelope, from, message.status)?;
+        self.put_message(&mut message)?;
+        Ok(Verdict::Done)
+    }
+
+    fn looked_up(
+        &mut self,
+        account: AccountId,
+        id: MessageId,
+        made: u32,
+        next: Option<UnixMicros>,
+    ) -> Applied {
+        let Some(message) = self.message(account, id)? else {
+            return Ok(Verdict::Refused(Refusal::NoSuchMessage));
+        };
+        let open = message.status.awaits_receipt() || message.status == MessageStatus::Unknown;
+        if let (true, Some(due)) = (open, next) {
+            self.put_due(account, id, DueTask::LookUp { made }, due)?;
+        }
+        Ok(Verdict::Done)
+    }
+
+    fn no_receipt(&mut self, account: AccountId, id: MessageId, at: UnixMicros) -> Applied {
+        self.plain_step(account, id, StatusEvent::NoReceipt, at, |message| {
+            message.reason = Some("no_receipt".to_owned());
+        })
+    }
+
+    fn resend(
+        &mut self,
+        account: AccountId,
+        id: MessageId,
+        due: UnixMicros,
+        at: UnixMicros,
+    ) -> Applied {
+        let verdict = self.plain_step(account, id, StatusEvent::Resend, at, |message| {
+            message.reason = None;
+            message.next_attempt_at = Some(due);
+        })?;
+        if verdict == Verdict::Done {
+            self.put_due(account, id, DueTask::Send, due)?;
+        }
+        Ok(verdict)
+    }
+
+    fn plain_step(
+        &mut self,
+        account: AccountId,
+        id: MessageId,
+        event: StatusEvent,
+        at: UnixMicros,
+        change: impl FnOnce(&mut Message),
+    ) -> Applied {
+        if self.state.open.contains_key(&id) {
+            return Ok(Verdict::Refused(Refusal::AttemptOpen));
+        }
+        let Some(mut message) = self.message(account, id)? else {
+            return Ok(Verdict::Refused(Refusal::NoSuchMessage));
+        };
+        let from = message.status;
+        if !lives::step(&mut message, event, lives::Entry::plain(at, event)) {
+            return Ok(Verdict::Refused(Refusal::AlreadyHandled));
+        }
+        change(&mut message);
+        let envelope = message.envelope.clone();
+        self.state
+            .count_move(self.view, &envelope, from, message.status)?;
+        self.put_message(&mut message)?;
+        Ok(Verdict::Done)
+    }
+
+    fn audience_frozen(
+        &mut self,
+        campaign: CampaignId,
+        chunk: u32,
+        entries: u32,
+        last: bool,
+    ) -> Applied {
+        let tally: &mut CampaignTally = self.state.tally(self.view, campaign)?;
+        if tally.frozen || tally.chunks != chunk {
+            return Ok(Verdict::Refused(Refusal::OutOfOrder));
+        }
+        tally.chunks += 1;
+        tally.frozen = last;
+        tally.total_recipients += u64::from(entries);
+        if entries > 0 {
+            *tally.by_status.entry(MessageStatus::Queued).or_default() += u64::from(entries);
+        }
+        Ok(Verdict::Done)
+    }
+
+    /// Moves a cursor forward. Due entries behind theirs are dropped: they were handled.
+    fn advanced(&mut self, source: SourceId, to: u64) -> Applied {
+        let position = self.state.position(self.view, source)?;
+        let from = position.position;
+        if to <= from {
+            return Ok(Verdict::Refused(Refusal::OutOfOrder));
+        }
+        position.position = to;
+        if let SourceId::Due(kind) = source {
+            self.drop_due(kind, from, to)?;
+        }
+        Ok(Verdict::Done)
+    }
+
+    /// Walks over the minutes between the two instants and never over what was dropped
+    /// before: a store may have to step over each row that is not there any more.
+    fn drop_due(&mut self, kind: DueKind, from: u64, to: u64) -> Result<(), StoreError> {
+        let as_instant = |position: u64| UnixMicros(i64::try_from(position).unwrap_or(i64::MAX));
+        let (from, to) = (as_instant(from), as_instant(to));
+        // From 0 there is nothing to walk over: the first entry tells where to begin.
+        let first = if from.0 == 0 {
+            self.first_due_minute(kind)?
+        } else {
+            Some(from.minute())
+        };
+        let Some(first) = first else { return Ok(()) };
+        for minute in first..=to.minute() {
+            let bucket = DueEntry::bucket_key(self.state.partition, kind, minute);
+            let mut start = bucket.clone();
+            start.push(KeyPart::I64(from.0));
+            self.drop_bucket(&bucket, &start, to)?;
+        }
+        Ok(())
+    }
+
+    fn drop_bucket(
+        &mut self,
+        bucket: &[KeyPart],
+        start: &[KeyPart],
+        to: UnixMicros,
+    ) -> Result<(), StoreError> {
+        loop {
+            let page = self.view.list::<DueEntry>(bucket, start, DROP_PAGE)?;
+            let handled = page.iter().filter(|entry| entry.due < to);
+            let mut dropped = 0;
+            for entry in handled {
+                self.view.delete::<DueEntry>(&entry.key())?;
+                dropped += 1;
+            }
+            if dropped < DROP_PAGE {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// How many due entries are read at a time for dropping.
+const DROP_PAGE: usize = 512;

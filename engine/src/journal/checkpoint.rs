@@ -1,0 +1,53 @@
+//! Checkpoints: what a partition needs to go on without its older records.
+
+use schemas::Partition;
+use schemas::position::Sequence;
+use serde::{Deserialize, Serialize};
+
+use super::state::OpenAttempt;
+use crate::store::StoreError;
+use crate::store::kv::Space;
+use crate::store::overlay::Overlay;
+use crate::store::row;
+
+/// A checkpoint is written after this many records of a partition. A record is one
+/// group commit, so at 300 commits a second this is every few seconds, and a recovery
+/// reads at most this many records of each partition again.
+pub const CHECKPOINT_EVERY: u64 = 1_024;
+
+/// Where a partition's journal may be read from.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The last record it includes.
+    pub sequence: Sequence,
+    /// The last record that was removed.
+    pub trimmed: Sequence,
+    /// The attempts that were open after it.
+    pub open: Vec<OpenAttempt>,
+}
+
+/// The partition's checkpoint; the beginning where there is none.
+pub fn read(view: &mut Overlay<'_>, partition: Partition) -> Result<Checkpoint, StoreError> {
+    match view.get_raw(Space::Journal, &key(partition))? {
+        Some(bytes) => row::decode_plain("checkpoint", bytes),
+        None => Ok(Checkpoint::default()),
+    }
+}
+
+/// Writes the partition's checkpoint.
+pub fn write(
+    view: &mut Overlay<'_>,
+    partition: Partition,
+    checkpoint: &Checkpoint,
+) -> Result<(), StoreError> {
+    let bytes = row::encode_plain("checkpoint", checkpoint)?;
+    view.put_raw(Space::Journal, key(partition), bytes);
+    Ok(())
+}
+
+/// Checkpoints lie before all records.
+fn key(partition: Partition) -> Vec<u8> {
+    let mut key = vec![b'c'];
+    key.extend_from_slice(&partition.0.to_be_bytes());
+    key
+}

@@ -1,0 +1,274 @@
+//! The journal's part in a group commit: admits changes, applies them in order and
+//! writes one record for each partition that changed.
+
+use std::collections::BTreeMap;
+
+use schemas::change::{Change, JournalRecord};
+use schemas::message::DueKind;
+use schemas::record::{KeyPart, Projection, Record};
+use schemas::{Partition, PartitionCount, UnixMicros};
+
+use super::apply::Applying;
+use super::checkpoint::{self, CHECKPOINT_EVERY, Checkpoint};
+use super::state::{OpenAttempt, PartitionState};
+use super::view::View;
+use super::{Refusal, Verdict, records};
+use crate::store::StoreError;
+use crate::store::overlay::Overlay;
+use crate::store::writer::GroupParticipant;
+
+/// What is asked of the journal inside a group.
+#[derive(Debug)]
+pub enum Request {
+    /// Apply and write these.
+    Commit(Vec<(Partition, Change)>),
+    /// Nothing of this kind may fall due up to this instant any more.
+    RaiseDueMark {
+        /// Where.
+        partition: Partition,
+        /// What.
+        kind: DueKind,
+        /// The instant.
+        to: UnixMicros,
+    },
+    /// The attempts that are open.
+    OpenAttempts,
+    /// Write a checkpoint of every partition now.
+    Checkpoint,
+}
+
+/// What it answers.
+#[derive(Debug)]
+pub enum Reply {
+    /// To [`Request::Commit`]: one for each change.
+    Verdicts(Vec<Verdict>),
+    /// To [`Request::OpenAttempts`].
+    OpenAttempts(Vec<OpenAttempt>),
+    /// To the others.
+    Done,
+}
+
+/// All partitions of one owner.
+#[derive(Debug)]
+pub struct Projector {
+    partitions: BTreeMap<Partition, PartitionLog>,
+    trim: bool,
+    aborted: bool,
+}
+
+#[derive(Debug)]
+struct PartitionLog {
+    state: PartitionState,
+    /// Changes of the group being built.
+    changes: Vec<Change>,
+    checkpointed: u64,
+    trimmed: u64,
+    checkpoint_due: bool,
+}
+
+impl Projector {
+    /// Brings every partition to where its journal ends: from its checkpoint on, the
+    /// records are read again for the attempts they leave open.
+    ///
+    /// # Errors
+    /// When the journal cannot be read, is damaged or has a gap.
+    pub fn recover(
+        view: &mut Overlay<'_>,
+        partitions: PartitionCount,
+        trim: bool,
+    ) -> Result<Self, StoreError> {
+        let mut logs = BTreeMap::new();
+        for partition in partitions.all() {
+            let checkpoint = checkpoint::read(view, partition)?;
+            let mut state = PartitionState::at(partition, checkpoint.sequence);
+            state.open = checkpoint
+                .open
+                .into_iter()
+                .map(|open| (open.attempt.message, open))
+                .collect();
+            state.parked = records::count_parked(view, partition)?;
+            records::replay(view, partition, checkpoint.sequence, |record| {
+                state.sequence = record.sequence;
+                record
+                    .changes
+                    .iter()
+                    .for_each(|change| records::track(&mut state, change));
+                Ok(())
+            })?;
+            let log = PartitionLog {
+                state,
+                changes: Vec::new(),
+                checkpointed: checkpoint.sequence,
+                trimmed: checkpoint.trimmed,
+                checkpoint_due: false,
+            };
+            logs.insert(partition, log);
+        }
+        Ok(Self {
+            partitions: logs,
+            trim,
+        })
+    }
+
+    fn commit(
+        &mut self,
+        view: &mut Overlay<'_>,
+        changes: Vec<(Partition, Change)>,
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let mut verdicts = Vec::with_capacity(changes.len());
+        for (partition, change) in changes {
+            let Some(log) = self.partitions.get_mut(&partition) else {
+                verdicts.push(Verdict::Refused(Refusal::NotOwned));
+                continue;
+            };
+            verdicts.push(log.take(view, change)?);
+        }
+        Ok(verdicts)
+    }
+}
+
+impl PartitionLog {
+    fn take(&mut self, view: &mut Overlay<'_>, change: Change) -> Result<Verdict, StoreError> {
+        if self.changes.is_empty() {
+            self.state.sequence += 1;
+        }
+        let change = admit(&self.state, change);
+        let verdict = Applying {
+            view,
+            state: &mut self.state,
+        }
+        .apply(&change)?;
+        match verdict {
+            Verdict::Done | Verdict::Merged | Verdict::Parked => self.changes.push(change),
+            Verdict::Refused(_) if self.changes.is_empty() => self.state.sequence -= 1,
+            Verdict::Refused(_) => {}
+        }
+        Ok(verdict)
+    }
+
+    fn seal(&mut self, view: &mut Overlay<'_>, trim: bool) -> Result<(), StoreError> {
+        if !self.changes.is_empty() {
+            self.state.write_back(view)?;
+            let record = JournalRecord {
+                partition: self.state.partition,
+                sequence: self.state.sequence,
+                changes: std::mem::take(&mut self.changes),
+            };
+            records::append(view, &record)?;
+        }
+        let due = self.state.sequence >= self.checkpointed + CHECKPOINT_EVERY;
+        if due || (self.checkpoint_due && self.state.sequence > self.checkpointed) {
+            self.checkpointed = self.state.sequence;
+            let open = self.state.open.values().cloned().collect();
+            let trimmed = if trim {
+                self.checkpointed
+            } else {
+                self.trimmed
+            };
+            let checkpoint = Checkpoint {
+                sequence: self.checkpointed,
+                trimmed,
+                open,
+            };
+            checkpoint::write(view, self.state.partition, &checkpoint)?;
+            records::remove(view, self.state.partition, self.trimmed + 1..=trimmed)?;
+            self.trimmed = trimmed;
+        }
+        self.checkpoint_due = false;
+        Ok(())
+    }
+}
+
+/// Puts what the change makes due after what has been read already, so that nothing
+/// is appended behind its reader. What is admitted is what the journal holds.
+fn admit(state: &PartitionState, mut change: Change) -> Change {
+    match &mut change {
+        Change::Scheduled { at, .. } => *at = state.after_due_mark(DueKind::Send, *at),
+        Change::AttemptEnded { then, .. } => *then = state.admit_after(*then),
+        Change::LookedUp {
+            next: Some(next), ..
+        } => {
+            *next = state.after_due_mark(DueKind::LookUp, *next);
+        }
+        Change::Resend { due, .. } => *due = state.after_due_mark(DueKind::Send, *due),
+        Change::AttemptBegun { .. }
+        | Change::Skipped { .. }
+        | Change::ValidityEnded { .. }
+        | Change::Receipt { .. }
+        | Change::LookedUp { next: None, .. }
+        | Change::NoReceipt { .. }
+        | Change::AudienceFrozen { .. }
+        | Change::Advanced { .. }
+        | Change::ContactImported { .. }
+        | Change::ImportAdvanced { .. } => {}
+    }
+    change
+}
+
+impl GroupParticipant for Projector {
+    type Request = Request;
+    type Reply = Reply;
+
+    fn begin(&mut self) {}
+
+    fn apply(&mut self, view: &mut Overlay<'_>, request: Request) -> Result<Reply, StoreError> {
+        if self.aborted {
+            return Err(StoreError::Closed);
+        }
+        match request {
+            Request::Commit(changes) => self.commit(view, changes).map(Reply::Verdicts),
+            Request::RaiseDueMark { partition, kind, to } => {
+                if let Some(log) = self.partitions.get_mut(&partition) {
+                    log.state.raise_due_mark(kind, to);
+                }
+                Ok(Reply::Done)
+            }
+            Request::OpenAttempts => {
+                let logs = self.partitions.values();
+                let open = logs.flat_map(|log| log.state.open.values().cloned()).collect();
+                Ok(Reply::OpenAttempts(open))
+            }
+            Request::Checkpoint => {
+                self.partitions.values_mut().for_each(|log| log.checkpoint_due = true);
+                Ok(Reply::Done)
+            }
+        }
+    }
+
+    fn seal(&mut self, view: &mut Overlay<'_>) -> Result<(), StoreError> {
+        self.partitions.values_mut().try_for_each(|log| log.seal(view, self.trim))
+    }
+
+    fn committed(&mut self) {}
+
+    /// What is in memory is ahead of what is stored now: the next start reads what is.
+    fn aborted(&mut self) {
+        self.aborted = true;
+    }
+}
+
+impl View for Overlay<'_> {
+    fn get<R: Record>(&mut self, key: &[KeyPart]) -> Result<Option<R>, StoreError> {
+        Overlay::get(self, key)
+    }
+
+    fn list<R: Record>(
+        &mut self,
+        prefix: &[KeyPart],
+        from: &[KeyPart],
+        limit: usize,
+    ) -> Result<Vec<R>, StoreError> {
+        Overlay::list(self, prefix, Some(from), limit)
+    }
+
+    fn put<R: Record<Writing = Projection>>(&mut self, row: &R) -> Result<(), StoreError> {
+        Overlay::put(self, row)
+    }
+
+    fn delete<R: Record<Writing = Projection>>(
+        &mut self,
+        key: &[KeyPart],
+    ) -> Result<(), StoreError> {
+        Overlay::delete::<R>(self, key)
+    }
+}

@@ -1,0 +1,209 @@
+//! Receipts: early, late, twice, out of order, or about nothing we know.
+//!
+//! A receipt joins the message by rank and changes nothing a second time. While the
+//! attempt is open it waits for the outcome; while its message is unknown it is parked.
+
+use schemas::change::Learnt;
+use schemas::message::{Binding, ParkedReceipt};
+use schemas::provider::{AttemptRef, DeliveryReceipt};
+use schemas::record::{KeyPart, Record};
+use schemas::status::ReceiptStatus;
+use schemas::{Message, MessageStatus, ProviderId, StatusEvent, UnixMicros};
+
+use super::apply::{Applied, Applying};
+use super::lives::{self, Entry};
+use super::state::{EARLY_RECEIPTS, EarlyReceipt};
+use super::view::View;
+use super::{Refusal, Verdict};
+use crate::store::StoreError;
+
+impl<V: View> Applying<'_, V> {
+    /// Takes a receipt in.
+    pub(super) fn receipt(
+        &mut self,
+        provider: ProviderId,
+        receipt: &DeliveryReceipt,
+        learnt: Learnt,
+        at: UnixMicros,
+    ) -> Applied {
+        let Some(attempt) = self.attempt_of(provider, receipt)? else {
+            return self.park(provider, receipt, at);
+        };
+        if let Some(open) = self.state.open.get_mut(&attempt.message) {
+            if open.early.len() >= EARLY_RECEIPTS {
+                return Ok(Verdict::Refused(Refusal::AlreadyHandled));
+            }
+            open.early.push(EarlyReceipt {
+                provider,
+                receipt: receipt.clone(),
+                learnt,
+                at,
+            });
+            return Ok(Verdict::Done);
+        }
+        let Some(mut message) = self.message(attempt.account, attempt.message)? else {
+            return self.park(provider, receipt, at);
+        };
+        if learnt == Learnt::Search && !self.may_settle(&message, provider, receipt)? {
+            return Ok(Verdict::Refused(Refusal::AlreadyHandled));
+        }
+        if !self.join_receipt(&mut message, provider, receipt, learnt, at)? {
+            return Ok(Verdict::Refused(Refusal::AlreadyHandled));
+        }
+        self.put_message(&mut message)?;
+        Ok(Verdict::Done)
+    }
+
+    fn attempt_of(
+        &mut self,
+        provider: ProviderId,
+        receipt: &DeliveryReceipt,
+    ) -> Result<Option<AttemptRef>, StoreError> {
+        if let Some(attempt) = receipt.attempt {
+            return Ok(Some(attempt));
+        }
+        let binding = self.binding(provider, receipt)?;
+        Ok(binding.map(|binding| binding.attempt))
+    }
+
+    fn binding(
+        &mut self,
+        provider: ProviderId,
+        receipt: &DeliveryReceipt,
+    ) -> Result<Option<Binding>, StoreError> {
+        self.view
+            .get(&Binding::key_of(provider, &receipt.provider_message_id))
+    }
+
+    /// A search settles an unknown message only, and only with a text that no other
+    /// attempt is bound to.
+    fn may_settle(
+        &mut self,
+        message: &Message,
+        provider: ProviderId,
+        receipt: &DeliveryReceipt,
+    ) -> Result<bool, StoreError> {
+        let free = self
+            .binding(provider, receipt)?
+            .is_none_or(|binding| binding.attempt.message == message.envelope.id);
+        Ok(free && message.status == MessageStatus::Unknown)
+    }
+
+    /// Joins a receipt into a message; tells whether anything was changed or told.
+    pub(super) fn join_receipt(
+        &mut self,
+        message: &mut Message,
+        provider: ProviderId,
+        receipt: &DeliveryReceipt,
+        learnt: Learnt,
+        at: UnixMicros,
+    ) -> Result<bool, StoreError> {
+        let from = message.status;
+        let detail = match &receipt.error_code {
+            Some(code) => format!("{}, error {code}", receipt.provider_status),
+            None => receipt.provider_status.clone(),
+        };
+        let attempt = receipt
+            .attempt
+            .map_or(message.attempts, |attempt| attempt.attempt);
+        let entry = || {
+            Entry::receipt(at, learnt)
+                .of_attempt(provider, attempt)
+                .detailed(detail.clone())
+        };
+        let stepped = receipt
+            .status
+            .filter(|status| speaks_for_message(message, receipt, *status))
+            .is_some_and(|status| lives::step(message, StatusEvent::Receipt(status), entry()));
+        if !stepped {
+            return Ok(lives::tell_once(message, entry()));
+        }
+        message.reason = receipt.error_code.clone();
+        message.next_attempt_at = None;
+        if message.provider_message_id.is_none() {
+            message.provider_message_id = Some(receipt.provider_message_id.clone());
+            self.bind_found(message, provider, receipt, attempt)?;
+        }
+        let envelope = message.envelope.clone();
+        self.state
+            .count_move(self.view, &envelope, from, message.status)?;
+        Ok(true)
+    }
+
+    fn bind_found(
+        &mut self,
+        message: &Message,
+        provider: ProviderId,
+        receipt: &DeliveryReceipt,
+        attempt: u32,
+    ) -> Result<(), StoreError> {
+        let (account, message) = (message.envelope.account, message.envelope.id);
+        self.view.put(&Binding {
+            provider,
+            provider_message_id: receipt.provider_message_id.clone(),
+            attempt: AttemptRef {
+                account,
+                message,
+                attempt,
+            },
+            sequence: self.state.sequence,
+        })
+    }
+
+    fn park(
+        &mut self,
+        provider: ProviderId,
+        receipt: &DeliveryReceipt,
+        received_at: UnixMicros,
+    ) -> Applied {
+        let parked = ParkedReceipt {
+            partition: self.state.partition,
+            provider,
+            receipt: receipt.clone(),
+            received_at,
+            sequence: self.state.sequence,
+        };
+        if self.view.get::<ParkedReceipt>(&parked.key())?.is_some() {
+            return Ok(Verdict::Refused(Refusal::AlreadyHandled));
+        }
+        self.view.put(&parked)?;
+        self.state.parked += 1;
+        Ok(Verdict::Parked)
+    }
+
+    /// Joins what was parked under the id that the provider has just told us.
+    pub(super) fn join_parked(
+        &mut self,
+        message: &mut Message,
+        provider: ProviderId,
+        provider_message_id: &str,
+    ) -> Result<(), StoreError> {
+        if self.state.parked == 0 {
+            return Ok(());
+        }
+        let prefix = [
+            KeyPart::U16(self.state.partition.0),
+            KeyPart::Id(*provider.as_bytes()),
+            KeyPart::Text(provider_message_id.to_owned()),
+        ];
+        for parked in self
+            .view
+            .list::<ParkedReceipt>(&prefix, &prefix, EARLY_RECEIPTS)?
+        {
+            let (receipt, at) = (&parked.receipt, parked.received_at);
+            self.join_receipt(message, provider, receipt, Learnt::Webhook, at)?;
+            self.view.delete::<ParkedReceipt>(&parked.key())?;
+            self.state.parked = self.state.parked.saturating_sub(1);
+        }
+        Ok(())
+    }
+}
+
+/// A text of an earlier attempt proves only that it was delivered after all; what else
+/// it says is not about the text that the message now stands for.
+fn speaks_for_message(message: &Message, receipt: &DeliveryReceipt, status: ReceiptStatus) -> bool {
+    match &message.provider_message_id {
+        Some(id) if *id != receipt.provider_message_id => status == ReceiptStatus::Delivered,
+        Some(_) | None => true,
+    }
+}
