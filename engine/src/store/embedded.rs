@@ -1,0 +1,88 @@
+//! The embedded backend put together: one database, one writer, and over them the
+//! store, the log and whatever takes part in their group commits.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Store;
+use super::error::StoreError;
+use super::fjall::FjallKv;
+use super::folder::FolderError;
+use super::kv::Kv;
+use super::memory::MemoryKv;
+use super::overlay::Overlay;
+use super::writer::{self, GroupParticipant, Submitter, WriterClosed};
+use crate::log::{Appended, Log};
+use crate::runtime::Runtime;
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The data folder cannot be opened.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// What is stored in it cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// An open store, its log, and the way to the participant `P`. The database is closed
+/// when everything here is dropped and [`Embedded::closed`] has told so.
+pub(crate) struct Embedded<P: GroupParticipant> {
+    pub(crate) store: Store,
+    pub(crate) log: Log,
+    pub(crate) participant: Submitter<P>,
+    pub(crate) closed: WriterClosed,
+    /// For reading beside the writer.
+    pub(crate) kv: Arc<dyn Kv>,
+}
+
+impl<P: GroupParticipant> Embedded<P> {
+    /// Opens a data folder, or creates it. `recover` makes the participant from what
+    /// is stored; it only reads. Blocks, for seconds after a crash.
+    ///
+    /// # Errors
+    /// [`OpenError`], which names the folder and the cure.
+    pub(crate) fn open(
+        folder: &Path,
+        runtime: &Runtime,
+        recover: impl FnOnce(&mut Overlay<'_>) -> Result<P, StoreError>,
+    ) -> Result<Self, OpenError> {
+        let kv = Arc::new(FjallKv::open(folder)?);
+        Ok(Self::over(kv, runtime, recover)?)
+    }
+
+    /// Opens a store in memory.
+    ///
+    /// # Errors
+    /// What `recover` finds.
+    pub(crate) fn in_memory(
+        memory: MemoryKv,
+        runtime: &Runtime,
+        recover: impl FnOnce(&mut Overlay<'_>) -> Result<P, StoreError>,
+    ) -> Result<Self, StoreError> {
+        Self::over(Arc::new(memory), runtime, recover)
+    }
+
+    fn over(
+        kv: Arc<dyn Kv>,
+        runtime: &Runtime,
+        recover: impl FnOnce(&mut Overlay<'_>) -> Result<P, StoreError>,
+    ) -> Result<Self, StoreError> {
+        let participant = recover(&mut Overlay::new(&*kv))?;
+        let appended = Arc::new(Appended::new());
+        let announce = {
+            let appended = Arc::clone(&appended);
+            Box::new(move |subjects| appended.announce(subjects))
+        };
+        let (participant, closed) = writer::start(Arc::clone(&kv), runtime, participant, announce);
+        let operations = participant.operations();
+        Ok(Self {
+            store: Store::new(Arc::clone(&kv), operations.clone(), runtime.clone()),
+            log: Log::new(Arc::clone(&kv), operations, runtime.clone(), appended),
+            participant,
+            closed,
+            kv,
+        })
+    }
+}

@@ -1,0 +1,215 @@
+//! The backend on disk, over fjall. Nothing else names that crate.
+//!
+//! A node must stay small (at most 128 MiB with a million messages), so every buffer
+//! has a bound here. At rest it is the block cache and one memtable for each space
+//! (32 MiB together); while a full memtable is written out, a second one of that space
+//! is filled; fjall halts the writer when four of one space wait, which bounds the
+//! worst case.
+
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+
+use super::folder::{DataFolder, FolderError};
+use super::kv::{Direction, Kv, KvBatch, KvError, KvPairs, Space};
+
+/// Blocks read from disk and kept, for all spaces together. Recent rows are read from
+/// memtables; the cache serves people who look at older ones.
+const BLOCK_CACHE_BYTES: u64 = 16 << 20;
+
+/// How much each space collects in memory before it is written out as a sorted file.
+/// Rows are read again while their messages are in flight, the journal and the log
+/// hardly ever.
+const fn memtable_bytes(space: Space) -> u64 {
+    match space {
+        Space::Rows => 8 << 20,
+        Space::Journal | Space::Log => 4 << 20,
+    }
+}
+
+/// The write-ahead log's size at which fjall writes memtables out to shorten it. It
+/// bounds the disk it takes and how long opening takes after a crash. fjall accepts no
+/// less than 64 MiB, and its single files have 64 MB.
+const WRITE_AHEAD_BYTES: u64 = 128 << 20;
+
+/// Files kept open. Each costs a descriptor; the usual limit of a process is 1,024.
+const OPEN_FILES: usize = 256;
+
+/// Threads that write memtables out and merge files. With one, a long merge would hold
+/// up writing out and with it the writer.
+const WORKER_THREADS: usize = 2;
+
+/// One database in `<folder>/db`.
+pub(crate) struct FjallKv {
+    // Fields are dropped in this order: the lock on the folder is released last.
+    spaces: [Keyspace; 3],
+    database: Database,
+    folder: DataFolder,
+}
+
+impl FjallKv {
+    /// Opens the database of a data folder, or creates it in a new folder.
+    pub(crate) fn open(folder: &Path) -> Result<Self, FolderError> {
+        let folder = DataFolder::open(folder)?;
+        // Damaged files make fjall panic in places; that must not look like a bug of ours.
+        let opened = catch_unwind(AssertUnwindSafe(|| open_database(&folder.database_path())));
+        let (database, spaces) = match opened {
+            Ok(Ok(parts)) => parts,
+            Ok(Err(error)) => return Err(folder_error(folder.path(), error)),
+            Err(_) => {
+                return Err(FolderError::Damaged {
+                    folder: folder.path().to_owned(),
+                    detail: "the database cannot be read".to_owned(),
+                });
+            }
+        };
+        folder.created()?;
+        Ok(Self {
+            spaces,
+            database,
+            folder,
+        })
+    }
+
+    fn space(&self, space: Space) -> &Keyspace {
+        &self.spaces[space.index()]
+    }
+
+    fn error(&self, error: fjall::Error) -> KvError {
+        kv_error(self.folder.path(), error)
+    }
+}
+
+fn open_database(path: &Path) -> fjall::Result<(Database, [Keyspace; 3])> {
+    let database = Database::builder(path)
+        .cache_size(BLOCK_CACHE_BYTES)
+        .max_journaling_size(WRITE_AHEAD_BYTES)
+        .max_cached_files(Some(OPEN_FILES))
+        .worker_threads(WORKER_THREADS)
+        // Each write says itself when it is to reach the disk.
+        .manual_journal_persist(true)
+        .open()?;
+    let open = |space: Space| {
+        database.keyspace(space.name(), || {
+            KeyspaceCreateOptions::default().max_memtable_size(memtable_bytes(space))
+        })
+    };
+    let [rows, journal, log] = Space::ALL;
+    let spaces = [open(rows)?, open(journal)?, open(log)?];
+    Ok((database, spaces))
+}
+
+impl Kv for FjallKv {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
+        match self.space(space).get(key) {
+            Ok(value) => Ok(value.map(|value| value.to_vec())),
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
+    fn scan(
+        &self,
+        space: Space,
+        start: &[u8],
+        end: &[u8],
+        direction: Direction,
+        limit: usize,
+    ) -> Result<KvPairs, KvError> {
+        if start >= end {
+            return Ok(Vec::new());
+        }
+        let range = self.space(space).range(start..end);
+        let copy = |item: fjall::Guard| {
+            let (key, value) = item.into_inner().map_err(|error| self.error(error))?;
+            Ok((key.to_vec(), value.to_vec()))
+        };
+        match direction {
+            Direction::Forward => range.take(limit).map(copy).collect(),
+            Direction::Backward => range.rev().take(limit).map(copy).collect(),
+        }
+    }
+
+    /// The batch is on the disk before anybody can see it: the file is synced before
+    /// the memtables are changed, so no reader learns what a power cut could take back.
+    fn write(&self, batch: KvBatch) -> Result<(), KvError> {
+        let mut writing =
+            fjall::OwnedWriteBatch::with_capacity(self.database.clone(), batch.changes.len())
+                .durability(Some(PersistMode::SyncData));
+        for change in batch.changes {
+            let space = self.space(change.space);
+            match change.value {
+                Some(value) => writing.insert(space, change.key, value),
+                None => writing.remove(space, change.key),
+            }
+        }
+        writing.commit().map_err(|error| self.error(error))
+    }
+
+    /// Nothing is left to do: see [`FjallKv::write`].
+    fn sync(&self) -> Result<(), KvError> {
+        Ok(())
+    }
+
+    fn free_bytes(&self) -> Result<u64, KvError> {
+        let path = self.folder.path();
+        match rustix::fs::statvfs(path) {
+            Ok(disk) => Ok(disk.f_bavail.saturating_mul(disk.f_frsize)),
+            Err(error) => Err(io_error(path, &error.into())),
+        }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+}
+
+fn kv_error(folder: &Path, error: fjall::Error) -> KvError {
+    let detail = match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
+            return io_error(folder, &error);
+        }
+        fjall::Error::Poisoned => {
+            return KvError::Io {
+                folder: folder.to_owned(),
+                detail: "an earlier write failed".to_owned(),
+            };
+        }
+        // The rest, also what later versions may add, says that a file does not hold
+        // what was written to it.
+        other => other.to_string(),
+    };
+    KvError::Damaged {
+        folder: folder.to_owned(),
+        detail,
+    }
+}
+
+fn io_error(folder: &Path, error: &std::io::Error) -> KvError {
+    let folder = folder.to_owned();
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => KvError::DiskFull { folder },
+        ErrorKind::InvalidData | ErrorKind::UnexpectedEof | ErrorKind::NotFound => {
+            KvError::Damaged {
+                folder,
+                detail: error.to_string(),
+            }
+        }
+        _ => KvError::Io {
+            folder,
+            detail: error.to_string(),
+        },
+    }
+}
+
+fn folder_error(path: &Path, error: fjall::Error) -> FolderError {
+    if let fjall::Error::Io(error) = error {
+        return FolderError::from_io(path, error);
+    }
+    match kv_error(path, error) {
+        KvError::DiskFull { folder } => FolderError::DiskFull { folder },
+        KvError::Damaged { folder, detail } => FolderError::Damaged { folder, detail },
+        KvError::Io { folder, detail } => FolderError::Failed { folder, detail },
+    }
+}

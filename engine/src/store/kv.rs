@@ -1,0 +1,125 @@
+//! What an embedded backend has to do: keep bytes in order, write a batch at once or
+//! not at all, and say when it is durable.
+//!
+//! Rows, journals and logs all stand on this one trait, in one database, so one write
+//! with one fsync can carry all three.
+
+use std::path::PathBuf;
+
+/// The three ordered maps of one database.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Space {
+    /// Rows of [`schemas::record::Record`]s, by table and key.
+    Rows,
+    /// Journal records, by partition and sequence.
+    Journal,
+    /// Log records, by topic, partition and offset.
+    Log,
+}
+
+impl Space {
+    /// Every space, in the order of [`Space::index`].
+    pub(crate) const ALL: [Self; 3] = [Self::Rows, Self::Journal, Self::Log];
+
+    /// Its place in an array with one entry for each space.
+    pub(crate) const fn index(self) -> usize {
+        match self {
+            Self::Rows => 0,
+            Self::Journal => 1,
+            Self::Log => 2,
+        }
+    }
+
+    /// Its name on disk. Never changed.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Rows => "rows",
+            Self::Journal => "journal",
+            Self::Log => "log",
+        }
+    }
+}
+
+/// Which way a scan goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Direction {
+    /// From the smallest key.
+    Forward,
+    /// From the greatest key.
+    Backward,
+}
+
+/// One put (`Some`) or one deletion (`None`).
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct KvChange {
+    pub(crate) space: Space,
+    pub(crate) key: Vec<u8>,
+    pub(crate) value: Option<Vec<u8>>,
+}
+
+/// Changes that are written together or not at all. No key occurs twice.
+#[derive(Clone, Default)]
+pub(crate) struct KvBatch {
+    pub(crate) changes: Vec<KvChange>,
+}
+
+/// What was found: keys with their values, in the order asked for.
+pub(crate) type KvPairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Ordered maps of bytes to bytes. Its calls may block: write and sync are called from
+/// the writer's own thread only.
+pub(crate) trait Kv: Send + Sync + 'static {
+    /// The value of one key.
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, KvError>;
+
+    /// At most `limit` pairs with `start <= key < end`. An empty range is no error.
+    fn scan(
+        &self,
+        space: Space,
+        start: &[u8],
+        end: &[u8],
+        direction: Direction,
+        limit: usize,
+    ) -> Result<KvPairs, KvError>;
+
+    /// Writes the whole batch or nothing. It may be forgotten in a crash until
+    /// [`Kv::sync`] returned. After an error the database must not be written any more.
+    fn write(&self, batch: KvBatch) -> Result<(), KvError>;
+
+    /// Makes everything written so far durable. After an error nobody knows what is on
+    /// the disk: a second try could succeed without having written it.
+    fn sync(&self) -> Result<(), KvError>;
+
+    /// Bytes that can still be stored, as far as the disk tells.
+    fn free_bytes(&self) -> Result<u64, KvError>;
+
+    /// The folder, for errors that people read.
+    fn folder(&self) -> PathBuf;
+}
+
+/// Why the database could not do it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum KvError {
+    /// No space left.
+    #[error("the disk that holds {} is full: free some space and start again", folder.display())]
+    DiskFull {
+        /// The data folder.
+        folder: PathBuf,
+    },
+    /// What is stored cannot be read.
+    #[error("the data in {} is damaged ({detail}): restore the folder from a copy", folder.display())]
+    Damaged {
+        /// The data folder.
+        folder: PathBuf,
+        /// What is wrong, without any content.
+        detail: String,
+    },
+    /// The disk failed in another way.
+    #[error("the disk that holds {} failed: {detail}", folder.display())]
+    Io {
+        /// The data folder.
+        folder: PathBuf,
+        /// What the system said.
+        detail: String,
+    },
+}
