@@ -213,8 +213,9 @@ async fn last_deadline(
 ) -> Result<schemas::UnixMicros, StoreError> {
     let mut last = schemas::UnixMicros::default();
     for partition in parts.journal.partitions().all() {
-        let stamp = parts.store.get::<ProviderStamp>(&ProviderStamp::key_of(provider, partition));
-        last = stamp.await?.map_or(last, |stamp| last.max(stamp.latest_deadline));
+        let key = ProviderStamp::key_of(provider, partition);
+        let stamp = parts.store.get::<ProviderStamp>(&key).await?;
+        last = stamp.map_or(last, |stamp| last.max(stamp.latest_deadline));
     }
     Ok(last)
 }

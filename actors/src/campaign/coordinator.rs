@@ -15,7 +15,6 @@ use engine::store::{Replaced, Store, StoreError};
 use schemas::account::Account;
 use schemas::campaign::{Campaign, CampaignState, CampaignTally};
 use schemas::{AccountId, CampaignId, Partition};
-use tokio::sync::mpsc;
 
 use crate::dispatch::dispatcher::{CampaignEnded, CampaignRuns, Dispatcher};
 use crate::supervision::{Escalation, Lifeline, Post};

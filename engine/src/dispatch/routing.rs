@@ -1,5 +1,7 @@
 //! Which provider accounts may carry a message, and from which sender.
 
+use std::sync::Arc;
+
 use schemas::{Envelope, ProviderId};
 
 use crate::provider::ProviderAccount;
@@ -38,7 +40,7 @@ struct Account {
 
 impl Routing {
     /// Routing over these accounts; those past [`MAX_PROVIDERS`] are not used.
-    pub fn new(accounts: &[ProviderAccount]) -> Self {
+    pub fn new(accounts: &[Arc<ProviderAccount>]) -> Self {
         let accounts = accounts.iter().take(MAX_PROVIDERS).map(|account| Account {
             id: account.id,
             senders: account.senders.clone(),

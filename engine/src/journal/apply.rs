@@ -282,14 +282,11 @@ impl<V: View> Applying<'_, V> {
     fn drop_due(&mut self, kind: DueKind, from: u64, to: u64) -> Result<(), StoreError> {
         let as_instant = |position: u64| UnixMicros(i64::try_from(position).unwrap_or(i64::MAX));
         let (from, to) = (as_instant(from), as_instant(to));
-        // From 0 there is nothing to walk over: the first entry tells where to begin.
-        let first = if from.0 == 0 {
-            self.first_due_minute(kind)?
-        } else {
-            Some(from.minute())
-        };
-        let Some(first) = first else { return Ok(()) };
-        for minute in first..=to.minute() {
+        if from.0 == 0 {
+            // The first position of all: nothing can be due before it.
+            return Ok(());
+        }
+        for minute in from.minute()..=to.minute() {
             let bucket = DueEntry::bucket_key(self.state.partition, kind, minute);
             let mut start = bucket.clone();
             start.push(KeyPart::I64(from.0));

@@ -33,7 +33,8 @@ use schemas::{Partition, PartitionCount, UnixMicros};
 
 pub use lives::TIMELINE_ENTRIES;
 pub(crate) use projector::{Projector, Reply, Request};
-pub use rebuild::{Difference, compare_with_rebuilt};
+pub use rebuild::Difference;
+pub(crate) use rebuild::compare_with_rebuilt;
 pub use state::{EarlyReceipt, OpenAttempt};
 
 use crate::store::StoreError;
@@ -80,6 +81,12 @@ pub struct CommitError(#[from] pub StoreError);
 pub struct Journal {
     submitter: Submitter<Projector>,
     partitions: PartitionCount,
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Journal")
+    }
 }
 
 impl Journal {
@@ -138,7 +145,7 @@ impl Journal {
         to: UnixMicros,
     ) -> Result<(), CommitError> {
         self.submitter
-            .request(Request::RaiseDueMark {
+            .submit(Admission::Outcome, Request::RaiseDueMark {
                 partition,
                 kind,
                 to,

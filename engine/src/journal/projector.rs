@@ -106,7 +106,7 @@ impl Projector {
         }
         Ok(Self {
             partitions: logs,
-            trim,
+            trim, aborted: false,
         })
     }
 

@@ -31,7 +31,7 @@ pub struct Difference {
 /// # Errors
 /// When the journal or the store cannot be read, or a change that was committed is
 /// refused now.
-pub fn compare_with_rebuilt(
+pub(crate) fn compare_with_rebuilt(
     kv: &dyn Kv,
     partitions: PartitionCount,
 ) -> Result<Result<u64, Difference>, StoreError> {
@@ -54,7 +54,7 @@ pub fn compare_with_rebuilt(
                 }
             }
             state.write_back(&mut view)?;
-            rebuilt.write(&view.into_batch())
+            Ok(rebuilt.write(view.into_batch())?)
         })?;
     }
     compare(kv, &rebuilt)
@@ -66,7 +66,8 @@ const PAGE: usize = 1_000;
 fn compare(stored: &dyn Kv, rebuilt: &dyn Kv) -> Result<Result<u64, Difference>, StoreError> {
     let mut equal = 0;
     for table in tables::PROJECTIONS {
-        let (mut start, end) = key::table_range(table);
+        let mut start = key::encode(table, &[])?;
+        let end = key::prefix_end(&start);
         loop {
             let left = stored.scan(Space::Rows, &start, &end, Direction::Forward, PAGE)?;
             let right = rebuilt.scan(Space::Rows, &start, &end, Direction::Forward, PAGE)?;

@@ -44,6 +44,13 @@ pub enum StoreError {
     Closed,
 }
 
+impl StoreError {
+    /// What is stored cannot be read. `detail` holds nothing of it.
+    pub fn damaged(table: &'static str, detail: impl Into<String>) -> Self {
+        Self::Damaged { table, detail: detail.into() }
+    }
+}
+
 impl From<KvError> for StoreError {
     fn from(error: KvError) -> Self {
         match error {

@@ -26,11 +26,11 @@ pub(crate) mod embedded;
 mod error;
 mod fjall;
 mod folder;
-mod key;
+pub(crate) mod key;
 pub(crate) mod kv;
-mod memory;
+pub(crate) mod memory;
 pub(crate) mod overlay;
-mod row;
+pub(crate) mod row;
 mod unknown;
 pub(crate) mod writer;
 

@@ -80,6 +80,37 @@ fn encode_as<R: Record>(revision: u8, record: &R) -> Result<Vec<u8>, StoreError>
     }
 }
 
+/// Something that is stored and is no record, such as a part of the journal; `what`
+/// names it in errors.
+///
+/// # Errors
+/// [`StoreError::Backend`] when it cannot be serialised.
+pub(crate) fn encode_plain<T: serde::Serialize>(
+    what: &'static str,
+    value: &T,
+) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = vec![FORMAT, REVISION];
+    match rmp_serde::encode::write_named(&mut bytes, value) {
+        Ok(()) => Ok(bytes),
+        Err(_) => Err(StoreError::Backend { detail: format!("{what} cannot be written") }),
+    }
+}
+
+/// What [`encode_plain`] wrote.
+///
+/// # Errors
+/// [`StoreError::Damaged`], which names `what`.
+pub(crate) fn decode_plain<T: serde::de::DeserializeOwned>(
+    what: &'static str,
+    bytes: &[u8],
+) -> Result<T, StoreError> {
+    let [FORMAT, _, fields @ ..] = bytes else {
+        return Err(StoreError::damaged(what, "an entry has an unknown format"));
+    };
+    rmp_serde::from_slice(fields)
+        .map_err(|_| StoreError::damaged(what, "an entry does not hold its fields"))
+}
+
 fn header(table: Table, row: &[u8]) -> Result<u8, StoreError> {
     match row {
         [FORMAT, revision, ..] => Ok(*revision),
