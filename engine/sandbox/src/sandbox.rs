@@ -143,7 +143,8 @@ impl Sandbox {
     }
 
     /// Stops listening, lets receipts under way end (2 s at most), and writes and
-    /// syncs the book. Answers still held back are not sent. Blocks.
+    /// syncs the book. Answers still held back are not sent; receipts without a
+    /// result in the book are sent by the next start on it. Blocks.
     ///
     /// # Errors
     /// When the book could not be written whole since the start.

@@ -48,7 +48,7 @@ impl Stalls {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    fn note(&self, book: &dyn BookSink, who: &Cow<'static, str>, at: u64, length_us: u64) {
+    fn note(&self, book: &dyn BookSink, who: &str, at: u64, length_us: u64) {
         let mut sums = hold(&self.sums);
         sums.count += 1;
         sums.of_5_ms_or_longer += u64::from(length_us >= LONG_US);
@@ -58,24 +58,23 @@ impl Stalls {
         book.append(&Record::Stall(StallRecord {
             at,
             length_us,
-            who: who.clone(),
+            who: Cow::Borrowed(who),
         }));
     }
 }
 
 /// Watches the process from a thread of its own until stopped.
 pub(crate) fn watch_process(shared: &Shared) {
-    let who = Cow::Borrowed("process");
     while !shared.stalls.stopped.load(Ordering::Relaxed) {
         let expected = shared.clock.now_us() + EVERY_US;
         seam::sleep_thread(EVERY);
-        check(shared, &who, expected, LATE_US);
+        check(shared, "process", expected, LATE_US);
     }
 }
 
 /// Watches one serving thread from a task on it, for as long as its runtime lives.
 pub(crate) async fn watch_worker(shared: &Shared, number: usize) {
-    let who = Cow::Owned(format!("worker {number}"));
+    let who = format!("worker {number}");
     loop {
         let expected = shared.clock.now_us() + EVERY_US;
         tokio::time::sleep(EVERY).await;
@@ -83,7 +82,7 @@ pub(crate) async fn watch_worker(shared: &Shared, number: usize) {
     }
 }
 
-fn check(shared: &Shared, who: &Cow<'static, str>, expected: u64, late: u64) {
+fn check(shared: &Shared, who: &str, expected: u64, late: u64) {
     let length_us = shared.clock.now_us().saturating_sub(expected);
     if length_us >= late {
         shared.stalls.note(&*shared.book, who, expected, length_us);

@@ -23,7 +23,7 @@ pub enum Record<'a> {
     /// A receipt was tried.
     Receipt(ReceiptRecord<'a>),
     /// The sandbox itself stood still.
-    Stall(StallRecord),
+    Stall(StallRecord<'a>),
     /// The sandbox stopped in good order: all lines are there.
     Stop(StopRecord),
 }
@@ -159,13 +159,13 @@ impl ReceiptResult {
 
 /// A time in which the sandbox did not run though it wanted to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StallRecord {
+pub struct StallRecord<'a> {
     /// When it should have woken.
     pub at: u64,
     /// How much later it woke, microseconds.
     pub length_us: u64,
     /// Who stood still: `process`, or `worker` and its number.
-    pub who: Cow<'static, str>,
+    pub who: Cow<'a, str>,
 }
 
 /// A stop in good order.
