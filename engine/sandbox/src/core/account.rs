@@ -1,0 +1,139 @@
+//! One provider account: its settings, its texts and its counts.
+
+use super::texts::{Text, TextId, Texts, hash};
+use super::window::SlidingSecond;
+use super::{AccountIndex, TextView, hold};
+use crate::book::ReceiptResult;
+use crate::config::AccountConfig;
+use crate::faults::FaultPlan;
+use crate::statistics::{AccountStatistics, Counts};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// How far above its limit an account still takes texts: arrivals are stamped
+/// behind a network, so a sender that keeps the limit may look a little faster.
+const TOLERANCE: f64 = 1.05;
+
+pub(crate) struct Account {
+    pub config: AccountConfig,
+    pub plan: FaultPlan,
+    /// Hash of the account's id.
+    pub hash: u64,
+    /// Segments allowed in any second, tolerance included.
+    allowed: Option<u64>,
+    state: Mutex<State>,
+}
+
+/// What changes: held for about a microsecond per text.
+#[derive(Default)]
+pub(crate) struct State {
+    pub texts: Texts,
+    /// Senders by the number that texts keep; the configured ones come first.
+    pub senders: Vec<Arc<str>>,
+    /// All well-formed texts, refused and throttled ones included.
+    pub arrived: SlidingSecond,
+    pub taken: SlidingSecond,
+    /// How often a text met a fault without being taken, by its hash.
+    pub missed: BTreeMap<u64, u64>,
+    pub counts: Counts,
+}
+
+impl Account {
+    pub(crate) fn new(config: &AccountConfig, faults: &FaultPlan) -> Self {
+        let senders = config
+            .senders
+            .iter()
+            .map(|sender| Arc::from(sender.as_str()))
+            .collect();
+        Self {
+            config: config.clone(),
+            plan: config.faults.as_ref().unwrap_or(faults).clone(),
+            hash: hash(config.account_sid.as_bytes()),
+            allowed: config.segments_per_second.map(with_tolerance),
+            state: Mutex::new(State {
+                senders,
+                ..State::default()
+            }),
+        }
+    }
+
+    pub(crate) fn hold(&self) -> MutexGuard<'_, State> {
+        hold(&self.state)
+    }
+
+    /// Whether the limit lets `segments` more in at `now`. A text larger than the
+    /// whole limit passes when the last second was empty, or it could never be sent.
+    pub(crate) fn has_room(&self, state: &State, now: u64, segments: u32) -> bool {
+        let Some(allowed) = self.allowed else {
+            return true;
+        };
+        let used = state.taken.sum_at(now);
+        used == 0 || used + u64::from(segments) <= allowed
+    }
+
+    pub(crate) fn view(
+        &self,
+        account: AccountIndex,
+        number: u32,
+        text: &Text,
+        now: u64,
+        sender: Arc<str>,
+    ) -> TextView<'static> {
+        let (status, status_at) = text.course.status_at(text.at, now);
+        TextView {
+            id: TextId::new(self.hash, text.run, number),
+            account,
+            to: text.to,
+            from: sender,
+            body: Cow::Owned(text.body.to_string()),
+            segments: text.segments,
+            at: text.at,
+            status,
+            status_at,
+            sent_at: text.course.sent_at(text.at, now),
+            code: text.course.code.filter(|_| status.is_final()),
+        }
+    }
+
+    pub(crate) fn statistics(&self) -> AccountStatistics {
+        let state = self.hold();
+        AccountStatistics {
+            account: self.config.account_sid.clone(),
+            segments_per_second: self.config.segments_per_second,
+            most_taken_in_any_second: state.taken.most(),
+            most_arrived_in_any_second: state.arrived.most(),
+            counts: state.counts.clone(),
+        }
+    }
+}
+
+impl State {
+    /// The sender that a text keeps by number.
+    pub(crate) fn sender(&self, number: u16) -> Arc<str> {
+        self.senders
+            .get(usize::from(number))
+            .map_or_else(|| Arc::from(""), Arc::clone)
+    }
+
+    /// The number of a sender, if it is known.
+    pub(crate) fn sender_number(&self, sender: &str) -> Option<u16> {
+        u16::try_from(self.senders.iter().position(|known| **known == *sender)?).ok()
+    }
+}
+
+impl Counts {
+    pub(crate) fn receipt(&mut self, result: ReceiptResult) {
+        if result.was_received() {
+            self.receipts_received += 1;
+        } else {
+            self.receipts_failed += 1;
+        }
+    }
+}
+
+/// Whole segments within the tolerance, at least one.
+fn with_tolerance(limit: f64) -> u64 {
+    // A float-to-integer cast saturates, and the setting is finite and positive.
+    ((limit * TOLERANCE).floor() as u64).max(1)
+}
