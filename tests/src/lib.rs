@@ -1,1 +1,3 @@
-//! placeholder
+//! What tests across crates share: one constructor for each part.
+
+pub mod fixture;
