@@ -38,7 +38,8 @@ pub enum Start {
 pub struct Control {
     store: Store,
     log: Log,
-    started: BTreeSet<Start>,
+    /// What was found under way. The control log may tell of it once more.
+    found: BTreeSet<Start>,
     next: u64,
 }
 
@@ -49,7 +50,12 @@ impl Control {
     /// When the control log cannot be read.
     pub async fn new(store: Store, log: Log) -> Result<Self, LogError> {
         let next = log.end(Topic::Control, Partition(0)).await?;
-        Ok(Self { store, log, started: BTreeSet::new(), next })
+        Ok(Self {
+            store,
+            log,
+            found: BTreeSet::new(),
+            next,
+        })
     }
 
     /// Everything that was under way when the node stopped.
@@ -61,18 +67,23 @@ impl Control {
         for account in self.all::<Account>(&Account::partition_key()).await? {
             let prefix = Campaign::partition_key(account.id);
             let campaigns = self.all::<Campaign>(&prefix).await?;
-            let running = campaigns.iter().filter(|c| c.state == CampaignState::Running);
+            let running = campaigns
+                .iter()
+                .filter(|c| c.state == CampaignState::Running);
             starts.extend(running.map(|campaign| Start::Campaign(account.id, campaign.id)));
             for job in self.all::<Job>(&prefix).await? {
-                let progress =
-                    self.store.get::<JobProgress>(&JobProgress::key_of(job.id)).await?;
+                let progress = self
+                    .store
+                    .get::<JobProgress>(&JobProgress::key_of(job.id))
+                    .await?;
                 let is_open = progress.is_none_or(|progress| {
                     matches!(progress.state, JobState::Pending | JobState::Running)
                 });
                 starts.extend(is_open.then_some(Start::Job(account.id, job.id)));
             }
         }
-        Ok(self.only_new(starts))
+        self.found.extend(&starts);
+        Ok(starts)
     }
 
     /// Waits for more.
@@ -83,12 +94,14 @@ impl Control {
         let mut appended = self.log.appended(Topic::Control);
         loop {
             appended.mark_unchanged();
-            let records = self.log.read(Topic::Control, Partition(0), self.next, PAGE).await?;
+            let records = self
+                .log
+                .read(Topic::Control, Partition(0), self.next, PAGE)
+                .await?;
             if let Some((last, _)) = records.last() {
                 self.next = last + 1;
                 let starts = records.iter().filter_map(|(_, payload)| start_of(payload));
-                let starts = starts.collect();
-                return Ok(self.only_new(starts));
+                return Ok(starts.filter(|start| !self.found.remove(start)).collect());
             }
             if appended.changed().await.is_err() {
                 return Err(LogError::Closed.into());
@@ -96,15 +109,13 @@ impl Control {
         }
     }
 
-    fn only_new(&mut self, starts: Vec<Start>) -> Vec<Start> {
-        starts.into_iter().filter(|start| self.started.insert(*start)).collect()
-    }
-
     async fn all<R: Record>(&self, prefix: &Key) -> Result<Vec<R>, StoreError> {
         let (mut rows, mut after) = (Vec::new(), None);
         loop {
-            let page =
-                self.store.list::<R>(prefix, after.as_ref(), Order::Ascending, PAGE).await?;
+            let page = self
+                .store
+                .list::<R>(prefix, after.as_ref(), Order::Ascending, PAGE)
+                .await?;
             rows.extend(page.rows);
             match page.next {
                 Some(next) => after = Some(next),

@@ -31,7 +31,7 @@ use crate::dispatch::source::Readers;
 use crate::import::importer::{Importer, ImporterParts};
 use crate::provider::lane::Pacing;
 use crate::provider::sender::{Close, ProviderSender, SenderParts};
-use crate::receipt::look_up::LookUps;
+use crate::receipt::look_up::{LookUpPaces, LookUps};
 use crate::receipt::reconciler::{ReconcilerParts, StatusReconciler};
 use crate::supervision::{ChildSpec, Escalation, Post, supervise};
 
@@ -102,12 +102,18 @@ impl Node {
         open_due_cursors(&parts).await?;
         let control = Control::new(parts.store.clone(), parts.log.clone()).await?;
         let pacings = pacings(&parts).await?;
+        let paces = LookUpPaces::new(&parts.runtime, &parts.providers).map_err(|error| {
+            StartError::Pace {
+                name: "look-ups".to_owned(),
+                error,
+            }
+        })?;
         let (causes, causes_read) = mpsc::channel(1);
         let escalation = Escalation::new(causes);
         let wiring = Wiring::new(&parts, escalation);
         let outcomes_done = wiring.start_dispatching(&parts);
         let senders = wiring.start_senders(&parts, pacings);
-        wiring.start_reconciler(&parts);
+        wiring.start_reconciler(&parts, paces);
         wiring.start_control(&parts, control);
         Ok(Self {
             runtime: parts.runtime,
@@ -120,7 +126,10 @@ impl Node {
 
     /// Waits until the node must stop, and tells why.
     pub async fn failed(&mut self) -> String {
-        self.causes.recv().await.unwrap_or_else(|| "the node has ended".to_owned())
+        self.causes
+            .recv()
+            .await
+            .unwrap_or_else(|| "the node has ended".to_owned())
     }
 
     /// Lets nothing more go, waits for what is in flight, and writes a checkpoint.
@@ -151,15 +160,29 @@ async fn settle_open_attempts(parts: &NodeParts) -> Result<(), StartError> {
     if open.is_empty() {
         return Ok(());
     }
-    tracing::warn!(attempts = open.len(), "attempts were open when the node stopped");
+    tracing::warn!(
+        attempts = open.len(),
+        "attempts were open when the node stopped"
+    );
     let at = parts.runtime.now();
     let rules = rules(parts);
     let changes = open.into_iter().map(|open| {
-        let outcome = SubmitOutcome::Unknown { cause: "crash".to_owned() };
+        let outcome = SubmitOutcome::Unknown {
+            cause: "crash".to_owned(),
+        };
         let then = rules.after(&outcome, &open.envelope, open.attempt.attempt, at, 0);
         let partition = parts.journal.partitions().of(open.attempt.message.slice());
         let attempt = open.attempt;
-        (partition, Change::AttemptEnded { attempt, outcome, then, sent_at: None, at })
+        (
+            partition,
+            Change::AttemptEnded {
+                attempt,
+                outcome,
+                then,
+                sent_at: None,
+                at,
+            },
+        )
     });
     parts.journal.commit(changes.collect()).await?;
     Ok(())
@@ -188,8 +211,10 @@ async fn open_due_cursors(parts: &NodeParts) -> Result<(), StartError> {
 async fn pacings(parts: &NodeParts) -> Result<Vec<Pacing>, StartError> {
     let mut pacings = Vec::new();
     for account in &parts.providers {
-        let pace = Pace::new(account.rate, account.burst)
-            .map_err(|error| StartError::Pace { name: account.name.clone(), error })?;
+        let pace = Pace::new(account.rate, account.burst).map_err(|error| StartError::Pace {
+            name: account.name.clone(),
+            error,
+        })?;
         let (now, boot) = (parts.runtime.now(), parts.runtime.boot());
         let hold = pace.hold_micros(LARGEST_TEXT);
         let mut limiter = Limiter::new(pace, boot);
@@ -254,7 +279,12 @@ impl Wiring {
             journal: parts.journal.clone(),
             routing: Arc::clone(&routing),
         };
-        Self { dispatcher: Post::default(), escalation, routing, readers }
+        Self {
+            dispatcher: Post::default(),
+            escalation,
+            routing,
+            readers,
+        }
     }
 
     fn start_dispatching(&self, parts: &NodeParts) -> tokio::sync::oneshot::Receiver<()> {
@@ -305,11 +335,7 @@ impl Wiring {
         });
     }
 
-    fn start_senders(
-        &self,
-        parts: &NodeParts,
-        pacings: Vec<Pacing>,
-    ) -> Vec<Post<ProviderSender>> {
+    fn start_senders(&self, parts: &NodeParts, pacings: Vec<Pacing>) -> Vec<Post<ProviderSender>> {
         let mut posts = Vec::new();
         for (index, (account, pacing)) in parts.providers.iter().zip(pacings).enumerate() {
             let sender = SenderParts {
@@ -331,7 +357,7 @@ impl Wiring {
         posts
     }
 
-    fn start_reconciler(&self, parts: &NodeParts) {
+    fn start_reconciler(&self, parts: &NodeParts, paces: LookUpPaces) {
         let reconciler = ReconcilerParts {
             readers: self.readers.clone(),
             look_ups: LookUps {
@@ -339,6 +365,7 @@ impl Wiring {
                 store: parts.store.clone(),
                 journal: parts.journal.clone(),
                 accounts: parts.providers.clone().into(),
+                paces,
                 receipts: receipt_schedule(parts),
                 unknown: LookupSchedule::unknown_attempt(),
             },
@@ -393,7 +420,11 @@ impl Starter {
         let (runtime, escalation) = (shared.runtime.clone(), shared.escalation.clone());
         match start {
             Start::Campaign(account, campaign) => {
-                let parts = CoordinatorParts { account, campaign, ..shared };
+                let parts = CoordinatorParts {
+                    account,
+                    campaign,
+                    ..shared
+                };
                 let name = "campaign_coordinator";
                 let build = move |line| CampaignCoordinator::new(parts.clone(), line);
                 supervise(&runtime, escalation, child(name, build));
@@ -419,5 +450,9 @@ fn child<A: Actor>(
     name: &str,
     factory: impl Fn(crate::supervision::Lifeline) -> A + 'static,
 ) -> ChildSpec<A> {
-    ChildSpec { name: name.to_owned(), post: Post::default(), factory: Box::new(factory) }
+    ChildSpec {
+        name: name.to_owned(),
+        post: Post::default(),
+        factory: Box::new(factory),
+    }
 }

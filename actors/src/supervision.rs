@@ -50,13 +50,20 @@ pub struct Restarts {
 impl Restarts {
     /// None yet.
     pub fn new(policy: RestartPolicy) -> Self {
-        Self { policy, recent: VecDeque::new() }
+        Self {
+            policy,
+            recent: VecDeque::new(),
+        }
     }
 
     /// How long to wait before the next restart, or `None` when the budget is used up.
     pub fn next(&mut self, now: BootMicros) -> Option<Duration> {
         let window = u64::try_from(self.policy.window.as_micros()).unwrap_or(u64::MAX);
-        while self.recent.front().is_some_and(|at| now.saturating_sub(*at) >= window) {
+        while self
+            .recent
+            .front()
+            .is_some_and(|at| now.saturating_sub(*at) >= window)
+        {
             self.recent.pop_front();
         }
         if self.recent.len() >= self.policy.budget {
@@ -91,7 +98,10 @@ impl Lifeline {
 
 impl Drop for Lifeline {
     fn drop(&mut self) {
-        let ended = Ended { generation: self.generation, finished: self.finished };
+        let ended = Ended {
+            generation: self.generation,
+            finished: self.finished,
+        };
         // One slot a generation and one generation at a time: there is room.
         let _ = self.ended.try_send(ended);
     }
@@ -104,20 +114,27 @@ pub struct Post<A: Actor> {
 
 impl<A: Actor> Clone for Post<A> {
     fn clone(&self) -> Self {
-        Self { address: Arc::clone(&self.address) }
+        Self {
+            address: Arc::clone(&self.address),
+        }
     }
 }
 
 impl<A: Actor> Default for Post<A> {
     fn default() -> Self {
-        Self { address: Arc::new(RwLock::new(None)) }
+        Self {
+            address: Arc::new(RwLock::new(None)),
+        }
     }
 }
 
 impl<A: Actor> Post<A> {
     /// The child's address, while it lives.
     pub fn address(&self) -> Option<Addr<A>> {
-        self.address.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.address
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Sends without waiting; tells whether the mailbox took it. A child that is being
@@ -129,7 +146,8 @@ impl<A: Actor> Post<A> {
         A: Handler<M>,
         A::Context: actix::dev::ToEnvelope<A, M>,
     {
-        self.address().is_some_and(|address| address.try_send(message).is_ok())
+        self.address()
+            .is_some_and(|address| address.try_send(message).is_ok())
     }
 
     fn set(&self, address: Option<Addr<A>>) {
@@ -174,7 +192,11 @@ where
         let mut restarts = Restarts::new(RestartPolicy::default());
         for generation in 0_u64.. {
             let (ended, mut ends) = tokio::sync::mpsc::channel(1);
-            let lifeline = Lifeline { generation, ended, finished: false };
+            let lifeline = Lifeline {
+                generation,
+                ended,
+                finished: false,
+            };
             spec.post.set(Some((spec.factory)(lifeline).start()));
             let end = ends.recv().await;
             spec.post.set(None);
@@ -187,7 +209,11 @@ where
                 escalation.raise(format!("{} failed too often", spec.name));
                 return;
             };
-            tracing::error!(actor = spec.name, ?delay, "an actor failed and is built again");
+            tracing::error!(
+                actor = spec.name,
+                ?delay,
+                "an actor failed and is built again"
+            );
             runtime.sleep(delay).await;
         }
     };
@@ -204,12 +230,18 @@ mod tests {
 
     #[test]
     fn delays_double_and_the_budget_ends() {
-        let policy = RestartPolicy { budget: 4, ..RestartPolicy::default() };
+        let policy = RestartPolicy {
+            budget: 4,
+            ..RestartPolicy::default()
+        };
         let mut restarts = Restarts::new(policy);
         let delays: Vec<_> = (0..4).map_while(|_| restarts.next(1)).collect();
         assert_eq!(delays, [100, 200, 400, 800].map(Duration::from_millis));
         assert_eq!(restarts.next(2), None);
         let after_window = 1 + 300_000_000;
-        assert_eq!(restarts.next(after_window), Some(Duration::from_millis(100)));
+        assert_eq!(
+            restarts.next(after_window),
+            Some(Duration::from_millis(100))
+        );
     }
 }

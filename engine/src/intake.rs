@@ -38,7 +38,10 @@ pub struct Intake {
 
 impl Intake {
     pub(crate) fn new(operations: Operations, partitions: PartitionCount) -> Self {
-        Self { operations, partitions }
+        Self {
+            operations,
+            partitions,
+        }
     }
 
     /// Takes a message in, once for each idempotency key. Durable when it returns.
@@ -71,13 +74,25 @@ fn accept(
         if let Some(earlier) = overlay.get::<IdempotencyKey>(&claim.key())? {
             let same = earlier.request_sha256 == claim.request_sha256;
             let id = MessageId::from_bytes(earlier.resource);
-            return Ok(if same { Acceptance::Replayed(id) } else { Acceptance::KeyReused });
+            return Ok(if same {
+                Acceptance::Replayed(id)
+            } else {
+                Acceptance::KeyReused
+            });
         }
         put_new(overlay, &claim)?;
     }
-    put_new(overlay, &IntakeRow { envelope: std::sync::Arc::new(envelope) })?;
-    let item = rmp_serde::to_vec_named(&WorkItem { account, message })
-        .map_err(|error| StoreError::Backend { detail: error.to_string() })?;
+    put_new(
+        overlay,
+        &IntakeRow {
+            envelope: std::sync::Arc::new(envelope),
+        },
+    )?;
+    let item = rmp_serde::to_vec_named(&WorkItem { account, message }).map_err(|error| {
+        StoreError::Backend {
+            detail: error.to_string(),
+        }
+    })?;
     log::append(overlay, Topic::Work(class), partition, vec![item])?;
     Ok(Acceptance::Accepted(message))
 }

@@ -98,7 +98,10 @@ impl TestNode {
     ) -> Self {
         let runtime = Runtime::of_machine(tasks.handle().clone());
         let partitions = PartitionCount::new(partitions).expect("a power of two");
-        let settings = JournalSettings { partitions, trim: false };
+        let settings = JournalSettings {
+            partitions,
+            trim: false,
+        };
         let storage =
             Storage::open(&folder.join("data"), &runtime, settings).expect("storage opens");
         let imports = folder.join("imports");
@@ -114,7 +117,12 @@ impl TestNode {
         })
         .await
         .expect("the node starts");
-        Self { runtime, storage, node, imports }
+        Self {
+            runtime,
+            storage,
+            node,
+            imports,
+        }
     }
 
     /// Creates an account.
@@ -127,7 +135,12 @@ impl TestNode {
             created_at: self.runtime.now(),
             version: 0,
         };
-        let replaced = self.storage.store.replace(account).await.expect("the store works");
+        let replaced = self
+            .storage
+            .store
+            .replace(account)
+            .await
+            .expect("the store works");
         assert!(matches!(replaced, Replaced::Stored(_)));
         id
     }
@@ -139,14 +152,32 @@ impl TestNode {
         let id = JobId::mint(now, self.runtime.random_bytes());
         let path = actors::import::importer::file_of(&self.imports, id);
         std::fs::write(path, csv).expect("the file is written");
-        let work =
-            JobWork::ImportContacts { list, default_region: None, phone_column: None };
-        let job = Job { account, id, work, created_at: now };
-        let put = self.storage.store.put_once(&job).await.expect("the store works");
+        let work = JobWork::ImportContacts {
+            list,
+            default_region: None,
+            phone_column: None,
+        };
+        let job = Job {
+            account,
+            id,
+            work,
+            created_at: now,
+        };
+        let put = self
+            .storage
+            .store
+            .put_once(&job)
+            .await
+            .expect("the store works");
         assert!(matches!(put, PutOnce::Stored));
-        self.control(ControlRecord::JobCreated { account, job: id }).await;
+        self.control(ControlRecord::JobCreated { account, job: id })
+            .await;
         loop {
-            let progress = self.storage.store.get::<JobProgress>(&JobProgress::key_of(id)).await;
+            let progress = self
+                .storage
+                .store
+                .get::<JobProgress>(&JobProgress::key_of(id))
+                .await;
             match progress.expect("the store works") {
                 Some(progress) if progress.state != JobState::Running => return (list, progress),
                 Some(_) | None => self.pause().await,
@@ -174,9 +205,18 @@ impl TestNode {
             finished_at: None,
             version: 0,
         };
-        let replaced = self.storage.store.replace(campaign).await.expect("the store works");
+        let replaced = self
+            .storage
+            .store
+            .replace(campaign)
+            .await
+            .expect("the store works");
         assert!(matches!(replaced, Replaced::Stored(_)));
-        self.control(ControlRecord::CampaignStarted { account, campaign: id }).await;
+        self.control(ControlRecord::CampaignStarted {
+            account,
+            campaign: id,
+        })
+        .await;
         id
     }
 
@@ -197,7 +237,12 @@ impl TestNode {
     pub async fn finished(&self, account: AccountId, campaign: CampaignId) -> CampaignTally {
         loop {
             let key = Campaign::key_of(account, campaign);
-            let row = self.storage.store.get::<Campaign>(&key).await.expect("the store works");
+            let row = self
+                .storage
+                .store
+                .get::<Campaign>(&key)
+                .await
+                .expect("the store works");
             if row.is_some_and(|campaign| campaign.state == CampaignState::Finished) {
                 return self.tally(campaign).await;
             }
@@ -207,7 +252,9 @@ impl TestNode {
 
     /// Looks again a little later: real time goes by here.
     pub async fn pause(&self) {
-        self.runtime.sleep(std::time::Duration::from_millis(20)).await;
+        self.runtime
+            .sleep(std::time::Duration::from_millis(20))
+            .await;
     }
 
     async fn control(&self, record: ControlRecord) {
@@ -222,7 +269,11 @@ impl TestNode {
 
     /// Commits changes directly.
     pub async fn commit(&self, changes: Vec<(Partition, Change)>) {
-        self.storage.journal.commit(changes).await.expect("the journal works");
+        self.storage
+            .journal
+            .commit(changes)
+            .await
+            .expect("the journal works");
     }
 }
 

@@ -14,7 +14,9 @@ fn a_campaign_reaches_everybody_once() {
     let book_folder = folder.join("book");
     let sandbox = sandbox::Sandbox::start(sandbox::SandboxConfig {
         listen: "127.0.0.1:0".parse().expect("an address"),
-        accounts: (1..=3).map(|index| fixture::sandbox_account(index, 2_000.0)).collect(),
+        accounts: (1..=3)
+            .map(|index| fixture::sandbox_account(index, 2_000.0))
+            .collect(),
         book_folder: book_folder.clone(),
         seed: 1,
         faults: sandbox::FaultPlan::none(),
@@ -25,12 +27,16 @@ fn a_campaign_reaches_everybody_once() {
     let (csv, names) = fixture::contacts(3_000);
     let rebuilt = fixture::on_system(
         async {
-            let providers =
-                (1..=3).map(|index| fixture::provider(address, index, 2_000.0)).collect();
+            let providers = (1..=3)
+                .map(|index| fixture::provider(address, index, 2_000.0))
+                .collect();
             let node = TestNode::start(&folder, 8, providers, &tasks).await;
             let account = node.account().await;
             let (list, progress) = node.import(account, csv.as_bytes()).await;
-            assert_eq!((progress.contacts, progress.merged, progress.rejected), (3_000, 0, 0));
+            assert_eq!(
+                (progress.contacts, progress.merged, progress.rejected),
+                (3_000, 0, 0)
+            );
             let campaign = node.campaign(account, list, "Hi {{ first_name }}").await;
             let tally = node.finished(account, campaign).await;
             assert!(tally.is_exact(), "{tally:?}");
@@ -45,7 +51,9 @@ fn a_campaign_reaches_everybody_once() {
             let reached: u64 = reached.into_iter().map(|status| tally.count(status)).sum();
             assert_eq!(reached, 3_000, "{tally:?}");
             node.node.drain().await.expect("the node drains");
-            node.storage.compare_with_rebuilt().expect("the journal can be read")
+            node.storage
+                .compare_with_rebuilt()
+                .expect("the journal can be read")
         },
         &tasks,
     );
@@ -55,7 +63,11 @@ fn a_campaign_reaches_everybody_once() {
     let texts = taken(&book_folder.join(BOOK_FILE));
     assert_eq!(texts.len(), 3_000);
     for (phone, name) in names {
-        assert_eq!(texts.get(&phone), Some(&vec![format!("Hi {name}")]), "{phone}");
+        assert_eq!(
+            texts.get(&phone),
+            Some(&vec![format!("Hi {name}")]),
+            "{phone}"
+        );
     }
 }
 
@@ -65,7 +77,10 @@ fn taken(book: &std::path::Path) -> BTreeMap<String, Vec<String>> {
         if let Record::Text(text) = record.expect("the book is whole")
             && text.took
         {
-            texts.entry(text.to.into_owned()).or_default().push(text.body.into_owned());
+            texts
+                .entry(text.to.into_owned())
+                .or_default()
+                .push(text.body.into_owned());
         }
     }
     texts

@@ -55,12 +55,21 @@ pub struct CampaignCoordinator {
 impl CampaignCoordinator {
     /// A coordinator that has read nothing yet.
     pub fn new(parts: CoordinatorParts, lifeline: Lifeline) -> Self {
-        Self { parts, plan: None, chunks: BTreeMap::new(), looking: false, lifeline }
+        Self {
+            parts,
+            plan: None,
+            chunks: BTreeMap::new(),
+            looking: false,
+            lifeline,
+        }
     }
 
     fn tell_dispatcher(&self) {
         if let Some(plan) = &self.plan {
-            let runs = CampaignRuns { plan: Arc::clone(plan), chunks: self.chunks.clone() };
+            let runs = CampaignRuns {
+                plan: Arc::clone(plan),
+                chunks: self.chunks.clone(),
+            };
             // A dispatcher that is being built again hears of it at the next look.
             self.parts.dispatcher.tell(runs);
         }
@@ -84,7 +93,10 @@ impl CampaignCoordinator {
 }
 
 /// Loads the campaign's row and its account, and freezes the audience.
-async fn run(parts: CoordinatorParts, address: Addr<CampaignCoordinator>) -> Result<(), FreezeError> {
+async fn run(
+    parts: CoordinatorParts,
+    address: Addr<CampaignCoordinator>,
+) -> Result<(), FreezeError> {
     let Some(plan) = load(&parts).await? else {
         let _ = address.send(Looked { is_finished: true }).await;
         return Ok(());
@@ -95,14 +107,24 @@ async fn run(parts: CoordinatorParts, address: Addr<CampaignCoordinator>) -> Res
     let mut freezes = Vec::new();
     for partition in partitions.all() {
         let freeze = Freeze::resume(&parts.store, &plan.campaign, partitions, partition).await?;
-        let _ = address.send(Frozen { partition, chunks: freeze.chunks() }).await;
+        let _ = address
+            .send(Frozen {
+                partition,
+                chunks: freeze.chunks(),
+            })
+            .await;
         freezes.push(freeze);
     }
     // Round by round, so that every partition has its first chunk early.
     while freezes.iter().any(|freeze| !freeze.is_done()) {
         for freeze in freezes.iter_mut().filter(|freeze| !freeze.is_done()) {
-            freeze.next_chunk(&parts.store, &parts.journal, &plan.campaign).await?;
-            let frozen = Frozen { partition: freeze.partition(), chunks: freeze.chunks() };
+            freeze
+                .next_chunk(&parts.store, &parts.journal, &plan.campaign)
+                .await?;
+            let frozen = Frozen {
+                partition: freeze.partition(),
+                chunks: freeze.chunks(),
+            };
             let _ = address.send(frozen).await;
         }
     }
@@ -111,11 +133,17 @@ async fn run(parts: CoordinatorParts, address: Addr<CampaignCoordinator>) -> Res
 
 async fn load(parts: &CoordinatorParts) -> Result<Option<CampaignPlan>, StoreError> {
     let key = Campaign::key_of(parts.account, parts.campaign);
-    let Some(campaign) = parts.store.get::<Campaign>(&key).await? else { return Ok(None) };
+    let Some(campaign) = parts.store.get::<Campaign>(&key).await? else {
+        return Ok(None);
+    };
     if campaign.state != CampaignState::Running {
         return Ok(None);
     }
-    let Some(account) = parts.store.get::<Account>(&Account::key_of(parts.account)).await? else {
+    let Some(account) = parts
+        .store
+        .get::<Account>(&Account::key_of(parts.account))
+        .await?
+    else {
         return Ok(None);
     };
     match CampaignPlan::new(campaign, &account.number_key, &parts.routing) {
@@ -203,7 +231,9 @@ impl Handler<Looked> for CampaignCoordinator {
     fn handle(&mut self, looked: Looked, context: &mut Self::Context) {
         self.looking = false;
         if looked.is_finished {
-            self.parts.dispatcher.tell(CampaignEnded(self.parts.campaign));
+            self.parts
+                .dispatcher
+                .tell(CampaignEnded(self.parts.campaign));
             self.lifeline.finish();
             context.stop();
         }

@@ -68,7 +68,8 @@ impl Beginner {
         let verdicts = match verdicts {
             Ok(verdicts) => verdicts,
             Err(error) => {
-                pick.asked.fetch_sub(u64::from(pick.answered), Ordering::AcqRel);
+                pick.asked
+                    .fetch_sub(u64::from(pick.answered), Ordering::AcqRel);
                 return Err(error);
             }
         };
@@ -85,7 +86,9 @@ impl Beginner {
                 message: ready.envelope.id,
                 attempt: ready.attempt,
             };
-            let sender = self.routing.sender(pick.index, ready.envelope.from.as_deref());
+            let sender = self
+                .routing
+                .sender(pick.index, ready.envelope.from.as_deref());
             tickets.push(Ticket::new(
                 attempt,
                 pick.provider,
@@ -97,7 +100,8 @@ impl Beginner {
             ));
         }
         pick.lane.push(tickets);
-        pick.asked.fetch_sub(u64::from(pick.answered), Ordering::AcqRel);
+        pick.asked
+            .fetch_sub(u64::from(pick.answered), Ordering::AcqRel);
         Ok(finished)
     }
 
@@ -106,7 +110,10 @@ impl Beginner {
         if envelope.valid_until <= now {
             return Change::ValidityEnded { envelope, at: now };
         }
-        let sender = self.routing.sender(pick.index, envelope.from.as_deref()).to_owned();
+        let sender = self
+            .routing
+            .sender(pick.index, envelope.from.as_deref())
+            .to_owned();
         Change::AttemptBegun {
             envelope,
             attempt: ready.attempt,

@@ -70,13 +70,21 @@ impl Dispatcher {
     /// Opens a source at its committed position.
     fn open(&self, partition: Partition, source: SourceId, kind: Kind, context: &Context<Self>) {
         let address = context.address();
-        let (store, escalation) = (self.parts.readers.store.clone(), self.parts.escalation.clone());
+        let (store, escalation) = (
+            self.parts.readers.store.clone(),
+            self.parts.escalation.clone(),
+        );
         self.parts.readers.runtime.spawn(async move {
             let key = CommittedPosition::key_of(partition, &source);
             match store.get::<CommittedPosition>(&key).await {
                 Ok(row) => {
                     let position = row.map_or(0, |row| row.position);
-                    let opened = Opened { partition, source, kind, position };
+                    let opened = Opened {
+                        partition,
+                        source,
+                        kind,
+                        position,
+                    };
                     let _ = address.send(opened).await;
                 }
                 Err(error) => escalation.raise(error.to_string()),
@@ -97,7 +105,13 @@ impl Dispatcher {
             let (readers, address) = (self.parts.readers.clone(), context.address());
             self.parts.readers.runtime.spawn(async move {
                 let batch = readers.read(partition, &kind, from, limit).await;
-                let _ = address.send(Read { partition, source, batch }).await;
+                let _ = address
+                    .send(Read {
+                        partition,
+                        source,
+                        batch,
+                    })
+                    .await;
             });
         }
     }
@@ -110,8 +124,10 @@ impl Dispatcher {
             if messages.is_empty() {
                 continue;
             }
-            let segments: u32 =
-                messages.iter().map(|ready| ready.envelope.segments.max(1)).sum();
+            let segments: u32 = messages
+                .iter()
+                .map(|ready| ready.envelope.segments.max(1))
+                .sum();
             let answered = segments.min(demand.segments);
             demand.segments -= answered;
             served.push(Pick {
@@ -140,8 +156,10 @@ impl Dispatcher {
         let (journal, address) = (self.parts.readers.journal.clone(), context.address());
         let escalation = self.parts.escalation.clone();
         self.parts.readers.runtime.spawn(async move {
-            let (origins, changes): (Vec<_>, Vec<_>) =
-                settled.into_iter().map(|(origin, change)| (origin, (origin.partition, change))).unzip();
+            let (origins, changes): (Vec<_>, Vec<_>) = settled
+                .into_iter()
+                .map(|(origin, change)| (origin, (origin.partition, change)))
+                .unzip();
             let committed = journal.commit(changes).await.map(|_| origins);
             report(committed, &address, &escalation).await;
         });
@@ -167,8 +185,10 @@ impl Dispatcher {
         if changes.is_empty() {
             return;
         }
-        let (journal, escalation) =
-            (self.parts.readers.journal.clone(), self.parts.escalation.clone());
+        let (journal, escalation) = (
+            self.parts.readers.journal.clone(),
+            self.parts.escalation.clone(),
+        );
         self.parts.readers.runtime.spawn(async move {
             if journal.commit(changes).await.is_err() {
                 escalation.raise("cursors cannot be committed".to_owned());
@@ -177,7 +197,11 @@ impl Dispatcher {
     }
 
     fn poke(&mut self, wanted: impl Fn(&Kind) -> bool) {
-        for source in self.sources.values_mut().filter(|source| wanted(&source.kind)) {
+        for source in self
+            .sources
+            .values_mut()
+            .filter(|source| wanted(&source.kind))
+        {
             source.poked = true;
         }
     }
@@ -213,7 +237,9 @@ impl Actor for Dispatcher {
             }
             self.open(partition, SourceId::Due(DueKind::Send), Kind::Due, context);
         }
-        context.run_interval(COMMIT_CURSORS_EVERY, |dispatcher, _| dispatcher.commit_cursors());
+        context.run_interval(COMMIT_CURSORS_EVERY, |dispatcher, _| {
+            dispatcher.commit_cursors()
+        });
         context.run_interval(LOOK_FOR_DUE_EVERY, |dispatcher, context| {
             dispatcher.poke(|kind| matches!(kind, Kind::Due));
             dispatcher.go_on(context);
@@ -273,7 +299,9 @@ impl Handler<Opened> for Dispatcher {
             reading: false,
             poked: true,
         };
-        self.sources.entry((opened.partition, opened.source)).or_insert(source);
+        self.sources
+            .entry((opened.partition, opened.source))
+            .or_insert(source);
         self.go_on(context);
     }
 }
@@ -294,7 +322,9 @@ impl Handler<Read> for Dispatcher {
             Ok(batch) => batch,
             Err(error) => return self.parts.escalation.raise(error.to_string()),
         };
-        let Some(source) = self.sources.get_mut(&(read.partition, read.source)) else { return };
+        let Some(source) = self.sources.get_mut(&(read.partition, read.source)) else {
+            return;
+        };
         source.reading = false;
         source.poked |= batch.more;
         let positions: Vec<u64> = batch.positions().collect();
@@ -339,11 +369,18 @@ impl Handler<CampaignRuns> for Dispatcher {
     fn handle(&mut self, runs: CampaignRuns, context: &mut Self::Context) {
         let id = SourceId::Audience(runs.plan.campaign.id);
         for (partition, frozen) in runs.chunks {
-            match self.sources.get_mut(&(partition, id)).map(|source| &mut source.kind) {
+            match self
+                .sources
+                .get_mut(&(partition, id))
+                .map(|source| &mut source.kind)
+            {
                 Some(Kind::Audience { chunks, .. }) => *chunks = frozen.max(*chunks),
                 Some(Kind::Work(_) | Kind::Due) => {}
                 None => {
-                    let kind = Kind::Audience { plan: Arc::clone(&runs.plan), chunks: frozen };
+                    let kind = Kind::Audience {
+                        plan: Arc::clone(&runs.plan),
+                        chunks: frozen,
+                    };
                     self.open(partition, id, kind, context);
                 }
             }

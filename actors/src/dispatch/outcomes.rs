@@ -40,12 +40,15 @@ impl OutcomeWriter {
             let origins: Vec<Origin> = batch.iter().filter_map(|ended| ended.origin).collect();
             let changes = batch.drain(..).map(|ended| self.change(ended)).collect();
             if self.journal.commit(changes).await.is_err() {
-                self.escalation.raise("outcomes cannot be written down".to_owned());
+                self.escalation
+                    .raise("outcomes cannot be written down".to_owned());
                 return;
             }
             // A dispatcher that is being built again reads the positions from the
             // journal; what is not finished there is refused when it is begun again.
-            self.dispatcher.tell(Finished(origins));
+            if let Some(dispatcher) = self.dispatcher.address() {
+                let _ = dispatcher.send(Finished(origins)).await;
+            }
         }
     }
 
@@ -53,7 +56,9 @@ impl OutcomeWriter {
         let at = self.runtime.now();
         let random = u64::from_le_bytes(self.runtime.random_bytes());
         let attempt = ended.attempt.attempt;
-        let then = self.rules.after(&ended.outcome, &ended.envelope, attempt, at, random);
+        let then = self
+            .rules
+            .after(&ended.outcome, &ended.envelope, attempt, at, random);
         count(&ended);
         let partition = self.journal.partitions().of(ended.attempt.message.slice());
         let change = Change::AttemptEnded {

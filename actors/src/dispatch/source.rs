@@ -110,7 +110,9 @@ impl Batch {
     pub fn positions(&self) -> impl Iterator<Item = u64> + '_ {
         let ready = self.ready.iter().map(|ready| ready.origin.position);
         let settled = self.settled.iter().map(|(origin, _)| origin.position);
-        ready.chain(settled).chain(self.handled.iter().map(|origin| origin.position))
+        ready
+            .chain(settled)
+            .chain(self.handled.iter().map(|origin| origin.position))
     }
 }
 
@@ -141,15 +143,35 @@ impl Readers {
         limit: usize,
     ) -> Result<Batch, ReadError> {
         let page = audience::read(&self.store, plan, partition, from, limit).await?;
-        let Some(page) = page else { return Ok(Batch { next: from, ..Batch::default() }) };
-        let mut batch = Batch { next: page.next, more: true, ..Batch::default() };
+        let Some(page) = page else {
+            return Ok(Batch {
+                next: from,
+                ..Batch::default()
+            });
+        };
+        let mut batch = Batch {
+            next: page.next,
+            more: true,
+            ..Batch::default()
+        };
         let at = self.runtime.now();
         for item in page.items {
             match item {
                 AudienceItem::Ready(ready) => batch.ready.push(ready),
-                AudienceItem::Skip { origin, recipient, reason } => {
+                AudienceItem::Skip {
+                    origin,
+                    recipient,
+                    reason,
+                } => {
                     let reason = reason.to_owned();
-                    batch.settled.push((origin, Change::Skipped { recipient, reason, at }));
+                    batch.settled.push((
+                        origin,
+                        Change::Skipped {
+                            recipient,
+                            reason,
+                            at,
+                        },
+                    ));
                 }
             }
         }
@@ -163,12 +185,23 @@ impl Readers {
         from: u64,
         limit: usize,
     ) -> Result<Batch, ReadError> {
-        let records = self.log.read(Topic::Work(class), partition, from, limit).await?;
+        let records = self
+            .log
+            .read(Topic::Work(class), partition, from, limit)
+            .await?;
         let more = records.len() == limit;
         let next = records.last().map_or(from, |(offset, _)| offset + 1);
-        let mut batch = Batch { next, more, ..Batch::default() };
+        let mut batch = Batch {
+            next,
+            more,
+            ..Batch::default()
+        };
         for (offset, payload) in records {
-            let origin = Origin { partition, source: SourceId::Work(class), position: offset };
+            let origin = Origin {
+                partition,
+                source: SourceId::Work(class),
+                position: offset,
+            };
             let Ok(item) = rmp_serde::from_slice::<WorkItem>(&payload) else {
                 return Err(StoreError::damaged("work", "a work item cannot be read").into());
             };
@@ -185,7 +218,13 @@ impl Readers {
         let envelope = intake.envelope;
         let at = self.runtime.now();
         if let Some(send_at) = envelope.send_at.filter(|send_at| *send_at > at) {
-            batch.settled.push((origin, Change::Scheduled { envelope, at: send_at }));
+            batch.settled.push((
+                origin,
+                Change::Scheduled {
+                    envelope,
+                    at: send_at,
+                },
+            ));
             return;
         }
         self.offer(batch, origin, envelope, 1);
@@ -202,9 +241,21 @@ impl Readers {
         if routes.is_empty() {
             let (at, reason) = (self.runtime.now(), "no_route".to_owned());
             let recipient = SkippedRecipient::Message(envelope);
-            batch.settled.push((origin, Change::Skipped { recipient, reason, at }));
+            batch.settled.push((
+                origin,
+                Change::Skipped {
+                    recipient,
+                    reason,
+                    at,
+                },
+            ));
         } else {
-            batch.ready.push(Ready { envelope, attempt, origin, routes });
+            batch.ready.push(Ready {
+                envelope,
+                attempt,
+                origin,
+                routes,
+            });
         }
     }
 
@@ -216,10 +267,18 @@ impl Readers {
     ) -> Result<Batch, ReadError> {
         let now = self.runtime.now();
         let page = due_page(self, partition, DueKind::Send, from, now, limit).await?;
-        let mut batch = Batch { next: page.next, more: page.more, ..Batch::default() };
+        let mut batch = Batch {
+            next: page.next,
+            more: page.more,
+            ..Batch::default()
+        };
         for entry in page.entries {
             let position = u64::try_from(entry.due.0).unwrap_or(0);
-            let origin = Origin { partition, source: SourceId::Due(DueKind::Send), position };
+            let origin = Origin {
+                partition,
+                source: SourceId::Due(DueKind::Send),
+                position,
+            };
             let key = message_key(entry.account, entry.message);
             match self.store.get::<Message>(&key).await? {
                 Some(message) if message.status.has_not_begun() => {
@@ -261,14 +320,27 @@ pub async fn due_page(
     let as_position = |instant: UnixMicros| u64::try_from(instant.0).unwrap_or(0);
     let mut limit = limit;
     loop {
-        let mut entries = entries_due(&readers.store, partition, kind, start, now, limit + 1).await?;
-        let cut = if entries.len() > limit { entries.last().map(|entry| entry.due) } else { None };
+        let mut entries =
+            entries_due(&readers.store, partition, kind, start, now, limit + 1).await?;
+        let cut = if entries.len() > limit {
+            entries.last().map(|entry| entry.due)
+        } else {
+            None
+        };
         let Some(cut) = cut else {
-            return Ok(DuePage { entries, next: as_position(now.plus_micros(1)), more: false });
+            return Ok(DuePage {
+                entries,
+                next: as_position(now.plus_micros(1)),
+                more: false,
+            });
         };
         entries.retain(|entry| entry.due < cut);
         if !entries.is_empty() {
-            return Ok(DuePage { entries, next: as_position(cut), more: true });
+            return Ok(DuePage {
+                entries,
+                next: as_position(cut),
+                more: true,
+            });
         }
         limit *= 2;
     }
@@ -288,7 +360,9 @@ async fn entries_due(
         let mut from = bucket.clone();
         from.push(KeyPart::I64(start.0));
         let room = limit - entries.len();
-        let page = store.list_from::<DueEntry>(&bucket, &from, Order::Ascending, room).await?;
+        let page = store
+            .list_from::<DueEntry>(&bucket, &from, Order::Ascending, room)
+            .await?;
         entries.extend(page.into_iter().filter(|entry| entry.due <= now));
         if entries.len() >= limit {
             break;

@@ -8,9 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use actix::prelude::*;
-use engine::contacts::{
-    ContactReader, ImportFileError, ImportOptions, ImportedContact, Record,
-};
+use engine::contacts::{ContactReader, ImportFileError, ImportOptions, ImportedContact, Record};
 use engine::dispatch::audience::keyed;
 use engine::journal::{CommitError, Journal, Verdict};
 use engine::runtime::{Runtime, WorkLost};
@@ -58,7 +56,11 @@ pub fn file_of(folder: &std::path::Path, job: JobId) -> PathBuf {
 /// The partition that holds a job's progress.
 pub fn home_of(journal: &Journal, job: JobId) -> Partition {
     let bytes = job.as_bytes();
-    journal.partitions().of(Slice::from_low_bits(u16::from_be_bytes([bytes[14], bytes[15]])))
+    journal
+        .partitions()
+        .of(Slice::from_low_bits(u16::from_be_bytes([
+            bytes[14], bytes[15],
+        ])))
 }
 
 /// One job's importer.
@@ -119,23 +121,45 @@ struct Import<'a> {
 }
 
 async fn import(parts: &ImporterParts) -> Result<(), ImportError> {
-    let job = parts.store.get::<Job>(&Job::key_of(parts.account, parts.job)).await?;
-    let account = parts.store.get::<Account>(&Account::key_of(parts.account)).await?;
-    let (Some(job), Some(account)) = (job, account) else { return Ok(()) };
-    let progress = parts.store.get::<JobProgress>(&JobProgress::key_of(parts.job)).await?;
+    let job = parts
+        .store
+        .get::<Job>(&Job::key_of(parts.account, parts.job))
+        .await?;
+    let account = parts
+        .store
+        .get::<Account>(&Account::key_of(parts.account))
+        .await?;
+    let (Some(job), Some(account)) = (job, account) else {
+        return Ok(());
+    };
+    let progress = parts
+        .store
+        .get::<JobProgress>(&JobProgress::key_of(parts.job))
+        .await?;
     let resume = match progress {
         Some(progress) if progress.state != JobState::Running => return Ok(()),
         Some(progress) => progress.resume,
         None => None,
     };
-    let import = Import { parts, work: job.work, number_key: keyed(&account.number_key) };
-    let JobWork::ImportContacts { default_region, phone_column, .. } = &import.work;
+    let import = Import {
+        parts,
+        work: job.work,
+        number_key: keyed(&account.number_key),
+    };
+    let JobWork::ImportContacts {
+        default_region,
+        phone_column,
+        ..
+    } = &import.work;
     let options = ImportOptions {
         default_region: default_region.clone(),
         phone_column: phone_column.clone(),
     };
     let path = file_of(&parts.folder, parts.job);
-    let opened = parts.runtime.blocking(move || open(&path, &options, resume)).await?;
+    let opened = parts
+        .runtime
+        .blocking(move || open(&path, &options, resume))
+        .await?;
     let mut reader = match opened {
         Ok(reader) => reader,
         Err(error) => return import.fail(error).await,
@@ -163,10 +187,17 @@ fn open(
     resume: Option<ImportPosition>,
 ) -> Result<Reader, ImportFileError> {
     let reader = ContactReader::new(BufReader::new(File::open(path)?), options)?;
-    let Some(position) = resume else { return Ok(reader) };
+    let Some(position) = resume else {
+        return Ok(reader);
+    };
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(position.byte))?;
-    ContactReader::resume(BufReader::new(file), reader.layout().clone(), position, options)
+    ContactReader::resume(
+        BufReader::new(file),
+        reader.layout().clone(),
+        position,
+        options,
+    )
 }
 
 struct Batch {
@@ -194,7 +225,15 @@ fn read_batch(mut reader: Reader) -> Result<(Reader, Batch), ImportFileError> {
         }
     }
     let position = reader.position();
-    Ok((reader, Batch { contacts, rejects, position, is_last }))
+    Ok((
+        reader,
+        Batch {
+            contacts,
+            rejects,
+            position,
+            is_last,
+        },
+    ))
 }
 
 impl Import<'_> {
@@ -216,9 +255,16 @@ impl Import<'_> {
             (partitions.of(contact.phone.slice()), imported)
         });
         let verdicts = self.take_in(changes.collect()).await?;
-        let merged = verdicts.iter().filter(|verdict| **verdict == Verdict::Merged).count() as u64;
+        let merged = verdicts
+            .iter()
+            .filter(|verdict| **verdict == Verdict::Merged)
+            .count() as u64;
         let contacts = verdicts.len() as u64 - merged;
-        let state = if batch.is_last { JobState::Completed } else { JobState::Running };
+        let state = if batch.is_last {
+            JobState::Completed
+        } else {
+            JobState::Running
+        };
         self.advance(Change::ImportAdvanced {
             job: self.parts.job,
             state,

@@ -31,7 +31,10 @@ impl Pacing {
     /// This pace, and so many requests in flight.
     pub fn new(limiter: Limiter, max_in_flight: u32) -> Self {
         let slots = Arc::new(Semaphore::new(max_in_flight as usize));
-        Self { limiter: Arc::new(Mutex::new(limiter)), slots }
+        Self {
+            limiter: Arc::new(Mutex::new(limiter)),
+            slots,
+        }
     }
 
     fn limiter(&self) -> MutexGuard<'_, Limiter> {
@@ -87,13 +90,18 @@ impl Lane {
 
     /// Segments in the line.
     pub fn waiting(&self) -> u64 {
-        self.line().iter().map(|ticket| u64::from(ticket.segments)).sum()
+        self.line()
+            .iter()
+            .map(|ticket| u64::from(ticket.segments))
+            .sum()
     }
 
     /// Segments that fall due within this time.
     pub fn due_within(&self, horizon: Duration) -> u64 {
         let horizon = u64::try_from(horizon.as_micros()).unwrap_or(u64::MAX);
-        self.pacing.limiter().due_within(self.runtime.boot(), horizon)
+        self.pacing
+            .limiter()
+            .due_within(self.runtime.boot(), horizon)
     }
 
     /// Lets nothing more go; what waits goes back untouched. What is in flight ends.
@@ -107,8 +115,12 @@ impl Lane {
     /// Lets attempts go until the lane is closed.
     pub async fn run(self: Arc<Self>) {
         while let Some(ticket) = self.next().await {
-            let Ok(slot) = Arc::clone(&self.pacing.slots).acquire_owned().await else { return };
-            let Some(ticket) = self.permit(ticket).await else { continue };
+            let Ok(slot) = Arc::clone(&self.pacing.slots).acquire_owned().await else {
+                return;
+            };
+            let Some(ticket) = self.permit(ticket).await else {
+                continue;
+            };
             let lane = Arc::clone(&self);
             self.runtime.spawn(async move {
                 lane.submit(ticket).await;
@@ -140,7 +152,9 @@ impl Lane {
             }
             let now = self.runtime.boot();
             if now > ticket.deadline {
-                ticket.resolve(SubmitOutcome::NotSent { cause: outcome::DEADLINE_PASSED.to_owned() });
+                ticket.resolve(SubmitOutcome::NotSent {
+                    cause: outcome::DEADLINE_PASSED.to_owned(),
+                });
                 return None;
             }
             let acquired = self.pacing.limiter().try_acquire(now, ticket.segments);

@@ -50,12 +50,20 @@ impl ProviderSender {
     pub fn new(parts: SenderParts, lifeline: Lifeline) -> Self {
         let provider = Arc::clone(&parts.account.provider);
         let lane = Lane::new(parts.runtime.clone(), provider, parts.pacing.clone());
-        Self { parts, lane, asked: Arc::default(), dispatcher: None, lifeline: lifeline }
+        Self {
+            parts,
+            lane,
+            asked: Arc::default(),
+            dispatcher: None,
+            lifeline,
+        }
     }
 
     fn ask(&mut self) {
         use std::sync::atomic::Ordering;
-        let Some(dispatcher) = self.parts.dispatcher.address() else { return };
+        let Some(dispatcher) = self.parts.dispatcher.address() else {
+            return;
+        };
         if self.dispatcher.as_ref() != Some(&dispatcher) {
             // A new dispatcher knows nothing of what the old one was asked for.
             self.asked = Arc::default();

@@ -56,10 +56,24 @@ impl Ticket {
         sink: OutcomeSink,
     ) -> Self {
         let segments = envelope.segments.max(1);
-        let outcome = SubmitOutcome::NotSent { cause: outcome::RETURNED.to_owned() };
-        let ended =
-            Ended { attempt, provider, envelope, origin: Some(origin), outcome, sent_at: None };
-        Self { ended: Some(ended), segments, sender, deadline, sink }
+        let outcome = SubmitOutcome::NotSent {
+            cause: outcome::RETURNED.to_owned(),
+        };
+        let ended = Ended {
+            attempt,
+            provider,
+            envelope,
+            origin: Some(origin),
+            outcome,
+            sent_at: None,
+        };
+        Self {
+            ended: Some(ended),
+            segments,
+            sender,
+            deadline,
+            sink,
+        }
     }
 
     /// The attempt.
@@ -76,7 +90,9 @@ impl Ticket {
     pub fn touch(&mut self, now: UnixMicros) {
         if let Some(ended) = &mut self.ended {
             ended.sent_at = Some(now);
-            ended.outcome = SubmitOutcome::Unknown { cause: "sender_lost".to_owned() };
+            ended.outcome = SubmitOutcome::Unknown {
+                cause: "sender_lost".to_owned(),
+            };
         }
     }
 

@@ -1,10 +1,10 @@
 //! One look-up: asking a provider what became of a message.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::journal::{CommitError, Journal};
-use engine::pacing::LookupSchedule;
+use engine::pacing::{Limiter, LookupSchedule, Pace, PaceError};
 use engine::provider::{LookUpError, ProviderAccount, TextSearch};
 use engine::runtime::Runtime;
 use engine::store::{Store, StoreError};
@@ -25,6 +25,57 @@ const SEARCH_WINDOW: Duration = Duration::from_secs(60);
 
 /// Unknown transactional messages are sent again after this many searches found nothing.
 pub const SEARCHES_BEFORE_RESEND: u32 = 3;
+
+/// Look-ups use this part of a provider account's rate at most, beside sending.
+const SHARE_OF_RATE: f64 = 0.1;
+
+/// And at least so many a second are always allowed.
+const LEAST_RATE: f64 = 1.0;
+
+/// The pace of each provider account's look-ups.
+#[derive(Clone)]
+pub struct LookUpPaces(Arc<[Mutex<Limiter>]>);
+
+impl LookUpPaces {
+    /// One pace for each account.
+    ///
+    /// # Errors
+    /// When a rate is out of range.
+    pub fn new(runtime: &Runtime, accounts: &[Arc<ProviderAccount>]) -> Result<Self, PaceError> {
+        let pace = |account: &Arc<ProviderAccount>| {
+            let rate = (account.rate * SHARE_OF_RATE).max(LEAST_RATE);
+            Ok(Mutex::new(Limiter::new(
+                Pace::new(rate, None)?,
+                runtime.boot(),
+            )))
+        };
+        Ok(Self(
+            accounts
+                .iter()
+                .map(pace)
+                .collect::<Result<Vec<_>, _>>()?
+                .into(),
+        ))
+    }
+
+    async fn permit(&self, runtime: &Runtime, index: usize) {
+        loop {
+            let now = runtime.boot();
+            let acquired = {
+                let mut limiter = self.0[index].lock().unwrap_or_else(PoisonError::into_inner);
+                limiter.try_acquire(now, 1)
+            };
+            match acquired {
+                Ok(_) => return,
+                Err(wait) => {
+                    runtime
+                        .sleep(Duration::from_micros(wait.until.saturating_sub(now)))
+                        .await;
+                }
+            }
+        }
+    }
+}
 
 /// A look-up failed on our side.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +99,8 @@ pub struct LookUps {
     pub journal: Journal,
     /// The provider accounts.
     pub accounts: Arc<[Arc<ProviderAccount>]>,
+    /// How fast each of them is asked.
+    pub paces: LookUpPaces,
     /// When accepted messages are asked about.
     pub receipts: LookupSchedule,
     /// When unknown ones are.
@@ -62,7 +115,9 @@ impl LookUps {
     /// When the store or journal fails; a provider that does not answer is asked again.
     pub async fn handle(&self, entry: &DueEntry) -> Result<(), ReconcileError> {
         let key = message_key(entry.account, entry.message);
-        let Some(message) = self.store.get::<Message>(&key).await? else { return Ok(()) };
+        let Some(message) = self.store.get::<Message>(&key).await? else {
+            return Ok(());
+        };
         let made = match entry.task {
             DueTask::LookUp { made } => made + 1,
             DueTask::Send => return Ok(()),
@@ -71,7 +126,11 @@ impl LookUps {
         if !is_unknown && !message.status.awaits_receipt() {
             return Ok(());
         }
-        let found = if is_unknown { self.search(&message).await } else { self.fetch(&message).await };
+        let found = if is_unknown {
+            self.search(&message).await
+        } else {
+            self.fetch(&message).await
+        };
         let mut changes = Vec::new();
         if let Some((receipt, learnt)) = found? {
             changes.extend(self.receipt(&message, receipt, learnt));
@@ -79,26 +138,38 @@ impl LookUps {
         let learnt_something = !changes.is_empty();
         changes.push(self.plan(&message, made, is_unknown && !learnt_something));
         let partition = self.journal.partitions().of(message.envelope.id.slice());
-        let changes = changes.into_iter().map(|change| (partition, change)).collect();
+        let changes = changes
+            .into_iter()
+            .map(|change| (partition, change))
+            .collect();
         self.journal.commit(changes).await?;
         Ok(())
     }
 
-    fn account_of(&self, message: &Message) -> Option<&Arc<ProviderAccount>> {
+    /// The account that made the last attempt, once it may be asked.
+    async fn account_of(&self, message: &Message) -> Option<&Arc<ProviderAccount>> {
         let provider = message.provider?;
-        self.accounts.iter().find(|account| account.id == provider)
+        let index = self
+            .accounts
+            .iter()
+            .position(|account| account.id == provider)?;
+        self.paces.permit(&self.runtime, index).await;
+        Some(&self.accounts[index])
     }
 
     async fn fetch(
         &self,
         message: &Message,
     ) -> Result<Option<(DeliveryReceipt, Learnt)>, ReconcileError> {
-        let (Some(account), Some(id)) = (self.account_of(message), &message.provider_message_id)
+        let (Some(account), Some(id)) =
+            (self.account_of(message).await, &message.provider_message_id)
         else {
             return Ok(None);
         };
         let fetched = account.provider.fetch(id).await;
-        Ok(answer(fetched).flatten().map(|receipt| (receipt, Learnt::Fetch)))
+        Ok(answer(fetched)
+            .flatten()
+            .map(|receipt| (receipt, Learnt::Fetch)))
     }
 
     /// Looks for the one text at the provider that can only be this attempt's.
@@ -109,9 +180,11 @@ impl LookUps {
         if message.provider_message_id.is_some() {
             return self.fetch(message).await;
         }
-        let (Some(account), Some(sender), Some(begun)) =
-            (self.account_of(message), &message.sender, message.last_attempt_at)
-        else {
+        let (Some(account), Some(sender), Some(begun)) = (
+            self.account_of(message).await,
+            &message.sender,
+            message.last_attempt_at,
+        ) else {
             return Ok(None);
         };
         let search = TextSearch {
@@ -121,7 +194,9 @@ impl LookUps {
             not_before: begun.plus_micros(-(CLOCK_TOLERANCE.as_micros() as i64)),
             not_after: begun.plus(SEARCH_WINDOW),
         };
-        let Some(texts) = answer(account.provider.search(&search).await) else { return Ok(None) };
+        let Some(texts) = answer(account.provider.search(&search).await) else {
+            return Ok(None);
+        };
         let mut free = Vec::new();
         for text in texts {
             let key = Binding::key_of(account.id, &text.receipt.provider_message_id);
@@ -147,8 +222,15 @@ impl LookUps {
         });
         let provider = message.provider?;
         // An answer that tells what is known already needs no record.
-        let is_news = receipt.status.is_some_and(|status| status.as_status() != message.status);
-        is_news.then(|| Change::Receipt { provider, receipt, learnt, at: self.runtime.now() })
+        let is_news = receipt
+            .status
+            .is_some_and(|status| status.as_status() != message.status);
+        is_news.then(|| Change::Receipt {
+            provider,
+            receipt,
+            learnt,
+            at: self.runtime.now(),
+        })
     }
 
     fn plan(&self, message: &Message, made: u32, still_unknown: bool) -> Change {
@@ -158,14 +240,33 @@ impl LookUps {
             && message.envelope.valid_until > at
             && made >= SEARCHES_BEFORE_RESEND;
         if still_unknown && may_resend {
-            return Change::Resend { account, message: id, due: at, at };
+            return Change::Resend {
+                account,
+                message: id,
+                due: at,
+                at,
+            };
         }
         if at > message.envelope.valid_until.plus(GIVE_UP_AFTER_VALIDITY) {
-            return Change::NoReceipt { account, message: id, at };
+            return Change::NoReceipt {
+                account,
+                message: id,
+                at,
+            };
         }
-        let schedule = if still_unknown { &self.unknown } else { &self.receipts };
+        let schedule = if still_unknown {
+            &self.unknown
+        } else {
+            &self.receipts
+        };
         let next = schedule.nth(made).map(|delay| at.plus(delay));
-        Change::LookedUp { account, message: id, made, next, at }
+        Change::LookedUp {
+            account,
+            message: id,
+            made,
+            next,
+            at,
+        }
     }
 }
 

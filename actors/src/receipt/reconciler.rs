@@ -46,7 +46,11 @@ pub struct StatusReconciler {
 impl StatusReconciler {
     /// A reconciler that starts with what is due now.
     pub fn new(parts: ReconcilerParts, lifeline: Lifeline) -> Self {
-        Self { parts, working: false, _lifeline: lifeline }
+        Self {
+            parts,
+            working: false,
+            _lifeline: lifeline,
+        }
     }
 
     fn work(&mut self, context: &Context<Self>) {
@@ -72,14 +76,29 @@ async fn work_through(parts: &ReconcilerParts, partition: Partition) -> Result<(
     let from = parts.readers.store.get::<CommittedPosition>(&key).await?;
     let from = from.map_or(0, |row| row.position);
     let now = parts.readers.runtime.now();
-    let page =
-        due_page(&parts.readers, partition, DueKind::LookUp, from, now, LOOK_UPS_A_PAGE).await?;
+    let page = due_page(
+        &parts.readers,
+        partition,
+        DueKind::LookUp,
+        from,
+        now,
+        LOOK_UPS_A_PAGE,
+    )
+    .await?;
     if page.entries.is_empty() && page.next < from.saturating_add(IDLE_STEP) {
         return Ok(());
     }
     look_up_all(parts, page.entries).await?;
-    let advanced = Change::Advanced { source, position: page.next };
-    parts.readers.journal.commit(vec![(partition, advanced)]).await.map_err(ReadError::from)?;
+    let advanced = Change::Advanced {
+        source,
+        position: page.next,
+    };
+    parts
+        .readers
+        .journal
+        .commit(vec![(partition, advanced)])
+        .await
+        .map_err(ReadError::from)?;
     Ok(())
 }
 

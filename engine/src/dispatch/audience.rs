@@ -44,7 +44,13 @@ impl CampaignPlan {
         let routes = routing.routes(campaign.from.as_deref(), campaign.provider);
         let started_at = campaign.started_at.unwrap_or(campaign.created_at);
         let number_key = keyed(number_key);
-        Ok(Self { campaign, started_at, template, number_key, routes })
+        Ok(Self {
+            campaign,
+            started_at,
+            template,
+            number_key,
+            routes,
+        })
     }
 
     /// The id of the message to this number: the same however often it is made.
@@ -121,23 +127,41 @@ pub async fn read(
 ) -> Result<Option<AudiencePage>, StoreError> {
     let place = AudiencePosition::from_number(from);
     let key = AudienceChunk::key_of(plan.campaign.id, partition, place.chunk);
-    let Some(chunk) = store.get::<AudienceChunk>(&key).await? else { return Ok(None) };
+    let Some(chunk) = store.get::<AudienceChunk>(&key).await? else {
+        return Ok(None);
+    };
     let first = place.entry as usize;
     let entries = chunk.entries.iter().enumerate().skip(first).take(limit);
     let mut items = Vec::with_capacity(limit.min(chunk.entries.len()));
     for (entry, (number, contact)) in entries {
-        let place = AudiencePosition { chunk: place.chunk, entry: entry as u32 };
+        let place = AudiencePosition {
+            chunk: place.chunk,
+            entry: entry as u32,
+        };
         let source = SourceId::Audience(plan.campaign.id);
-        let origin = Origin { partition, source, position: place.as_number() };
+        let origin = Origin {
+            partition,
+            source,
+            position: place.as_number(),
+        };
         items.push(item(store, plan, origin, *number, *contact).await?);
     }
     let read = first + items.len();
     let next = if read < chunk.entries.len() {
-        AudiencePosition { chunk: place.chunk, entry: read as u32 }
+        AudiencePosition {
+            chunk: place.chunk,
+            entry: read as u32,
+        }
     } else {
-        AudiencePosition { chunk: place.chunk + 1, entry: 0 }
+        AudiencePosition {
+            chunk: place.chunk + 1,
+            entry: 0,
+        }
     };
-    Ok(Some(AudiencePage { items, next: next.as_number() }))
+    Ok(Some(AudiencePage {
+        items,
+        next: next.as_number(),
+    }))
 }
 
 async fn item(
@@ -149,15 +173,23 @@ async fn item(
 ) -> Result<AudienceItem, StoreError> {
     let campaign = &plan.campaign;
     let Some(phone) = number.phone() else {
-        return Err(StoreError::damaged("audience_chunks", "an entry is not a number"));
+        return Err(StoreError::damaged(
+            "audience_chunks",
+            "an entry is not a number",
+        ));
     };
     let id = plan.message_id(&phone);
-    let stored = store.get::<Contact>(&Contact::key_of(campaign.account, contact)).await?;
+    let stored = store
+        .get::<Contact>(&Contact::key_of(campaign.account, contact))
+        .await?;
     let text = match &stored {
         None => Err("contact_erased"),
         Some(contact) if contact.phone != phone => Err("number_changed"),
         Some(_) if plan.routes.is_empty() => Err("no_route"),
-        Some(contact) => plan.template.render(&contact.fields).map_err(|error| reason_of(&error)),
+        Some(contact) => plan
+            .template
+            .render(&contact.fields)
+            .map_err(|error| reason_of(&error)),
     };
     let body = match text {
         Ok(body) => body,
@@ -170,7 +202,11 @@ async fn item(
                 to: phone,
                 class: campaign.class,
             };
-            return Ok(AudienceItem::Skip { origin, recipient, reason });
+            return Ok(AudienceItem::Skip {
+                origin,
+                recipient,
+                reason,
+            });
         }
     };
     let count = count_segments(&body);
@@ -192,7 +228,12 @@ async fn item(
         created_at: plan.started_at,
     };
     let envelope = Arc::new(envelope);
-    Ok(AudienceItem::Ready(Ready { envelope, attempt: 1, origin, routes: plan.routes }))
+    Ok(AudienceItem::Ready(Ready {
+        envelope,
+        attempt: 1,
+        origin,
+        routes: plan.routes,
+    }))
 }
 
 fn reason_of(error: &RenderError) -> &'static str {

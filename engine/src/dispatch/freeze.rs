@@ -111,11 +111,19 @@ impl Freeze {
         journal: &Journal,
         campaign: &Campaign,
     ) -> Result<(), FreezeError> {
-        let wanted = if self.chunk == 0 { FIRST_CHUNK_ENTRIES } else { CHUNK_ENTRIES };
+        let wanted = if self.chunk == 0 {
+            FIRST_CHUNK_ENTRIES
+        } else {
+            CHUNK_ENTRIES
+        };
         let entries = self.collect(store, campaign, wanted).await?;
         let chunk = self.chunk;
-        let row =
-            AudienceChunk { campaign: campaign.id, partition: self.partition, chunk, entries };
+        let row = AudienceChunk {
+            campaign: campaign.id,
+            partition: self.partition,
+            chunk,
+            entries,
+        };
         let written = match store.put_once(&row).await? {
             PutOnce::Stored => row.entries,
             PutOnce::Exists(earlier) => {
@@ -125,8 +133,12 @@ impl Freeze {
         };
         self.done = written.len() < wanted;
         let count = u32::try_from(written.len()).unwrap_or(u32::MAX);
-        let frozen =
-            Change::AudienceFrozen { campaign: campaign.id, chunk, entries: count, last: self.done };
+        let frozen = Change::AudienceFrozen {
+            campaign: campaign.id,
+            chunk,
+            entries: count,
+            last: self.done,
+        };
         journal.commit(vec![(self.partition, frozen)]).await?;
         self.chunk += 1;
         Ok(())
@@ -194,9 +206,11 @@ impl Freeze {
             let Some(last) = page.last() else { break };
             next = last.number.0 + 1;
             let is_end = page.len() < MEMBERS_PAGE;
-            let in_time = page
-                .iter()
-                .filter(|member| campaign.started_at.is_none_or(|start| member.added_at <= start));
+            let in_time = page.iter().filter(|member| {
+                campaign
+                    .started_at
+                    .is_none_or(|start| member.added_at <= start)
+            });
             members.extend(in_time.map(|member| (member.number, member.contact)));
             if is_end {
                 break;

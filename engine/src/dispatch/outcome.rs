@@ -61,7 +61,10 @@ impl OutcomeRules {
         wait: Option<Duration>,
         random: u64,
     ) -> AfterAttempt {
-        match self.retry.next_attempt(attempt, now.0, wait, envelope.valid_until.0, random) {
+        match self
+            .retry
+            .next_attempt(attempt, now.0, wait, envelope.valid_until.0, random)
+        {
             RetryDecision::RetryAt(at) => AfterAttempt::RetryAt(UnixMicros(at)),
             RetryDecision::GiveUp(GiveUpReason::AttemptsExhausted) => AfterAttempt::GiveUp,
             RetryDecision::GiveUp(GiveUpReason::ValidityEnded) => AfterAttempt::Expire,
@@ -70,5 +73,7 @@ impl OutcomeRules {
 }
 
 fn look_up_at(schedule: &LookupSchedule, now: UnixMicros) -> AfterAttempt {
-    schedule.nth(0).map_or(AfterAttempt::Settle, |delay| AfterAttempt::LookUpAt(now.plus(delay)))
+    schedule.nth(0).map_or(AfterAttempt::Settle, |delay| {
+        AfterAttempt::LookUpAt(now.plus(delay))
+    })
 }

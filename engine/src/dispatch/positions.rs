@@ -21,7 +21,13 @@ pub struct PositionTracker {
 impl PositionTracker {
     /// A source whose committed cursor stands at `committed`.
     pub fn at(committed: u64) -> Self {
-        Self { next: committed, outstanding: BTreeMap::new(), unfinished: 0, committed, touched: false }
+        Self {
+            next: committed,
+            outstanding: BTreeMap::new(),
+            unfinished: 0,
+            committed,
+            touched: false,
+        }
     }
 
     /// The next position to read.
@@ -46,7 +52,9 @@ impl PositionTracker {
 
     /// Notes that one piece of work at this position is finished.
     pub fn finish(&mut self, position: u64) {
-        let Some(count) = self.outstanding.get_mut(&position) else { return };
+        let Some(count) = self.outstanding.get_mut(&position) else {
+            return;
+        };
         *count -= 1;
         self.unfinished -= 1;
         if *count == 0 {

@@ -22,7 +22,9 @@ impl ReadyQueue {
     /// Puts a message at the end of its line.
     pub fn push(&mut self, ready: Ready) {
         let lane = &mut self.lanes[lane_of(ready.envelope.class)];
-        lane.entry(ready.routes).or_default().push_back((self.arrivals, ready));
+        lane.entry(ready.routes)
+            .or_default()
+            .push_back((self.arrivals, ready));
         self.arrivals += 1;
         self.waiting += 1;
     }
@@ -44,7 +46,9 @@ impl ReadyQueue {
         let mut filled = 0;
         for lane in &mut self.lanes {
             while filled < segments {
-                let Some(ready) = next_in(lane, provider) else { break };
+                let Some(ready) = next_in(lane, provider) else {
+                    break;
+                };
                 filled += ready.envelope.segments.max(1);
                 taken.push(ready);
             }

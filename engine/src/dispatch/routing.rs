@@ -46,12 +46,16 @@ impl Routing {
             senders: account.senders.clone(),
             default_sender: account.default_sender.clone(),
         });
-        Self { accounts: accounts.collect() }
+        Self {
+            accounts: accounts.collect(),
+        }
     }
 
     /// The number of an account.
     pub fn index(&self, provider: ProviderId) -> Option<usize> {
-        self.accounts.iter().position(|account| account.id == provider)
+        self.accounts
+            .iter()
+            .position(|account| account.id == provider)
     }
 
     /// Who may carry a message from this sender, by this provider where one was asked for.

@@ -112,7 +112,11 @@ impl Journal {
         &self,
         changes: Vec<(Partition, Change)>,
     ) -> Result<Vec<Verdict>, CommitError> {
-        match self.submitter.submit(Admission::Outcome, Request::Commit(changes)).await? {
+        match self
+            .submitter
+            .submit(Admission::Outcome, Request::Commit(changes))
+            .await?
+        {
             Reply::Verdicts(verdicts) => Ok(verdicts),
             Reply::OpenAttempts(_) | Reply::Done => Ok(Vec::new()),
         }
@@ -127,7 +131,11 @@ impl Journal {
         &self,
         changes: Vec<(Partition, Change)>,
     ) -> Result<Vec<Verdict>, CommitError> {
-        match self.submitter.submit(Admission::Intake, Request::Commit(changes)).await? {
+        match self
+            .submitter
+            .submit(Admission::Intake, Request::Commit(changes))
+            .await?
+        {
             Reply::Verdicts(verdicts) => Ok(verdicts),
             Reply::OpenAttempts(_) | Reply::Done => Ok(Vec::new()),
         }
@@ -145,11 +153,14 @@ impl Journal {
         to: UnixMicros,
     ) -> Result<(), CommitError> {
         self.submitter
-            .submit(Admission::Outcome, Request::RaiseDueMark {
-                partition,
-                kind,
-                to,
-            })
+            .submit(
+                Admission::Outcome,
+                Request::RaiseDueMark {
+                    partition,
+                    kind,
+                    to,
+                },
+            )
             .await?;
         Ok(())
     }
@@ -159,7 +170,11 @@ impl Journal {
     /// # Errors
     /// As [`Journal::commit`].
     pub async fn open_attempts(&self) -> Result<Vec<OpenAttempt>, CommitError> {
-        match self.submitter.submit(Admission::Outcome, Request::OpenAttempts).await? {
+        match self
+            .submitter
+            .submit(Admission::Outcome, Request::OpenAttempts)
+            .await?
+        {
             Reply::OpenAttempts(open) => Ok(open),
             Reply::Verdicts(_) | Reply::Done => Ok(Vec::new()),
         }
@@ -170,7 +185,9 @@ impl Journal {
     /// # Errors
     /// As [`Journal::commit`].
     pub async fn checkpoint(&self) -> Result<(), CommitError> {
-        self.submitter.submit(Admission::Outcome, Request::Checkpoint).await?;
+        self.submitter
+            .submit(Admission::Outcome, Request::Checkpoint)
+            .await?;
         Ok(())
     }
 }

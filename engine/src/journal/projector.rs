@@ -106,7 +106,8 @@ impl Projector {
         }
         Ok(Self {
             partitions: logs,
-            trim, aborted: false,
+            trim,
+            aborted: false,
         })
     }
 
@@ -216,8 +217,18 @@ impl GroupParticipant for Projector {
             return Err(StoreError::Closed);
         }
         match request {
-            Request::Commit(changes) => self.commit(view, changes).map(Reply::Verdicts),
-            Request::RaiseDueMark { partition, kind, to } => {
+            Request::Commit(changes) => {
+                let verdicts = self.commit(view, changes);
+                // What is in memory may be ahead of the rows now: the group must not be
+                // committed, nor any after it.
+                self.aborted |= verdicts.is_err();
+                verdicts.map(Reply::Verdicts)
+            }
+            Request::RaiseDueMark {
+                partition,
+                kind,
+                to,
+            } => {
                 if let Some(log) = self.partitions.get_mut(&partition) {
                     log.state.raise_due_mark(kind, to);
                 }
@@ -225,18 +236,27 @@ impl GroupParticipant for Projector {
             }
             Request::OpenAttempts => {
                 let logs = self.partitions.values();
-                let open = logs.flat_map(|log| log.state.open.values().cloned()).collect();
+                let open = logs
+                    .flat_map(|log| log.state.open.values().cloned())
+                    .collect();
                 Ok(Reply::OpenAttempts(open))
             }
             Request::Checkpoint => {
-                self.partitions.values_mut().for_each(|log| log.checkpoint_due = true);
+                self.partitions
+                    .values_mut()
+                    .for_each(|log| log.checkpoint_due = true);
                 Ok(Reply::Done)
             }
         }
     }
 
     fn seal(&mut self, view: &mut Overlay<'_>) -> Result<(), StoreError> {
-        self.partitions.values_mut().try_for_each(|log| log.seal(view, self.trim))
+        if self.aborted {
+            return Err(StoreError::Closed);
+        }
+        self.partitions
+            .values_mut()
+            .try_for_each(|log| log.seal(view, self.trim))
     }
 
     fn committed(&mut self) {}

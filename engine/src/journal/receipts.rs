@@ -76,13 +76,18 @@ impl<V: View> Applying<'_, V> {
     }
 
     /// A search settles an unknown message only, and only with a text that no other
-    /// attempt is bound to.
+    /// attempt is bound to. While another attempt to the same number is open, the text
+    /// may be that one's.
     fn may_settle(
         &mut self,
         message: &Message,
         provider: ProviderId,
         receipt: &DeliveryReceipt,
     ) -> Result<bool, StoreError> {
+        let to = &message.envelope.to;
+        if self.state.open.values().any(|open| open.envelope.to == *to) {
+            return Ok(false);
+        }
         let free = self
             .binding(provider, receipt)?
             .is_none_or(|binding| binding.attempt.message == message.envelope.id);

@@ -54,8 +54,13 @@ pub fn replay(
     let mut last = after;
     loop {
         let (start, end) = (key(partition, last + 1), key(partition, Sequence::MAX));
-        let page =
-            view.scan_raw(Space::Journal, &start, &end, Direction::Forward, REPLAY_PAGE)?;
+        let page = view.scan_raw(
+            Space::Journal,
+            &start,
+            &end,
+            Direction::Forward,
+            REPLAY_PAGE,
+        )?;
         let Some(page_end) = page.len().checked_sub(1) else {
             return Ok(());
         };

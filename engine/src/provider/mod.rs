@@ -95,8 +95,10 @@ pub trait Provider: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`ReceiptError`] when the request is not the provider's or makes no sense.
-    fn parse_receipts(&self, request: &InboundRequest)
-    -> Result<Vec<DeliveryReceipt>, ReceiptError>;
+    fn parse_receipts(
+        &self,
+        request: &InboundRequest,
+    ) -> Result<Vec<DeliveryReceipt>, ReceiptError>;
 }
 
 /// A provider account that is ready to send.

@@ -282,9 +282,15 @@ mod tests {
     #[test]
     fn an_unknown_setting_gets_a_suggestion() {
         let error = refusal(&format!("{WHOLE}\nauth_tokn = \"x\""));
-        assert!(error.to_string().contains("did you mean `auth_token`?"), "{error}");
+        assert!(
+            error.to_string().contains("did you mean `auth_token`?"),
+            "{error}"
+        );
         let error = refusal(&format!("{WHOLE}\nmax_inflight = 3"));
-        assert!(error.to_string().contains("did you mean `max_in_flight`?"), "{error}");
+        assert!(
+            error.to_string().contains("did you mean `max_in_flight`?"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -302,13 +308,41 @@ mod tests {
             ("rate = 12.5", "rate = 0.0", "rate"),
             ("rate = 12.5", "rate = nan", "rate"),
             ("rate = 12.5", "rate = 1.0\nburst = 0", "burst"),
-            ("rate = 12.5", "rate = 1.0\nmax_in_flight = 0", "max_in_flight"),
-            ("rate = 12.5", "rate = 1.0\nconnect_timeout_ms = 0", "connect_timeout_ms"),
-            ("rate = 12.5", "rate = 1.0\nrequest_timeout_ms = 5000", "request_timeout_ms"),
-            ("rate = 12.5", "rate = 1.0\ndefault_sender = \"+1\"", "default_sender"),
-            ("rate = 12.5", "rate = 1.0\nbase_url = \"ftp://x\"", "base_url"),
-            ("rate = 12.5", "rate = 1.0\nbase_url = \"https://u:p@x\"", "base_url"),
-            ("rate = 12.5", "rate = 1.0\nwebhook_keys = 3", "webhook_keys"),
+            (
+                "rate = 12.5",
+                "rate = 1.0\nmax_in_flight = 0",
+                "max_in_flight",
+            ),
+            (
+                "rate = 12.5",
+                "rate = 1.0\nconnect_timeout_ms = 0",
+                "connect_timeout_ms",
+            ),
+            (
+                "rate = 12.5",
+                "rate = 1.0\nrequest_timeout_ms = 5000",
+                "request_timeout_ms",
+            ),
+            (
+                "rate = 12.5",
+                "rate = 1.0\ndefault_sender = \"+1\"",
+                "default_sender",
+            ),
+            (
+                "rate = 12.5",
+                "rate = 1.0\nbase_url = \"ftp://x\"",
+                "base_url",
+            ),
+            (
+                "rate = 12.5",
+                "rate = 1.0\nbase_url = \"https://u:p@x\"",
+                "base_url",
+            ),
+            (
+                "rate = 12.5",
+                "rate = 1.0\nwebhook_keys = 3",
+                "webhook_keys",
+            ),
             ("\"+15005550001\", \"VOLLEY\"", "", "senders"),
             ("\"VOLLEY\"", "\" \"", "senders"),
             ("\"first\"", "\"first one\"", "name"),
@@ -331,6 +365,9 @@ mod tests {
     fn debug_shows_no_secret() {
         let text = format!("{WHOLE}\nwebhook_keys = {{ one = \"another-canary\" }}");
         let shown = format!("{:?}", settings(&text));
-        assert!(shown.contains("auth_token") && !shown.contains("canary"), "{shown}");
+        assert!(
+            shown.contains("auth_token") && !shown.contains("canary"),
+            "{shown}"
+        );
     }
 }

@@ -47,7 +47,10 @@ pub enum StoreError {
 impl StoreError {
     /// What is stored cannot be read. `detail` holds nothing of it.
     pub fn damaged(table: &'static str, detail: impl Into<String>) -> Self {
-        Self::Damaged { table, detail: detail.into() }
+        Self::Damaged {
+            table,
+            detail: detail.into(),
+        }
     }
 }
 

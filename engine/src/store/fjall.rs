@@ -6,6 +6,11 @@
 //! is filled; fjall halts the writer when four of one space wait, which bounds the
 //! worst case.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the wildcards are over other crates' growing enums"
+)]
+
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};

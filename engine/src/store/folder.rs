@@ -6,6 +6,11 @@
 //! begun again, and a database whose files went missing is never taken for a new one.
 //! A folder that is not ours, or that a newer release wrote, is left as it is.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the wildcards are over other crates' growing enums"
+)]
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};

@@ -92,7 +92,9 @@ pub(crate) fn encode_plain<T: serde::Serialize>(
     let mut bytes = vec![FORMAT, REVISION];
     match rmp_serde::encode::write_named(&mut bytes, value) {
         Ok(()) => Ok(bytes),
-        Err(_) => Err(StoreError::Backend { detail: format!("{what} cannot be written") }),
+        Err(_) => Err(StoreError::Backend {
+            detail: format!("{what} cannot be written"),
+        }),
     }
 }
 

@@ -101,7 +101,10 @@ pub(super) fn outcome_of_refusal(
     let unknown = |cause: &str| SubmitOutcome::Unknown {
         cause: cause.to_owned(),
     };
-    let word = code.map_or_else(|| format!("http_{}", status.as_u16()), |code| code.to_string());
+    let word = code.map_or_else(
+        || format!("http_{}", status.as_u16()),
+        |code| code.to_string(),
+    );
     if status.is_server_error() {
         return unknown("server_error");
     }
@@ -169,7 +172,11 @@ mod tests {
     use super::{CODES, is_message_sid, meaning, outcome_of_refusal, receipt_status};
 
     fn outcome(status: u16, code: Option<u32>) -> SubmitOutcome {
-        outcome_of_refusal(StatusCode::from_u16(status).expect("a status"), code, Some(3_000))
+        outcome_of_refusal(
+            StatusCode::from_u16(status).expect("a status"),
+            code,
+            Some(3_000),
+        )
     }
 
     fn rejected(class: RejectClass, code: &str) -> SubmitOutcome {
@@ -185,13 +192,34 @@ mod tests {
 
     #[test]
     fn a_clear_no_has_its_class() {
-        assert_eq!(outcome(400, Some(21_211)), rejected(RejectClass::Recipient, "21211"));
-        assert_eq!(outcome(400, Some(21_610)), rejected(RejectClass::OptedOut, "21610"));
-        assert_eq!(outcome(400, Some(21_617)), rejected(RejectClass::Content, "21617"));
-        assert_eq!(outcome(401, Some(20_003)), rejected(RejectClass::Account, "20003"));
-        assert_eq!(outcome(400, Some(99_999)), rejected(RejectClass::Content, "99999"));
-        assert_eq!(outcome(400, None), rejected(RejectClass::Account, "http_400"));
-        assert_eq!(outcome(403, Some(99_999)), rejected(RejectClass::Account, "99999"));
+        assert_eq!(
+            outcome(400, Some(21_211)),
+            rejected(RejectClass::Recipient, "21211")
+        );
+        assert_eq!(
+            outcome(400, Some(21_610)),
+            rejected(RejectClass::OptedOut, "21610")
+        );
+        assert_eq!(
+            outcome(400, Some(21_617)),
+            rejected(RejectClass::Content, "21617")
+        );
+        assert_eq!(
+            outcome(401, Some(20_003)),
+            rejected(RejectClass::Account, "20003")
+        );
+        assert_eq!(
+            outcome(400, Some(99_999)),
+            rejected(RejectClass::Content, "99999")
+        );
+        assert_eq!(
+            outcome(400, None),
+            rejected(RejectClass::Account, "http_400")
+        );
+        assert_eq!(
+            outcome(403, Some(99_999)),
+            rejected(RejectClass::Account, "99999")
+        );
     }
 
     #[test]
@@ -213,13 +241,28 @@ mod tests {
 
     #[test]
     fn words_of_receipts() {
-        assert_eq!(receipt_status("sending", None), Some(ReceiptStatus::Accepted));
+        assert_eq!(
+            receipt_status("sending", None),
+            Some(ReceiptStatus::Accepted)
+        );
         assert_eq!(receipt_status("read", None), Some(ReceiptStatus::Delivered));
-        assert_eq!(receipt_status("failed", Some(30_036)), Some(ReceiptStatus::Expired));
-        assert_eq!(receipt_status("undelivered", Some(30_036)), Some(ReceiptStatus::Expired));
-        assert_eq!(receipt_status("undelivered", Some(30_003)), Some(ReceiptStatus::Undelivered));
+        assert_eq!(
+            receipt_status("failed", Some(30_036)),
+            Some(ReceiptStatus::Expired)
+        );
+        assert_eq!(
+            receipt_status("undelivered", Some(30_036)),
+            Some(ReceiptStatus::Expired)
+        );
+        assert_eq!(
+            receipt_status("undelivered", Some(30_003)),
+            Some(ReceiptStatus::Undelivered)
+        );
         assert_eq!(receipt_status("failed", None), Some(ReceiptStatus::Failed));
-        assert_eq!(receipt_status("canceled", None), Some(ReceiptStatus::Canceled));
+        assert_eq!(
+            receipt_status("canceled", None),
+            Some(ReceiptStatus::Canceled)
+        );
         for word in ["partially_delivered", "received", "Delivered", ""] {
             assert_eq!(receipt_status(word, None), None, "{word}");
         }

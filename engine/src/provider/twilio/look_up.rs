@@ -56,7 +56,11 @@ pub(super) async fn fetch(
     if !is_message_sid(sid) {
         return Err(LookUpError::NotAnId);
     }
-    let Twilio { base_url, account_sid, .. } = twilio;
+    let Twilio {
+        base_url,
+        account_sid,
+        ..
+    } = twilio;
     let url = format!("{base_url}/2010-04-01/Accounts/{account_sid}/Messages/{sid}.json");
     let url = Url::parse(&url).map_err(|_| LookUpError::NotAnId)?;
     match get::<Resource>(twilio, url, ANSWER_LIMIT).await {
@@ -143,7 +147,9 @@ async fn get<T: DeserializeOwned>(
         })?;
     match answer.status {
         StatusCode::OK => {
-            let body = answer.body.map_err(|cause| LookUpError::NoAnswer { cause })?;
+            let body = answer
+                .body
+                .map_err(|cause| LookUpError::NoAnswer { cause })?;
             serde_json::from_slice(&body).map_err(|_| LookUpError::NotUnderstood)
         }
         StatusCode::TOO_MANY_REQUESTS => Err(LookUpError::Throttled {

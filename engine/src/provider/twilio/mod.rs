@@ -108,9 +108,14 @@ pub(super) fn open(
         return Err(settings.invalid("auth_token", "must be the account's auth token"));
     }
     let base_url = settings.text("base_url")?.unwrap_or(BASE_URL);
-    let base_url = PublicUrl::parse(base_url).map(|url| url.base()).ok_or_else(|| {
-        settings.invalid("base_url", "must be http:// or https:// and a host, without a query")
-    })?;
+    let base_url = PublicUrl::parse(base_url)
+        .map(|url| url.base())
+        .ok_or_else(|| {
+            settings.invalid(
+                "base_url",
+                "must be http:// or https:// and a host, without a query",
+            )
+        })?;
     let path = format!("{base_url}/2010-04-01/Accounts/{account_sid}/Messages.json");
     let messages_url =
         Url::parse(&path).map_err(|error| settings.invalid("base_url", error.to_string()))?;
@@ -151,7 +156,10 @@ fn callbacks(
         return Ok(None);
     };
     let public_url = PublicUrl::parse(public_url).ok_or_else(|| {
-        settings.invalid("public_url", "must be http:// or https:// and a host, without a query")
+        settings.invalid(
+            "public_url",
+            "must be http:// or https:// and a host, without a query",
+        )
     })?;
     let id = ProviderId::of_name(&settings.name);
     let url = format!("{}/v1/webhooks/{id}/status?account=", public_url.base());
@@ -250,7 +258,12 @@ impl Provider for Twilio {
         request: &InboundRequest,
     ) -> Result<Vec<DeliveryReceipt>, ReceiptError> {
         let callbacks = self.callbacks.as_ref().ok_or(ReceiptError::NotExpected)?;
-        receipt::parse(request, &callbacks.public_url, &self.keys, &self.account_sid)
+        receipt::parse(
+            request,
+            &callbacks.public_url,
+            &self.keys,
+            &self.account_sid,
+        )
     }
 }
 

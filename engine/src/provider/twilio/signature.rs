@@ -73,7 +73,9 @@ impl PublicUrl {
 
     /// The URL itself, without a slash at its end.
     pub(super) fn base(&self) -> String {
-        let Self { origin, port, path, .. } = self;
+        let Self {
+            origin, port, path, ..
+        } = self;
         if self.port_is_written {
             format!("{origin}:{port}{path}")
         } else {
@@ -84,7 +86,9 @@ impl PublicUrl {
     /// The URLs that Twilio may have signed for a request of this path and query: with
     /// and without the port. A proxy before us may have taken our path prefix off.
     fn signed(&self, path_and_query: &str) -> [String; 2] {
-        let Self { origin, port, path, .. } = self;
+        let Self {
+            origin, port, path, ..
+        } = self;
         let prefix = if path_and_query.starts_with(&format!("{path}/")) {
             ""
         } else {
@@ -172,7 +176,9 @@ fn mac_fits(request: &InboundRequest, keys: &Keys, parts: &[&str], signature: &[
     }
     let setting = |wanted: &str| {
         let settings = request.header(SIGNATURE_SETTINGS)?;
-        let mut pairs = settings.split(',').filter_map(|pair| pair.trim().split_once('='));
+        let mut pairs = settings
+            .split(',')
+            .filter_map(|pair| pair.trim().split_once('='));
         pairs.find_map(|(name, value)| (name == wanted).then_some(value))
     };
     if setting("algorithm") != Some("HMAC_SHA256") {
@@ -199,7 +205,10 @@ fn body_is_bound(request: &InboundRequest) -> bool {
     if is_form(request) && request.method != "GET" {
         return true;
     }
-    let mut query = request.query().split('&').filter_map(|pair| pair.split_once('='));
+    let mut query = request
+        .query()
+        .split('&')
+        .filter_map(|pair| pair.split_once('='));
     match query.find(|(name, _)| *name == BODY_HASH) {
         None => request.body.is_empty(),
         Some((_, expected)) => {
