@@ -8,10 +8,7 @@
 //! which a byte was given to a socket is never handed back. A pooled connection that
 //! closes after that is `connection_lost`, which is unknown.
 
-#![allow(
-    clippy::wildcard_enum_match_arm,
-    reason = "the wildcards are over other crates' growing enums"
-)]
+#![allow(clippy::wildcard_enum_match_arm, reason = "the wildcards are over other crates' growing enums")]
 
 use std::error::Error as _;
 use std::io;
@@ -158,17 +155,29 @@ fn classify(error: &reqwest::Error) -> TransportFailure {
 
 /// The word for a connection that did not come about.
 fn connect_cause(error: &reqwest::Error) -> &'static str {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(cause) = cause.downcast_ref::<io::Error>() {
-            match cause.kind() {
-                io::ErrorKind::ConnectionRefused => return "connect_refused",
-                // rustls reports what goes wrong in a handshake as invalid data.
-                io::ErrorKind::InvalidData => return "tls_handshake",
-                _ => {}
-            }
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let Some(io_error) = cause.downcast_ref::<io::Error>() else {
+            next = cause.source();
+            continue;
+        };
+        let kind = io_error.kind();
+        if kind == io::ErrorKind::ConnectionRefused {
+            return "connect_refused";
         }
-        source = cause.source();
+        // What rustls does not understand, and a line cut in the handshake: a bare TCP
+        // connect yields neither.
+        if matches!(
+            kind,
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+        ) {
+            return "tls_handshake";
+        }
+        // `source` of an I/O error leaves out the error that it holds itself.
+        next = match io_error.get_ref() {
+            Some(inner) => Some(inner),
+            None => io_error.source(),
+        };
     }
     "connect_failed"
 }

@@ -97,6 +97,13 @@ pub(super) fn open(
     settings: &ProviderSettings,
     public_url: Option<&str>,
 ) -> Result<Arc<dyn Provider>, ProviderSettingsError> {
+    Ok(Arc::new(twilio(settings, public_url)?))
+}
+
+fn twilio(
+    settings: &ProviderSettings,
+    public_url: Option<&str>,
+) -> Result<Twilio, ProviderSettingsError> {
     settings.check_specifics(&FIELDS)?;
     let account_sid = settings.text("account_sid")?.unwrap_or("");
     if !is_sid(account_sid, "AC") {
@@ -121,7 +128,7 @@ pub(super) fn open(
         Url::parse(&path).map_err(|error| settings.invalid("base_url", error.to_string()))?;
     let client = http::client(&messages_url, settings.limits())
         .map_err(|error| settings.invalid("base_url", client_problem(&error)))?;
-    Ok(Arc::new(Twilio {
+    Ok(Twilio {
         client,
         authorization: authorization(account_sid, auth_token)
             .ok_or_else(|| settings.invalid("auth_token", "must be letters and digits"))?,
@@ -133,7 +140,7 @@ pub(super) fn open(
             auth_token: Secret::new(auth_token),
             webhook_keys: settings.secrets("webhook_keys")?,
         },
-    }))
+    })
 }
 
 /// HTTP's Basic scheme (RFC 7617).
