@@ -2,7 +2,7 @@
 
 use crate::dialect::Dialect;
 use crate::faults::{FaultPlan, optional_plan, plan_or_name};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 pub const MOST_ACCOUNTS: usize = 1 << 16;
 
 /// Everything a sandbox needs to know; all its provider accounts share one port.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SandboxConfig {
     /// Where to listen; port 0 takes a free one, [`crate::Sandbox::address`] tells which.
@@ -33,7 +33,7 @@ pub struct SandboxConfig {
 }
 
 /// One account at the simulated provider.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccountConfig {
     /// The provider it pretends to be.
@@ -46,7 +46,7 @@ pub struct AccountConfig {
     /// The numbers or names the account may send from, at least one.
     pub senders: Vec<String>,
     /// Segments a second above which (and 5 % tolerance) it answers 429; missing = no limit.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segments_per_second: Option<f64>,
     /// Milliseconds between a text's arrival and its answer.
     #[serde(default)]
@@ -58,7 +58,11 @@ pub struct AccountConfig {
     #[serde(default = "final_after")]
     pub final_after_ms: (u64, u64),
     /// This account's own fault plan.
-    #[serde(default, deserialize_with = "optional_plan")]
+    #[serde(
+        default,
+        deserialize_with = "optional_plan",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub faults: Option<FaultPlan>,
 }
 

@@ -6,10 +6,10 @@
 
 use crate::core::{Answer, Core, DueReceipt, TextId};
 use crate::twilio;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The provider an account pretends to be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
     /// Twilio's Messages API of 2010-04-01.

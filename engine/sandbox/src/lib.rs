@@ -12,7 +12,10 @@
 //!   answers carry Twilio's codes.
 //! - Each account's limit in segments, counted by [`segments`]: a text that would
 //!   bring the taken segments of the last sliding second above 1.05 times the limit
-//!   is answered 429 with code 20429 and not taken.
+//!   is answered 429 with code 20429 and not taken. Below 20 segments a second, where
+//!   5 % is less than a segment, it is the whole limit in 1 s / 1.05 (below 1 a
+//!   second, one segment in 1 s / limit / 1.05). A text larger than that passes when
+//!   nothing was taken in the window before it.
 //! - Nothing else: numbers are not looked up, texts cost nothing, and texts that
 //!   were taken twice are sent twice.
 //!

@@ -142,6 +142,12 @@ impl Sandbox {
         self.shared.statistics()
     }
 
+    /// Waits (20 ms at most, unless the disk is slow) until the book's file holds
+    /// everything decided so far, for a judge that reads it while the sandbox runs.
+    pub fn flush_book(&self) {
+        self.shared.book.flush();
+    }
+
     /// Stops listening, lets receipts under way end (2 s at most), and writes and
     /// syncs the book. Answers still held back are not sent; receipts without a
     /// result in the book are sent by the next start on it. Blocks.

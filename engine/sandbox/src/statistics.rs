@@ -1,11 +1,11 @@
 //! Counts that a judge can ask for while the sandbox runs.
 
 use crate::faults::{AnswerFault, ReceiptFault};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Everything the sandbox has counted since it started, its old book included.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Statistics {
     /// The time, Unix microseconds.
     pub at: u64,
@@ -20,7 +20,7 @@ pub struct Statistics {
 }
 
 /// One account's counts.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AccountStatistics {
     /// The account's id.
     pub account: String,
@@ -36,7 +36,7 @@ pub struct AccountStatistics {
 }
 
 /// Sums over one account's texts and receipts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Texts submitted with the right password.
     pub texts_arrived: u64,
@@ -61,7 +61,7 @@ pub struct Counts {
 }
 
 /// Times in which the sandbox woke more than a millisecond late.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StallStatistics {
     /// How many.
     pub count: u64,

@@ -20,6 +20,9 @@ const FLUSH_EVERY: Duration = Duration::from_millis(20);
 #[derive(Default)]
 struct Waiting {
     lines: Vec<u8>,
+    /// Bytes ever appended, and those of them handed to the system.
+    appended: u64,
+    written: u64,
     closing: bool,
     /// The first write that failed; from then on lines are dropped.
     failure: Option<std::io::Error>,
@@ -30,7 +33,7 @@ struct Shared {
     waiting: Mutex<Waiting>,
     /// Wakes the writer early: closing, or the buffer is half full.
     work: Condvar,
-    /// Wakes appenders: the buffer was emptied.
+    /// Wakes those who wait for a write: the buffer was emptied and written.
     room: Condvar,
 }
 
@@ -86,6 +89,19 @@ impl FileBook {
         })
     }
 
+    /// Waits until everything appended before can be read from the file.
+    pub(crate) fn flush(&self) {
+        let mut waiting = self.shared.hold();
+        let end = waiting.appended;
+        while waiting.written < end && waiting.failure.is_none() {
+            waiting = self
+                .shared
+                .room
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     /// Writes what waits, syncs, and ends the writer.
     ///
     /// # Errors
@@ -133,6 +149,7 @@ impl BookSink for FileBook {
         }
         let was_below = waiting.lines.len() < WAITING_BYTES / 2;
         waiting.lines.extend_from_slice(&line);
+        waiting.appended += u64::try_from(line.len()).unwrap_or_default();
         if was_below && waiting.lines.len() >= WAITING_BYTES / 2 {
             self.shared.work.notify_one();
         }
@@ -148,9 +165,9 @@ fn write_until_closed(shared: &Shared, mut file: File) {
             waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         let closing = waiting.closing;
+        let end = waiting.appended;
         mem::swap(&mut waiting.lines, &mut lines);
         drop(waiting);
-        shared.room.notify_all();
         let mut written = file.write_all(&lines);
         lines.clear();
         if closing && written.is_ok() {
@@ -159,9 +176,13 @@ fn write_until_closed(shared: &Shared, mut file: File) {
         if let Err(cause) = written {
             tracing::error!(%cause, "the sandbox cannot write its book");
             shared.hold().failure.get_or_insert(cause);
-            shared.room.notify_all();
         }
-        if closing && shared.hold().lines.is_empty() {
+        let mut waiting = shared.hold();
+        waiting.written = end;
+        let ended = closing && waiting.lines.is_empty();
+        drop(waiting);
+        shared.room.notify_all();
+        if ended {
             return;
         }
     }

@@ -11,17 +11,47 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// How far above its limit an account still takes texts: arrivals are stamped
+/// How much faster than its limit an account still takes texts: arrivals are stamped
 /// behind a network, so a sender that keeps the limit may look a little faster.
 const TOLERANCE: f64 = 1.05;
+
+/// Segments a second from which the tolerance is at least one whole segment.
+/// Below it the window is shortened instead.
+const WHOLE_SEGMENT: f64 = 20.0;
+
+/// Microseconds in a second.
+const SECOND_US: f64 = 1_000_000.0;
+
+/// A limit with its tolerance: so many segments in any window of that length.
+#[derive(Clone, Copy)]
+struct Allowance {
+    window_us: u64,
+    segments: u64,
+}
+
+impl Allowance {
+    /// The setting is finite and positive, and float-to-integer casts saturate.
+    fn of(limit: f64) -> Self {
+        let (seconds, segments) = if limit >= WHOLE_SEGMENT {
+            (1.0, limit * TOLERANCE)
+        } else if limit >= 1.0 {
+            (1.0 / TOLERANCE, limit.ceil())
+        } else {
+            (1.0 / limit / TOLERANCE, 1.0)
+        };
+        Self {
+            window_us: (seconds * SECOND_US) as u64,
+            segments: segments as u64,
+        }
+    }
+}
 
 pub(crate) struct Account {
     pub config: AccountConfig,
     pub plan: FaultPlan,
     /// Hash of the account's id.
     pub hash: u64,
-    /// Segments allowed in any second, tolerance included.
-    allowed: Option<u64>,
+    allowed: Option<Allowance>,
     state: Mutex<State>,
 }
 
@@ -46,13 +76,17 @@ impl Account {
             .iter()
             .map(|sender| Arc::from(sender.as_str()))
             .collect();
+        let allowed = config.segments_per_second.map(Allowance::of);
+        let window_us = allowed.map_or(0, |allowed| allowed.window_us);
+        let taken = SlidingSecond::keeping(window_us);
         Self {
             config: config.clone(),
             plan: config.faults.as_ref().unwrap_or(faults).clone(),
             hash: hash(config.account_sid.as_bytes()),
-            allowed: config.segments_per_second.map(with_tolerance),
+            allowed,
             state: Mutex::new(State {
                 senders,
+                taken,
                 ..State::default()
             }),
         }
@@ -63,13 +97,13 @@ impl Account {
     }
 
     /// Whether the limit lets `segments` more in at `now`. A text larger than the
-    /// whole limit passes when the last second was empty, or it could never be sent.
+    /// whole limit passes when the last window was empty, or it could never be sent.
     pub(crate) fn has_room(&self, state: &State, now: u64, segments: u32) -> bool {
         let Some(allowed) = self.allowed else {
             return true;
         };
-        let used = state.taken.sum_at(now);
-        used == 0 || used + u64::from(segments) <= allowed
+        let used = state.taken.sum_at(now, allowed.window_us);
+        used == 0 || used + u64::from(segments) <= allowed.segments
     }
 
     pub(crate) fn view(
@@ -130,10 +164,4 @@ impl Counts {
             self.receipts_failed += 1;
         }
     }
-}
-
-/// Whole segments within the tolerance, at least one.
-fn with_tolerance(limit: f64) -> u64 {
-    // A float-to-integer cast saturates, and the setting is finite and positive.
-    ((limit * TOLERANCE).floor() as u64).max(1)
 }

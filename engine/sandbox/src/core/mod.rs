@@ -7,6 +7,7 @@
 //! [`Core::due`] for receipts.
 
 mod account;
+mod answer;
 mod fate;
 mod receipts;
 mod restore;
@@ -14,9 +15,10 @@ mod submit;
 mod texts;
 mod window;
 
+pub use answer::{Answer, Decision, Refusal};
 pub use receipts::{DueReceipt, PlannedReceipt};
 pub use restore::Restore;
-pub use submit::{Answer, Decision, Refusal, Submission};
+pub use submit::Submission;
 pub use texts::{Course, Status, TextId};
 
 pub(crate) use account::Account;

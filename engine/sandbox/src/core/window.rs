@@ -23,19 +23,37 @@ struct Entry {
 }
 
 /// Running record of one account's stamps.
-#[derive(Default)]
 pub(crate) struct SlidingSecond {
+    /// At least [`KEPT_US`].
+    kept_us: u64,
     entries: VecDeque<Entry>,
     /// Running total just before the first kept entry.
     before: u64,
     most: u64,
 }
 
+impl Default for SlidingSecond {
+    fn default() -> Self {
+        Self::keeping(KEPT_US)
+    }
+}
+
 impl SlidingSecond {
+    /// A record that can also sum over longer windows, up to `window_us` microseconds.
+    pub(crate) fn keeping(window_us: u64) -> Self {
+        let kept_us = window_us.max(KEPT_US);
+        Self {
+            kept_us,
+            entries: VecDeque::new(),
+            before: 0,
+            most: 0,
+        }
+    }
+
     /// Adds `segments` at `at` (Unix microseconds).
     pub(crate) fn add(&mut self, at: u64, segments: u32) {
         let newest = self.entries.back().map_or(0, |entry| entry.at);
-        if at.saturating_add(KEPT_US) < newest {
+        if at.saturating_add(self.kept_us) < newest {
             return;
         }
         let mut place = self.entries.len();
@@ -60,15 +78,18 @@ impl SlidingSecond {
             if entry.at >= at.saturating_add(SECOND_US) {
                 break;
             }
-            self.most = self.most.max(entry.total - self.total_until(entry.at));
+            self.most = self
+                .most
+                .max(entry.total - self.total_until(entry.at, SECOND_US));
         }
         self.forget(newest.max(at));
     }
 
-    /// Segments in the window that ends at `now`.
-    pub(crate) fn sum_at(&self, now: u64) -> u64 {
+    /// Segments in the last `window_us` microseconds before and at `now`.
+    pub(crate) fn sum_at(&self, now: u64, window_us: u64) -> u64 {
         let end = self.entries.partition_point(|entry| entry.at <= now);
-        self.total_before(end) - self.total_until(now).min(self.total_before(end))
+        self.total_before(end)
+            .saturating_sub(self.total_until(now, window_us))
     }
 
     /// The most segments in any window so far.
@@ -86,9 +107,9 @@ impl SlidingSecond {
         }
     }
 
-    /// Running total at the open start of the window that ends at `end`.
-    fn total_until(&self, end: u64) -> u64 {
-        let Some(start) = end.checked_sub(SECOND_US) else {
+    /// Running total at the open start of the window of that length that ends at `end`.
+    fn total_until(&self, end: u64, window_us: u64) -> u64 {
+        let Some(start) = end.checked_sub(window_us) else {
             return self.before;
         };
         self.total_before(self.entries.partition_point(|entry| entry.at <= start))
@@ -96,7 +117,7 @@ impl SlidingSecond {
 
     fn forget(&mut self, newest: u64) {
         while let Some(first) = self.entries.front() {
-            if first.at.saturating_add(KEPT_US) >= newest {
+            if first.at.saturating_add(self.kept_us) >= newest {
                 break;
             }
             self.before = first.total;
@@ -139,7 +160,7 @@ mod tests {
                     .filter(|(at, _)| *at <= time && at + SECOND_US > time)
                     .map(|(_, n)| u64::from(*n))
                     .sum();
-                prop_assert_eq!(window.sum_at(time), sum);
+                prop_assert_eq!(window.sum_at(time, SECOND_US), sum);
             }
             prop_assert_eq!(window.most(), most_by_hand(&stamps));
         }

@@ -120,7 +120,8 @@ fn read(pairs: &[(String, String)]) -> Option<Query> {
             "DateSent>" | "DateSent>=" => query.filter.sent_from = Some(period(value)?.0),
             "DateSent<" | "DateSent<=" => query.filter.sent_before = Some(period(value)?.1),
             "DateSent" => {
-                let (start, end) = period(value)?;
+                // Official libraries write a date as its midnight: the day is meant.
+                let (start, end) = period(value.get(..10)?)?;
                 query.filter.sent_from = Some(start);
                 query.filter.sent_before = Some(end);
             }
@@ -196,6 +197,17 @@ mod tests {
             Some((1_767_367_800_000_000, 1_767_367_801_000_000))
         );
         assert_eq!(period("yesterday"), None);
+    }
+
+    #[test]
+    fn a_day_is_meant_even_when_written_as_its_midnight() {
+        for query in ["DateSent=2026-01-02", "DateSent=2026-01-02T00%3A00%3A00Z"] {
+            let pairs: Vec<(String, String)> =
+                serde_urlencoded::from_str(query).unwrap_or_default();
+            let filter = read(&pairs).map(|query| query.filter).unwrap_or_default();
+            assert_eq!(filter.sent_from, Some(1_767_312_000_000_000));
+            assert_eq!(filter.sent_before, Some(1_767_398_400_000_000));
+        }
     }
 
     #[test]
