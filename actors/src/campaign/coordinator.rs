@@ -16,7 +16,8 @@ use schemas::account::Account;
 use schemas::campaign::{Campaign, CampaignState, CampaignTally};
 use schemas::{AccountId, CampaignId, Partition};
 
-use crate::dispatch::dispatcher::{CampaignEnded, CampaignRuns, Dispatcher};
+use crate::dispatch::dispatcher::Dispatcher;
+use crate::dispatch::messages::{CampaignEnded, CampaignRuns};
 use crate::supervision::{Escalation, Lifeline, Post};
 
 /// How often the numbers are looked at, to see whether the campaign is finished.

@@ -3,23 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use actix::prelude::*;
-use engine::dispatch::audience::CampaignPlan;
-use engine::dispatch::positions::PositionTracker;
+use engine::dispatch::Origin;
 use engine::dispatch::ready::ReadyQueue;
-use engine::dispatch::{MIN_READ_AHEAD, Origin, READ_AHEAD};
 use engine::journal::CommitError;
 use schemas::change::Change;
 use schemas::message::DueKind;
 use schemas::position::{CommittedPosition, SourceId};
-use schemas::{CampaignId, MessageClass, Partition, ProviderId};
+use schemas::{MessageClass, Partition, ProviderId};
 
 use super::begin::{Beginner, Pick};
-use super::source::{Batch, Kind, ReadError, Readers, Source};
-use crate::provider::lane::Lane;
+use super::messages::{Demand, Finished, Opened, Read};
+use super::source::{Kind, Readers, Source};
 use crate::supervision::{Escalation, Lifeline};
 
 /// How often cursors are committed. What a crash leaves behind its cursor is read
@@ -48,10 +45,10 @@ pub struct DispatcherParts {
 
 /// Gives work out.
 pub struct Dispatcher {
-    parts: DispatcherParts,
-    sources: BTreeMap<(Partition, SourceId), Source>,
-    ready: ReadyQueue,
-    demands: BTreeMap<usize, Demand>,
+    pub(super) parts: DispatcherParts,
+    pub(super) sources: BTreeMap<(Partition, SourceId), Source>,
+    pub(super) ready: ReadyQueue,
+    pub(super) demands: BTreeMap<usize, Demand>,
     _lifeline: Lifeline,
 }
 
@@ -68,7 +65,13 @@ impl Dispatcher {
     }
 
     /// Opens a source at its committed position.
-    fn open(&self, partition: Partition, source: SourceId, kind: Kind, context: &Context<Self>) {
+    pub(super) fn open(
+        &self,
+        partition: Partition,
+        source: SourceId,
+        kind: Kind,
+        context: &Context<Self>,
+    ) {
         let address = context.address();
         let (store, escalation) = (
             self.parts.readers.store.clone(),
@@ -93,7 +96,7 @@ impl Dispatcher {
     }
 
     /// Starts a read of every source that wants one.
-    fn read_sources(&mut self, context: &Context<Self>) {
+    pub(super) fn read_sources(&mut self, context: &Context<Self>) {
         for (&(partition, source), state) in &mut self.sources {
             if !state.wants_read() {
                 continue;
@@ -149,7 +152,7 @@ impl Dispatcher {
         }
     }
 
-    fn settle(&self, settled: Vec<(Origin, Change)>, context: &Context<Self>) {
+    pub(super) fn settle(&self, settled: Vec<(Origin, Change)>, context: &Context<Self>) {
         if settled.is_empty() {
             return;
         }
@@ -165,7 +168,7 @@ impl Dispatcher {
         });
     }
 
-    fn finish(&mut self, origins: &[Origin]) {
+    pub(super) fn finish(&mut self, origins: &[Origin]) {
         for origin in origins {
             if let Some(source) = self.sources.get_mut(&(origin.partition, origin.source)) {
                 source.positions.finish(origin.position);
@@ -173,7 +176,7 @@ impl Dispatcher {
         }
     }
 
-    fn commit_cursors(&mut self) {
+    pub(super) fn commit_cursors(&mut self) {
         let changes: Vec<_> = self
             .sources
             .iter_mut()
@@ -196,7 +199,7 @@ impl Dispatcher {
         });
     }
 
-    fn poke(&mut self, wanted: impl Fn(&Kind) -> bool) {
+    pub(super) fn poke(&mut self, wanted: impl Fn(&Kind) -> bool) {
         for source in self
             .sources
             .values_mut()
@@ -206,7 +209,7 @@ impl Dispatcher {
         }
     }
 
-    fn go_on(&mut self, context: &Context<Self>) {
+    pub(super) fn go_on(&mut self, context: &Context<Self>) {
         self.serve(context);
         self.read_sources(context);
     }
@@ -244,176 +247,5 @@ impl Actor for Dispatcher {
             dispatcher.poke(|kind| matches!(kind, Kind::Due));
             dispatcher.go_on(context);
         });
-    }
-}
-
-/// A sender has permits for so many segments more.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Demand {
-    /// The provider account's number in the routes.
-    pub provider: usize,
-    /// How many segments.
-    pub segments: u32,
-    /// Where to put them.
-    pub lane: Arc<Lane>,
-    /// What the sender has asked for and not got; counted down when it gets it.
-    pub asked: Arc<AtomicU64>,
-}
-
-impl Handler<Demand> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, demand: Demand, context: &mut Self::Context) {
-        match self.demands.get_mut(&demand.provider) {
-            Some(waiting) if Arc::ptr_eq(&waiting.lane, &demand.lane) => {
-                waiting.segments += demand.segments;
-            }
-            Some(_) | None => {
-                self.demands.insert(demand.provider, demand);
-            }
-        }
-        self.go_on(context);
-    }
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Opened {
-    partition: Partition,
-    source: SourceId,
-    kind: Kind,
-    position: u64,
-}
-
-impl Handler<Opened> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, opened: Opened, context: &mut Self::Context) {
-        let partitions = usize::from(self.parts.readers.journal.partitions().get());
-        let read_ahead = (READ_AHEAD / partitions).max(MIN_READ_AHEAD);
-        let source = Source {
-            kind: opened.kind,
-            positions: PositionTracker::at(opened.position),
-            read_ahead,
-            reading: false,
-            poked: true,
-        };
-        self.sources
-            .entry((opened.partition, opened.source))
-            .or_insert(source);
-        self.go_on(context);
-    }
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Read {
-    partition: Partition,
-    source: SourceId,
-    batch: Result<Batch, ReadError>,
-}
-
-impl Handler<Read> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, read: Read, context: &mut Self::Context) {
-        let batch = match read.batch {
-            Ok(batch) => batch,
-            Err(error) => return self.parts.escalation.raise(error.to_string()),
-        };
-        let Some(source) = self.sources.get_mut(&(read.partition, read.source)) else {
-            return;
-        };
-        source.reading = false;
-        source.poked |= batch.more;
-        let positions: Vec<u64> = batch.positions().collect();
-        source.positions.read(positions, batch.next);
-        self.finish(&batch.handled);
-        self.settle(batch.settled, context);
-        for ready in batch.ready {
-            self.ready.push(ready);
-        }
-        self.go_on(context);
-    }
-}
-
-/// These positions are done with.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Finished(pub Vec<Origin>);
-
-impl Handler<Finished> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, finished: Finished, context: &mut Self::Context) {
-        self.finish(&finished.0);
-        self.read_sources(context);
-    }
-}
-
-/// A campaign runs, and its audience is frozen so far in each partition. Said again
-/// and again, so that a dispatcher that was built anew hears of it.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct CampaignRuns {
-    /// The campaign.
-    pub plan: Arc<CampaignPlan>,
-    /// Chunks by partition.
-    pub chunks: BTreeMap<Partition, u32>,
-}
-
-impl Handler<CampaignRuns> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, runs: CampaignRuns, context: &mut Self::Context) {
-        let id = SourceId::Audience(runs.plan.campaign.id);
-        for (partition, frozen) in runs.chunks {
-            match self
-                .sources
-                .get_mut(&(partition, id))
-                .map(|source| &mut source.kind)
-            {
-                Some(Kind::Audience { chunks, .. }) => *chunks = frozen.max(*chunks),
-                Some(Kind::Work(_) | Kind::Due) => {}
-                None => {
-                    let kind = Kind::Audience {
-                        plan: Arc::clone(&runs.plan),
-                        chunks: frozen,
-                    };
-                    self.open(partition, id, kind, context);
-                }
-            }
-        }
-        self.go_on(context);
-    }
-}
-
-/// Nothing of a campaign is pending any more.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct CampaignEnded(pub CampaignId);
-
-impl Handler<CampaignEnded> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, ended: CampaignEnded, _: &mut Self::Context) {
-        self.commit_cursors();
-        let id = SourceId::Audience(ended.0);
-        self.sources.retain(|(_, source), _| *source != id);
-    }
-}
-
-/// Something was appended to this lane of the work log.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct WorkAppended(pub MessageClass);
-
-impl Handler<WorkAppended> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, appended: WorkAppended, context: &mut Self::Context) {
-        self.poke(|kind| matches!(kind, Kind::Work(class) if *class == appended.0));
-        self.go_on(context);
     }
 }

@@ -3,5 +3,6 @@
 
 pub mod begin;
 pub mod dispatcher;
+pub mod messages;
 pub mod outcomes;
 pub mod source;

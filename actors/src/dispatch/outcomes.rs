@@ -10,7 +10,8 @@ use schemas::change::Change;
 use schemas::provider::SubmitOutcome;
 use tokio::sync::mpsc;
 
-use super::dispatcher::{Dispatcher, Finished};
+use super::dispatcher::Dispatcher;
+use super::messages::Finished;
 use crate::provider::ticket::Ended;
 use crate::supervision::{Escalation, Post};
 

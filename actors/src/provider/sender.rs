@@ -9,7 +9,8 @@ use engine::provider::ProviderAccount;
 use engine::runtime::Runtime;
 
 use super::lane::{Lane, Pacing};
-use crate::dispatch::dispatcher::{Demand, Dispatcher};
+use crate::dispatch::dispatcher::Dispatcher;
+use crate::dispatch::messages::Demand;
 use crate::supervision::{Lifeline, Post};
 
 /// How far ahead of its permits work is committed: the time of a group commit, with

@@ -8,7 +8,10 @@
 //! which a byte was given to a socket is never handed back. A pooled connection that
 //! closes after that is `connection_lost`, which is unknown.
 
-#![allow(clippy::wildcard_enum_match_arm, reason = "the wildcards are over other crates' growing enums")]
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the wildcards are over other crates' growing enums"
+)]
 
 use std::error::Error as _;
 use std::io;

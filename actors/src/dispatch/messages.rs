@@ -1,0 +1,187 @@
+//! What the dispatcher is told, and what it does then.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use actix::prelude::*;
+use engine::dispatch::audience::CampaignPlan;
+use engine::dispatch::positions::PositionTracker;
+use engine::dispatch::{MIN_READ_AHEAD, Origin, READ_AHEAD};
+use schemas::position::SourceId;
+use schemas::{CampaignId, MessageClass, Partition};
+
+use super::dispatcher::Dispatcher;
+use super::source::{Batch, Kind, ReadError, Source};
+use crate::provider::lane::Lane;
+
+/// A sender has permits for so many segments more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Demand {
+    /// The provider account's number in the routes.
+    pub provider: usize,
+    /// How many segments.
+    pub segments: u32,
+    /// Where to put them.
+    pub lane: Arc<Lane>,
+    /// What the sender has asked for and not got; counted down when it gets it.
+    pub asked: Arc<AtomicU64>,
+}
+
+impl Handler<Demand> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, demand: Demand, context: &mut Self::Context) {
+        match self.demands.get_mut(&demand.provider) {
+            Some(waiting) if Arc::ptr_eq(&waiting.lane, &demand.lane) => {
+                waiting.segments += demand.segments;
+            }
+            Some(_) | None => {
+                self.demands.insert(demand.provider, demand);
+            }
+        }
+        self.go_on(context);
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Opened {
+    pub(super) partition: Partition,
+    pub(super) source: SourceId,
+    pub(super) kind: Kind,
+    pub(super) position: u64,
+}
+
+impl Handler<Opened> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, opened: Opened, context: &mut Self::Context) {
+        let partitions = usize::from(self.parts.readers.journal.partitions().get());
+        let read_ahead = (READ_AHEAD / partitions).max(MIN_READ_AHEAD);
+        let source = Source {
+            kind: opened.kind,
+            positions: PositionTracker::at(opened.position),
+            read_ahead,
+            reading: false,
+            poked: true,
+        };
+        self.sources
+            .entry((opened.partition, opened.source))
+            .or_insert(source);
+        self.go_on(context);
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Read {
+    pub(super) partition: Partition,
+    pub(super) source: SourceId,
+    pub(super) batch: Result<Batch, ReadError>,
+}
+
+impl Handler<Read> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, read: Read, context: &mut Self::Context) {
+        let batch = match read.batch {
+            Ok(batch) => batch,
+            Err(error) => return self.parts.escalation.raise(error.to_string()),
+        };
+        let Some(source) = self.sources.get_mut(&(read.partition, read.source)) else {
+            return;
+        };
+        source.reading = false;
+        source.poked |= batch.more;
+        let positions: Vec<u64> = batch.positions().collect();
+        source.positions.read(positions, batch.next);
+        self.finish(&batch.handled);
+        self.settle(batch.settled, context);
+        for ready in batch.ready {
+            self.ready.push(ready);
+        }
+        self.go_on(context);
+    }
+}
+
+/// These positions are done with.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Finished(pub Vec<Origin>);
+
+impl Handler<Finished> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, finished: Finished, context: &mut Self::Context) {
+        self.finish(&finished.0);
+        self.read_sources(context);
+    }
+}
+
+/// A campaign runs, and its audience is frozen so far in each partition. Said again
+/// and again, so that a dispatcher that was built anew hears of it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CampaignRuns {
+    /// The campaign.
+    pub plan: Arc<CampaignPlan>,
+    /// Chunks by partition.
+    pub chunks: BTreeMap<Partition, u32>,
+}
+
+impl Handler<CampaignRuns> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, runs: CampaignRuns, context: &mut Self::Context) {
+        let id = SourceId::Audience(runs.plan.campaign.id);
+        for (partition, frozen) in runs.chunks {
+            match self
+                .sources
+                .get_mut(&(partition, id))
+                .map(|source| &mut source.kind)
+            {
+                Some(Kind::Audience { chunks, .. }) => *chunks = frozen.max(*chunks),
+                Some(Kind::Work(_) | Kind::Due) => {}
+                None => {
+                    let kind = Kind::Audience {
+                        plan: Arc::clone(&runs.plan),
+                        chunks: frozen,
+                    };
+                    self.open(partition, id, kind, context);
+                }
+            }
+        }
+        self.go_on(context);
+    }
+}
+
+/// Nothing of a campaign is pending any more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CampaignEnded(pub CampaignId);
+
+impl Handler<CampaignEnded> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, ended: CampaignEnded, _: &mut Self::Context) {
+        self.commit_cursors();
+        let id = SourceId::Audience(ended.0);
+        self.sources.retain(|(_, source), _| *source != id);
+    }
+}
+
+/// Something was appended to this lane of the work log.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct WorkAppended(pub MessageClass);
+
+impl Handler<WorkAppended> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, appended: WorkAppended, context: &mut Self::Context) {
+        self.poke(|kind| matches!(kind, Kind::Work(class) if *class == appended.0));
+        self.go_on(context);
+    }
+}

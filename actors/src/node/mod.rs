@@ -1,0 +1,143 @@
+//! A node: everything that runs on the current arbiter over one storage, started by
+//! one function, whoever runs it.
+
+mod recovery;
+mod wiring;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::journal::{CommitError, Journal};
+use engine::log::{Log, LogError};
+use engine::pacing::PaceError;
+use engine::provider::ProviderAccount;
+use engine::runtime::Runtime;
+use engine::store::{Store, StoreError};
+use tokio::sync::mpsc;
+
+use crate::control::Control;
+use crate::provider::sender::{Close, ProviderSender};
+use crate::receipt::look_up::LookUpPaces;
+use crate::supervision::{Escalation, Post};
+use recovery::{open_due_cursors, pacings, settle_open_attempts};
+use wiring::Wiring;
+
+/// What a node is started from.
+pub struct NodeParts {
+    /// Time, chance and tasks.
+    pub runtime: Runtime,
+    /// Rows.
+    pub store: Store,
+    /// Logs.
+    pub log: Log,
+    /// The journal.
+    pub journal: Journal,
+    /// The provider accounts.
+    pub providers: Vec<Arc<ProviderAccount>>,
+    /// Whether providers can call us; if not, receipts are fetched sooner.
+    pub receipts_come: bool,
+    /// Where uploaded files are kept.
+    pub imports: PathBuf,
+}
+
+/// A node cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be read.
+    #[error("the node cannot start: {0}")]
+    Store(#[from] StoreError),
+    /// The log cannot be read.
+    #[error("the node cannot start: {0}")]
+    Log(#[from] LogError),
+    /// The journal takes nothing.
+    #[error("the node cannot start: {0}")]
+    Commit(#[from] CommitError),
+    /// A provider account's rate is out of range.
+    #[error("the rate of provider {name}: {error}")]
+    Pace {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        error: PaceError,
+    },
+}
+
+/// A running node.
+pub struct Node {
+    runtime: Runtime,
+    journal: Journal,
+    senders: Vec<Post<ProviderSender>>,
+    causes: mpsc::Receiver<String>,
+    outcomes_done: tokio::sync::oneshot::Receiver<()>,
+}
+
+/// How long a graceful end waits for answers that are on the way. An answer that takes
+/// longer leaves its attempt open, and the next start settles it.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// How often a drain looks whether the last attempt has ended.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
+
+impl Node {
+    /// Settles what a crash left open, then starts to send. Must be called on an
+    /// arbiter; the actors live there.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(parts: NodeParts) -> Result<Self, StartError> {
+        settle_open_attempts(&parts).await?;
+        open_due_cursors(&parts).await?;
+        let control = Control::new(parts.store.clone(), parts.log.clone()).await?;
+        let pacings = pacings(&parts).await?;
+        let paces = LookUpPaces::new(&parts.runtime, &parts.providers).map_err(|error| {
+            StartError::Pace {
+                name: "look-ups".to_owned(),
+                error,
+            }
+        })?;
+        let (causes, causes_read) = mpsc::channel(1);
+        let escalation = Escalation::new(causes);
+        let wiring = Wiring::new(&parts, escalation);
+        let outcomes_done = wiring.start_dispatching(&parts);
+        let senders = wiring.start_senders(&parts, pacings);
+        wiring.start_reconciler(&parts, paces);
+        wiring.start_control(&parts, control);
+        Ok(Self {
+            runtime: parts.runtime,
+            journal: parts.journal,
+            senders,
+            causes: causes_read,
+            outcomes_done,
+        })
+    }
+
+    /// Waits until the node must stop, and tells why.
+    pub async fn failed(&mut self) -> String {
+        self.causes
+            .recv()
+            .await
+            .unwrap_or_else(|| "the node has ended".to_owned())
+    }
+
+    /// Lets nothing more go, waits for what is in flight, and writes a checkpoint.
+    /// Attempts that were committed and not begun are given back.
+    ///
+    /// # Errors
+    /// When the journal takes nothing more.
+    pub async fn drain(mut self) -> Result<(), CommitError> {
+        for sender in &self.senders {
+            sender.tell(Close);
+        }
+        let looks = DRAIN.as_millis() / DRAIN_LOOK.as_millis();
+        for _ in 0..looks {
+            if self.journal.open_attempts().await?.is_empty() {
+                break;
+            }
+            self.runtime.sleep(DRAIN_LOOK).await;
+        }
+        // The writer of outcomes has written all of those that were open.
+        let _ = self.outcomes_done.try_recv();
+        self.journal.checkpoint().await
+    }
+}

@@ -1,0 +1,105 @@
+//! Before a node sends: what a crash left open is settled, cursors over instants are
+//! opened, and provider accounts rest from what was sent before.
+
+use engine::pacing::{Limiter, Pace};
+use engine::store::StoreError;
+use schemas::ProviderId;
+use schemas::change::Change;
+use schemas::message::DueKind;
+use schemas::position::{CommittedPosition, SourceId};
+use schemas::provider::{ProviderStamp, SubmitOutcome};
+
+use super::wiring::rules;
+use super::{NodeParts, StartError};
+use crate::provider::lane::Pacing;
+
+/// Attempts that a crash left open are unknown: the provider may have them or not.
+pub(super) async fn settle_open_attempts(parts: &NodeParts) -> Result<(), StartError> {
+    let open = parts.journal.open_attempts().await?;
+    if open.is_empty() {
+        return Ok(());
+    }
+    tracing::warn!(
+        attempts = open.len(),
+        "attempts were open when the node stopped"
+    );
+    let at = parts.runtime.now();
+    let rules = rules(parts);
+    let changes = open.into_iter().map(|open| {
+        let outcome = SubmitOutcome::Unknown {
+            cause: "crash".to_owned(),
+        };
+        let then = rules.after(&outcome, &open.envelope, open.attempt.attempt, at, 0);
+        let partition = parts.journal.partitions().of(open.attempt.message.slice());
+        let attempt = open.attempt;
+        (
+            partition,
+            Change::AttemptEnded {
+                attempt,
+                outcome,
+                then,
+                sent_at: None,
+                at,
+            },
+        )
+    });
+    parts.journal.commit(changes.collect()).await?;
+    Ok(())
+}
+
+/// A cursor over instants starts at the node's first start: nothing is due before it.
+pub(super) async fn open_due_cursors(parts: &NodeParts) -> Result<(), StartError> {
+    let position = u64::try_from(parts.runtime.now().0).unwrap_or(1);
+    let mut changes = Vec::new();
+    for partition in parts.journal.partitions().all() {
+        for source in DueKind::ALL.map(SourceId::Due) {
+            let key = CommittedPosition::key_of(partition, &source);
+            if parts.store.get::<CommittedPosition>(&key).await?.is_none() {
+                changes.push((partition, Change::Advanced { source, position }));
+            }
+        }
+    }
+    if !changes.is_empty() {
+        parts.journal.commit(changes).await?;
+    }
+    Ok(())
+}
+
+/// One pace for each provider account. An account that was written to shortly before
+/// the start rests: its last texts count until they are a window old.
+pub(super) async fn pacings(parts: &NodeParts) -> Result<Vec<Pacing>, StartError> {
+    let mut pacings = Vec::new();
+    for account in &parts.providers {
+        let pace = Pace::new(account.rate, account.burst).map_err(|error| StartError::Pace {
+            name: account.name.clone(),
+            error,
+        })?;
+        let (now, boot) = (parts.runtime.now(), parts.runtime.boot());
+        let hold = pace.hold_micros(LARGEST_TEXT);
+        let mut limiter = Limiter::new(pace, boot);
+        let last = last_deadline(parts, account.id).await?;
+        // The process that sent is gone, so its last text left before now; the deadline
+        // is later than that only if the process died young.
+        if last.0 + i64::try_from(hold).unwrap_or(i64::MAX) > now.0 {
+            limiter.resume_after(boot, boot + hold);
+        }
+        pacings.push(Pacing::new(limiter, account.max_in_flight));
+    }
+    Ok(pacings)
+}
+
+/// Segments of the largest text there can be: 1,600 characters in UCS-2.
+const LARGEST_TEXT: u32 = 24;
+
+async fn last_deadline(
+    parts: &NodeParts,
+    provider: ProviderId,
+) -> Result<schemas::UnixMicros, StoreError> {
+    let mut last = schemas::UnixMicros::default();
+    for partition in parts.journal.partitions().all() {
+        let key = ProviderStamp::key_of(provider, partition);
+        let stamp = parts.store.get::<ProviderStamp>(&key).await?;
+        last = stamp.map_or(last, |stamp| last.max(stamp.latest_deadline));
+    }
+    Ok(last)
+}

@@ -1,0 +1,253 @@
+//! How the parts of a node know each other.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use actix::Actor;
+use engine::dispatch::outcome::OutcomeRules;
+use engine::dispatch::routing::Routing;
+use engine::log::Topic;
+use engine::pacing::LookupSchedule;
+use engine::retry::RetryPolicy;
+use schemas::MessageClass;
+use tokio::sync::mpsc;
+
+use super::NodeParts;
+use crate::campaign::coordinator::{CampaignCoordinator, CoordinatorParts};
+use crate::control::{Control, Start};
+use crate::dispatch::begin::Beginner;
+use crate::dispatch::dispatcher::{Dispatcher, DispatcherParts};
+use crate::dispatch::messages::WorkAppended;
+use crate::dispatch::outcomes::OutcomeWriter;
+use crate::dispatch::source::Readers;
+use crate::import::importer::{Importer, ImporterParts};
+use crate::provider::lane::Pacing;
+use crate::provider::sender::{ProviderSender, SenderParts};
+use crate::receipt::look_up::{LookUpPaces, LookUps};
+use crate::receipt::reconciler::{ReconcilerParts, StatusReconciler};
+use crate::supervision::{ChildSpec, Escalation, Post, supervise};
+
+/// What follows from outcomes, as the settings have it.
+pub(super) fn rules(parts: &NodeParts) -> OutcomeRules {
+    OutcomeRules {
+        retry: RetryPolicy::default(),
+        receipts: receipt_schedule(parts),
+        unknown: LookupSchedule::unknown_attempt(),
+    }
+}
+
+fn receipt_schedule(parts: &NodeParts) -> LookupSchedule {
+    if parts.receipts_come {
+        LookupSchedule::receipts_expected()
+    } else {
+        LookupSchedule::no_receipts()
+    }
+}
+
+/// What the parts of a node share.
+pub(super) struct Wiring {
+    dispatcher: Post<Dispatcher>,
+    escalation: Escalation,
+    routing: Arc<Routing>,
+    readers: Readers,
+}
+
+impl Wiring {
+    /// Nothing runs yet.
+    pub(super) fn new(parts: &NodeParts, escalation: Escalation) -> Self {
+        let routing = Arc::new(Routing::new(&parts.providers));
+        let readers = Readers {
+            runtime: parts.runtime.clone(),
+            store: parts.store.clone(),
+            log: parts.log.clone(),
+            journal: parts.journal.clone(),
+            routing: Arc::clone(&routing),
+        };
+        Self {
+            dispatcher: Post::default(),
+            escalation,
+            routing,
+            readers,
+        }
+    }
+
+    /// Starts the dispatcher and who writes outcomes down.
+    pub(super) fn start_dispatching(
+        &self,
+        parts: &NodeParts,
+    ) -> tokio::sync::oneshot::Receiver<()> {
+        let (outcomes, ended) = mpsc::unbounded_channel();
+        let writer = OutcomeWriter {
+            runtime: parts.runtime.clone(),
+            journal: parts.journal.clone(),
+            rules: rules(parts),
+            dispatcher: self.dispatcher.clone(),
+            escalation: self.escalation.clone(),
+        };
+        let (done, outcomes_done) = tokio::sync::oneshot::channel();
+        parts.runtime.spawn(async move {
+            writer.run(ended).await;
+            let _ = done.send(());
+        });
+        let dispatcher = DispatcherParts {
+            readers: self.readers.clone(),
+            beginner: Beginner {
+                runtime: parts.runtime.clone(),
+                journal: parts.journal.clone(),
+                routing: Arc::clone(&self.routing),
+                outcomes,
+            },
+            providers: parts.providers.iter().map(|account| account.id).collect(),
+            escalation: self.escalation.clone(),
+        };
+        let spec = ChildSpec {
+            name: "dispatcher".to_owned(),
+            post: self.dispatcher.clone(),
+            factory: Box::new(move |line| Dispatcher::new(dispatcher.clone(), line)),
+        };
+        supervise(&parts.runtime, self.escalation.clone(), spec);
+        for class in MessageClass::ALL {
+            self.watch_lane(parts, class);
+        }
+        outcomes_done
+    }
+
+    /// Tells the dispatcher of appended work.
+    fn watch_lane(&self, parts: &NodeParts, class: MessageClass) {
+        let mut appended = parts.log.appended(Topic::Work(class));
+        let dispatcher = self.dispatcher.clone();
+        parts.runtime.spawn(async move {
+            while appended.changed().await.is_ok() {
+                dispatcher.tell(WorkAppended(class));
+            }
+        });
+    }
+
+    /// Starts a sender for each provider account.
+    pub(super) fn start_senders(
+        &self,
+        parts: &NodeParts,
+        pacings: Vec<Pacing>,
+    ) -> Vec<Post<ProviderSender>> {
+        let mut posts = Vec::new();
+        for (index, (account, pacing)) in parts.providers.iter().zip(pacings).enumerate() {
+            let sender = SenderParts {
+                runtime: parts.runtime.clone(),
+                account: Arc::clone(account),
+                index,
+                pacing,
+                dispatcher: self.dispatcher.clone(),
+            };
+            let post = Post::default();
+            let spec = ChildSpec {
+                name: "provider_sender".to_owned(),
+                post: post.clone(),
+                factory: Box::new(move |line| ProviderSender::new(sender.clone(), line)),
+            };
+            supervise(&parts.runtime, self.escalation.clone(), spec);
+            posts.push(post);
+        }
+        posts
+    }
+
+    /// Starts who asks for receipts that do not come.
+    pub(super) fn start_reconciler(&self, parts: &NodeParts, paces: LookUpPaces) {
+        let reconciler = ReconcilerParts {
+            readers: self.readers.clone(),
+            look_ups: LookUps {
+                runtime: parts.runtime.clone(),
+                store: parts.store.clone(),
+                journal: parts.journal.clone(),
+                accounts: parts.providers.clone().into(),
+                paces,
+                receipts: receipt_schedule(parts),
+                unknown: LookupSchedule::unknown_attempt(),
+            },
+            escalation: self.escalation.clone(),
+        };
+        let spec = ChildSpec {
+            name: "status_reconciler".to_owned(),
+            post: Post::default(),
+            factory: Box::new(move |line| StatusReconciler::new(reconciler.clone(), line)),
+        };
+        supervise(&parts.runtime, self.escalation.clone(), spec);
+    }
+
+    /// Starts campaigns and imports, those under way and those to come.
+    pub(super) fn start_control(&self, parts: &NodeParts, mut control: Control) {
+        let starter = Starter {
+            coordinator: CoordinatorParts {
+                runtime: parts.runtime.clone(),
+                store: parts.store.clone(),
+                journal: parts.journal.clone(),
+                routing: Arc::clone(&self.routing),
+                dispatcher: self.dispatcher.clone(),
+                escalation: self.escalation.clone(),
+                account: schemas::AccountId::from_bytes([0; 16]),
+                campaign: schemas::CampaignId::from_bytes([0; 16]),
+            },
+            imports: parts.imports.clone(),
+        };
+        let watch = async move {
+            let mut starts = control.under_way().await;
+            loop {
+                match starts {
+                    Ok(starts) => starts.into_iter().for_each(|start| starter.start(start)),
+                    Err(error) => return starter.coordinator.escalation.raise(error.to_string()),
+                }
+                starts = control.next().await;
+            }
+        };
+        // Coordinators and importers live on this arbiter.
+        #[allow(clippy::disallowed_methods)]
+        actix::spawn(watch);
+    }
+}
+
+struct Starter {
+    coordinator: CoordinatorParts,
+    imports: PathBuf,
+}
+
+impl Starter {
+    fn start(&self, start: Start) {
+        let shared = self.coordinator.clone();
+        let (runtime, escalation) = (shared.runtime.clone(), shared.escalation.clone());
+        match start {
+            Start::Campaign(account, campaign) => {
+                let parts = CoordinatorParts {
+                    account,
+                    campaign,
+                    ..shared
+                };
+                let name = "campaign_coordinator";
+                let build = move |line| CampaignCoordinator::new(parts.clone(), line);
+                supervise(&runtime, escalation, child(name, build));
+            }
+            Start::Job(account, job) => {
+                let parts = ImporterParts {
+                    runtime: shared.runtime,
+                    store: shared.store,
+                    journal: shared.journal,
+                    escalation: shared.escalation,
+                    folder: self.imports.clone(),
+                    account,
+                    job,
+                };
+                let build = move |line| Importer::new(parts.clone(), line);
+                supervise(&runtime, escalation, child("importer", build));
+            }
+        }
+    }
+}
+
+fn child<A: Actor>(
+    name: &str,
+    factory: impl Fn(crate::supervision::Lifeline) -> A + 'static,
+) -> ChildSpec<A> {
+    ChildSpec {
+        name: name.to_owned(),
+        post: Post::default(),
+        factory: Box::new(factory),
+    }
+}
