@@ -22,6 +22,9 @@ use crate::store::kv::{Direction, Kv, Space};
 use crate::store::overlay::Overlay;
 use crate::store::writer::{Admission, Operations};
 
+#[cfg(any(test, feature = "testkit"))]
+pub mod contract;
+
 /// A place in a partition of a topic. 0 is the first.
 pub type Offset = u64;
 

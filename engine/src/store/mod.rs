@@ -8,7 +8,7 @@
 //! - [`kv`]: what a backend does; [`fjall`] on disk, [`memory`] for simulations;
 //! - [`folder`]: the data folder, its version and its lock;
 //! - [`key`], [`row`], [`unknown`]: from records to bytes;
-//! - [`overlay`], [`writer`]: the group commit.
+//! - [`overlay`], [`submit`], [`writer`]: the group commit.
 
 // Until the journal stands on it, the crate itself uses only a part of this port.
 #![allow(dead_code)]
@@ -21,6 +21,8 @@ use self::kv::{Direction, Kv, Space};
 use self::writer::{Admission, Operations};
 use crate::runtime::Runtime;
 
+#[cfg(any(test, feature = "testkit"))]
+pub mod contract;
 mod cursor;
 pub(crate) mod embedded;
 mod error;
@@ -31,8 +33,18 @@ pub(crate) mod kv;
 mod memory;
 pub(crate) mod overlay;
 mod row;
+mod submit;
 mod unknown;
 pub(crate) mod writer;
+
+#[cfg(test)]
+mod folder_tests;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+pub(crate) mod subject;
+#[cfg(test)]
+mod writer_tests;
 
 pub use cursor::Cursor;
 pub use embedded::OpenError;
