@@ -9,9 +9,11 @@
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 
+use super::commit_record::{self, CommitRecord, Commits};
 use super::folder::{DataFolder, FolderError};
 use super::kv::{Direction, Kv, KvBatch, KvError, KvPairs, Space};
 
@@ -46,6 +48,9 @@ pub(crate) struct FjallKv {
     // Fields are dropped in this order: the lock on the folder is released last.
     spaces: [Keyspace; 3],
     database: Database,
+    record: CommitRecord,
+    /// The last commits. Only the writer's thread takes it.
+    commits: Mutex<Commits>,
     folder: DataFolder,
 }
 
@@ -65,10 +70,31 @@ impl FjallKv {
                 });
             }
         };
+        let path = folder.path();
+        let record = CommitRecord::open(path);
+        let (record, noted) = record.map_err(|error| FolderError::from_io(path, error))?;
+        let mut commits = Commits::default();
+        for (space, commit) in spaces.iter().zip(&mut commits) {
+            let stored = space.get(commit_record::KEY);
+            let stored = stored.map_err(|error| folder_error(path, error))?;
+            *commit = stored.map_or(0, |bytes| commit_record::decode(&bytes));
+        }
+        if commits
+            .iter()
+            .zip(&noted)
+            .any(|(stored, noted)| stored < noted)
+        {
+            return Err(FolderError::Damaged {
+                folder: path.to_owned(),
+                detail: "its last commits are missing".to_owned(),
+            });
+        }
         folder.created()?;
         Ok(Self {
             spaces,
             database,
+            record,
+            commits: Mutex::new(commits),
             folder,
         })
     }
@@ -134,17 +160,28 @@ impl Kv for FjallKv {
     /// The batch is on the disk before anybody can see it: the file is synced before
     /// the memtables are changed, so no reader learns what a power cut could take back.
     fn write(&self, batch: KvBatch) -> Result<(), KvError> {
-        let mut writing =
-            fjall::OwnedWriteBatch::with_capacity(self.database.clone(), batch.changes.len())
-                .durability(Some(PersistMode::SyncData));
+        // A batch that fails leaves the database poisoned, so numbers may stay behind.
+        let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = commits.iter().max().map_or(1, |last| last + 1);
+        let capacity = batch.changes.len() + Space::ALL.len();
+        let mut writing = OwnedWriteBatch::with_capacity(self.database.clone(), capacity)
+            .durability(Some(PersistMode::SyncData));
         for change in batch.changes {
+            commits[change.space.index()] = number;
             let space = self.space(change.space);
             match change.value {
                 Some(value) => writing.insert(space, change.key, value),
                 None => writing.remove(space, change.key),
             }
         }
-        writing.commit().map_err(|error| self.error(error))
+        for (space, commit) in self.spaces.iter().zip(*commits) {
+            if commit == number {
+                writing.insert(space, commit_record::KEY, number.to_be_bytes());
+            }
+        }
+        writing.commit().map_err(|error| self.error(error))?;
+        let noted = self.record.note(&commits);
+        noted.map_err(|error| io_error(self.folder.path(), &error))
     }
 
     /// Nothing is left to do: see [`FjallKv::write`].

@@ -125,10 +125,10 @@ const RECORDS: u64 = 200;
 
 /// Opens the folder and reads everything: either it says that it is damaged, or every
 /// record is there as it was.
-async fn damage_shows(path: &Path) -> bool {
+async fn damage_shows(path: &Path, case: &str) -> bool {
     let embedded = match Embedded::open(path, &runtime(), |_| Ok(NoParticipant)) {
         Err(OpenError::Folder(FolderError::Damaged { .. })) => return true,
-        Err(error) => panic!("{error}"),
+        Err(error) => panic!("{case}: {error}"),
         Ok(embedded) => embedded,
     };
     let read = embedded
@@ -145,7 +145,10 @@ async fn damage_shows(path: &Path) -> bool {
         Err(_) => true,
     };
     close(embedded).await;
-    assert!(all, "records are gone or changed and nobody says so");
+    assert!(
+        all,
+        "{case}: records are gone or changed and nobody says so"
+    );
     read.is_err()
 }
 
@@ -189,8 +192,8 @@ async fn damage_to_any_file_shows_or_harms_nothing() {
                 _ => bytes[..used].fill(0),
             }
             fs::write(copy.path().join(&name), bytes).expect("write");
-            tracing::info!(?name, damage, "damaged");
-            if damage_shows(copy.path()).await {
+            let case = format!("damage {damage} of {}", name.display());
+            if damage_shows(copy.path(), &case).await {
                 shown += 1;
             }
         }

@@ -6,7 +6,8 @@
 //! fsync carries all three and they can change together.
 //!
 //! - [`kv`]: what a backend does; [`fjall`] on disk, [`memory`] for simulations;
-//! - [`folder`]: the data folder, its version and its lock;
+//! - [`folder`]: the data folder, its version and its lock; [`commit_record`]: that
+//!   nothing committed is missing from it;
 //! - [`key`], [`row`], [`unknown`]: from records to bytes;
 //! - [`overlay`], [`submit`], [`writer`]: the group commit.
 
@@ -21,6 +22,7 @@ use self::kv::{Direction, Kv, Space};
 use self::writer::{Admission, Operations};
 use crate::runtime::Runtime;
 
+mod commit_record;
 #[cfg(any(test, feature = "testkit"))]
 pub mod contract;
 mod cursor;
