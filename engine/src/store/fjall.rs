@@ -2,7 +2,7 @@
 //!
 //! A node must stay small (at most 128 MiB with a million messages), so every buffer
 //! has a bound here. At rest it is the block cache and one memtable for each space
-//! (32 MiB together); while a full memtable is written out, a second one of that space
+//! (48 MiB together); while a full memtable is written out, a second one of that space
 //! is filled; fjall halts the writer when four of one space wait, which bounds the
 //! worst case.
 
@@ -23,11 +23,13 @@ const BLOCK_CACHE_BYTES: u64 = 16 << 20;
 
 /// How much each space collects in memory before it is written out as a sorted file.
 /// Rows are read again while their messages are in flight, the journal and the log
-/// hardly ever.
+/// hardly ever. One run each on a loaded two-core machine, a million rows of 300 bytes
+/// at 500 a batch: 76 MiB at the peak and no commit over 0.4 s; with half these sizes
+/// 67 MiB, two thirds of the rate, and one commit of 6 s.
 const fn memtable_bytes(space: Space) -> u64 {
     match space {
-        Space::Rows => 8 << 20,
-        Space::Journal | Space::Log => 4 << 20,
+        Space::Rows => 16 << 20,
+        Space::Journal | Space::Log => 8 << 20,
     }
 }
 
@@ -202,6 +204,10 @@ impl Kv for FjallKv {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enum is not ours and may grow"
+)]
 fn kv_error(folder: &Path, error: fjall::Error) -> KvError {
     let detail = match error {
         fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
@@ -223,6 +229,10 @@ fn kv_error(folder: &Path, error: fjall::Error) -> KvError {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enum is not ours and may grow"
+)]
 fn io_error(folder: &Path, error: &std::io::Error) -> KvError {
     let folder = folder.to_owned();
     match error.kind() {

@@ -91,6 +91,10 @@ pub enum FolderError {
 }
 
 impl FolderError {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the enum is not ours and may grow"
+    )]
     pub(crate) fn from_io(folder: &Path, error: io::Error) -> Self {
         let folder = folder.to_owned();
         match error.kind() {

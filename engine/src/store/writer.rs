@@ -28,8 +28,8 @@ const QUEUE_SUBMISSIONS: usize = 4_096;
 /// would only make the first of them wait longer.
 const GROUP_SUBMISSIONS: usize = 1_024;
 
-/// Bytes of changes in one group. A memtable takes 4 MiB or more, so a group never
-/// fills one by more than once over.
+/// Bytes of changes in one group. The smallest memtable takes 8 MiB, so a group fills
+/// about half of one at most; the submission that passes the bound is its last.
 const GROUP_BYTES: usize = 4 << 20;
 
 /// Free space below which nothing new is taken in. It leaves room for the outcomes of
