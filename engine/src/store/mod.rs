@@ -44,6 +44,8 @@ mod folder_tests;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod golden_samples;
+#[cfg(test)]
 pub(crate) mod subject;
 #[cfg(test)]
 mod writer_tests;
