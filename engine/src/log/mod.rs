@@ -7,9 +7,6 @@
 //! written in the same batch as the records, so that the end is right after a crash
 //! and also when every record was trimmed.
 
-// Until the journal stands on it, the crate itself uses only a part of this port.
-#![allow(dead_code)]
-
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -21,6 +18,9 @@ use crate::store::StoreError;
 use crate::store::kv::{Direction, Kv, Space};
 use crate::store::overlay::Overlay;
 use crate::store::writer::{Admission, Operations};
+
+#[cfg(any(test, feature = "testkit"))]
+pub mod contract;
 
 /// A place in a partition of a topic. 0 is the first.
 pub type Offset = u64;

@@ -2,7 +2,7 @@
 //!
 //! A node must stay small (at most 128 MiB with a million messages), so every buffer
 //! has a bound here. At rest it is the block cache and one memtable for each space
-//! (32 MiB together); while a full memtable is written out, a second one of that space
+//! (48 MiB together); while a full memtable is written out, a second one of that space
 //! is filled; fjall halts the writer when four of one space wait, which bounds the
 //! worst case.
 
@@ -14,9 +14,11 @@
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 
+use super::commit_record::{self, CommitRecord, Commits};
 use super::folder::{DataFolder, FolderError};
 use super::kv::{Direction, Kv, KvBatch, KvError, KvPairs, Space};
 
@@ -26,11 +28,13 @@ const BLOCK_CACHE_BYTES: u64 = 16 << 20;
 
 /// How much each space collects in memory before it is written out as a sorted file.
 /// Rows are read again while their messages are in flight, the journal and the log
-/// hardly ever.
+/// hardly ever. One run each on a loaded two-core machine, a million rows of 300 bytes
+/// at 500 a batch: 76 MiB at the peak and no commit over 0.4 s; with half these sizes
+/// 67 MiB, two thirds of the rate, and one commit of 6 s.
 const fn memtable_bytes(space: Space) -> u64 {
     match space {
-        Space::Rows => 8 << 20,
-        Space::Journal | Space::Log => 4 << 20,
+        Space::Rows => 16 << 20,
+        Space::Journal | Space::Log => 8 << 20,
     }
 }
 
@@ -51,6 +55,9 @@ pub(crate) struct FjallKv {
     // Fields are dropped in this order: the lock on the folder is released last.
     spaces: [Keyspace; 3],
     database: Database,
+    record: CommitRecord,
+    /// The last commits. Only the writer's thread takes it.
+    commits: Mutex<Commits>,
     folder: DataFolder,
 }
 
@@ -70,10 +77,31 @@ impl FjallKv {
                 });
             }
         };
+        let path = folder.path();
+        let record = CommitRecord::open(path);
+        let (record, noted) = record.map_err(|error| FolderError::from_io(path, error))?;
+        let mut commits = Commits::default();
+        for (space, commit) in spaces.iter().zip(&mut commits) {
+            let stored = space.get(commit_record::KEY);
+            let stored = stored.map_err(|error| folder_error(path, error))?;
+            *commit = stored.map_or(0, |bytes| commit_record::decode(&bytes));
+        }
+        if commits
+            .iter()
+            .zip(&noted)
+            .any(|(stored, noted)| stored < noted)
+        {
+            return Err(FolderError::Damaged {
+                folder: path.to_owned(),
+                detail: "its last commits are missing".to_owned(),
+            });
+        }
         folder.created()?;
         Ok(Self {
             spaces,
             database,
+            record,
+            commits: Mutex::new(commits),
             folder,
         })
     }
@@ -139,17 +167,28 @@ impl Kv for FjallKv {
     /// The batch is on the disk before anybody can see it: the file is synced before
     /// the memtables are changed, so no reader learns what a power cut could take back.
     fn write(&self, batch: KvBatch) -> Result<(), KvError> {
-        let mut writing =
-            fjall::OwnedWriteBatch::with_capacity(self.database.clone(), batch.changes.len())
-                .durability(Some(PersistMode::SyncData));
+        // A batch that fails leaves the database poisoned, so numbers may stay behind.
+        let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = commits.iter().max().map_or(1, |last| last + 1);
+        let capacity = batch.changes.len() + Space::ALL.len();
+        let mut writing = OwnedWriteBatch::with_capacity(self.database.clone(), capacity)
+            .durability(Some(PersistMode::SyncData));
         for change in batch.changes {
+            commits[change.space.index()] = number;
             let space = self.space(change.space);
             match change.value {
                 Some(value) => writing.insert(space, change.key, value),
                 None => writing.remove(space, change.key),
             }
         }
-        writing.commit().map_err(|error| self.error(error))
+        for (space, commit) in self.spaces.iter().zip(*commits) {
+            if commit == number {
+                writing.insert(space, commit_record::KEY, number.to_be_bytes());
+            }
+        }
+        writing.commit().map_err(|error| self.error(error))?;
+        let noted = self.record.note(&commits);
+        noted.map_err(|error| io_error(self.folder.path(), &error))
     }
 
     /// Nothing is left to do: see [`FjallKv::write`].
@@ -170,6 +209,10 @@ impl Kv for FjallKv {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enum is not ours and may grow"
+)]
 fn kv_error(folder: &Path, error: fjall::Error) -> KvError {
     let detail = match error {
         fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
@@ -191,6 +234,10 @@ fn kv_error(folder: &Path, error: fjall::Error) -> KvError {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enum is not ours and may grow"
+)]
 fn io_error(folder: &Path, error: &std::io::Error) -> KvError {
     let folder = folder.to_owned();
     match error.kind() {

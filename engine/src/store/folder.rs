@@ -1,7 +1,7 @@
 //! The data folder: whose it is, which version wrote it, and that one process has it.
 //!
 //! A folder of ours holds the file `volley-data` with the version of its format, the
-//! file `lock`, and the database in `db`. The marker is written before the database
+//! file `lock`, the database in `db`, and `commits` (see [`super::commit_record`]). The marker is written before the database
 //! and says `creating` until that is complete, so a creation that was cut off is
 //! begun again, and a database whose files went missing is never taken for a new one.
 //! A folder that is not ours, or that a newer release wrote, is left as it is.
@@ -96,6 +96,10 @@ pub enum FolderError {
 }
 
 impl FolderError {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the enum is not ours and may grow"
+    )]
     pub(crate) fn from_io(folder: &Path, error: io::Error) -> Self {
         let folder = folder.to_owned();
         match error.kind() {

@@ -66,7 +66,8 @@ pub(crate) struct KvBatch {
 /// What was found: keys with their values, in the order asked for.
 pub(crate) type KvPairs = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// Ordered maps of bytes to bytes. Its calls may block: write and sync are called from
+/// Ordered maps of bytes to bytes. Keys that begin with the byte 0xff are the
+/// backend's own. Its calls may block: write and sync are called from
 /// the writer's own thread only.
 pub(crate) trait Kv: Send + Sync + 'static {
     /// The value of one key.

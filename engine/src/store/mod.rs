@@ -6,12 +6,10 @@
 //! fsync carries all three and they can change together.
 //!
 //! - [`kv`]: what a backend does; [`fjall`] on disk, [`memory`] for simulations;
-//! - [`folder`]: the data folder, its version and its lock;
+//! - [`folder`]: the data folder, its version and its lock; [`commit_record`]: that
+//!   nothing committed is missing from it;
 //! - [`key`], [`row`], [`unknown`]: from records to bytes;
-//! - [`overlay`], [`writer`]: the group commit.
-
-// Until the journal stands on it, the crate itself uses only a part of this port.
-#![allow(dead_code)]
+//! - [`overlay`], [`submit`], [`writer`]: the group commit.
 
 use std::sync::Arc;
 
@@ -21,6 +19,9 @@ use self::kv::{Direction, Kv, Space};
 use self::writer::{Admission, Operations};
 use crate::runtime::Runtime;
 
+mod commit_record;
+#[cfg(any(test, feature = "testkit"))]
+pub mod contract;
 mod cursor;
 pub(crate) mod embedded;
 mod error;
@@ -31,8 +32,20 @@ pub(crate) mod kv;
 pub(crate) mod memory;
 pub(crate) mod overlay;
 pub(crate) mod row;
+mod submit;
 mod unknown;
 pub(crate) mod writer;
+
+#[cfg(test)]
+mod folder_tests;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod golden_samples;
+#[cfg(test)]
+pub(crate) mod subject;
+#[cfg(test)]
+mod writer_tests;
 
 pub use cursor::Cursor;
 pub use embedded::OpenError;

@@ -249,3 +249,109 @@ impl<'a> Overlay<'a> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::{Direction, Kv, Overlay, Space};
+    use crate::store::kv::{KvBatch, KvChange};
+    use crate::store::memory::MemoryKv;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Put(u8, u8),
+        Delete(u8),
+        Get(u8),
+        Scan(u8, u8, bool, usize),
+        Savepoint,
+        Rollback,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let key = || 0_u8..12;
+        prop_oneof![
+            3 => (key(), any::<u8>()).prop_map(|(key, value)| Step::Put(key, value)),
+            2 => key().prop_map(Step::Delete),
+            2 => key().prop_map(Step::Get),
+            2 => (key(), key(), any::<bool>(), 0_usize..6)
+                .prop_map(|(start, end, back, limit)| Step::Scan(start, end, back, limit)),
+            1 => Just(Step::Savepoint),
+            1 => Just(Step::Rollback),
+        ]
+    }
+
+    fn batch(pairs: &BTreeMap<u8, u8>) -> KvBatch {
+        let change = |(key, value): (&u8, &u8)| KvChange {
+            space: Space::Journal,
+            key: vec![*key],
+            value: Some(vec![*value]),
+        };
+        KvBatch {
+            changes: pairs.iter().map(change).collect(),
+        }
+    }
+
+    fn all(memory: &MemoryKv) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let found = memory.scan(Space::Journal, &[], &[99], Direction::Forward, 99);
+        found.expect("memory is read")
+    }
+
+    proptest! {
+        /// A map, with copies of itself as savepoints, says what an overlay must show.
+        #[test]
+        fn it_shows_what_a_map_would(
+            stored in prop::collection::btree_map(0_u8..12, any::<u8>(), 0..8),
+            steps in prop::collection::vec(step(), 0..40),
+        ) {
+            let memory = MemoryKv::new();
+            memory.write(batch(&stored)).expect("memory is written");
+            let mut overlay = Overlay::new(&memory);
+            let mut model = stored;
+            let mut savepoints = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Put(key, value) => {
+                        overlay.put_raw(Space::Journal, vec![key], vec![value]);
+                        model.insert(key, value);
+                    }
+                    Step::Delete(key) => {
+                        overlay.delete_raw(Space::Journal, vec![key]);
+                        model.remove(&key);
+                    }
+                    Step::Get(key) => {
+                        let found = overlay.get_raw(Space::Journal, &[key])?;
+                        prop_assert_eq!(found.map(|value| value[0]), model.get(&key).copied());
+                    }
+                    Step::Scan(start, end, back, limit) => {
+                        let way = if back { Direction::Backward } else { Direction::Forward };
+                        let found =
+                            overlay.scan_raw(Space::Journal, &[start], &[end], way, limit)?;
+                        let mut expected: Vec<_> = model
+                            .range(start..end.max(start))
+                            .map(|(key, value)| (vec![*key], vec![*value]))
+                            .collect();
+                        if back {
+                            expected.reverse();
+                        }
+                        expected.truncate(limit);
+                        prop_assert_eq!(found, expected);
+                    }
+                    Step::Savepoint => savepoints.push((overlay.savepoint(), model.clone())),
+                    Step::Rollback => {
+                        if let Some((savepoint, before)) = savepoints.pop() {
+                            overlay.rollback(savepoint);
+                            model = before;
+                        }
+                    }
+                }
+            }
+            let changes = overlay.into_batch();
+            memory.write(changes).expect("memory is written");
+            let expected: Vec<_> = model.into_iter().map(|(k, v)| (vec![k], vec![v])).collect();
+            prop_assert_eq!(all(&memory), expected);
+        }
+    }
+}

@@ -9,14 +9,16 @@
 
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
 use metrics::Histogram;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::error::StoreError;
 use super::kv::{Kv, KvError};
 use super::overlay::Overlay;
+use super::submit::{Submission, Waiting};
 use crate::runtime::Runtime;
+
+pub(crate) use super::submit::{Admission, Operations, Submitter};
 
 /// Submissions that wait for the writer. More than two full groups, so that it never
 /// runs dry; beyond it those who submit wait, which is how they learn to slow down.
@@ -26,22 +28,13 @@ const QUEUE_SUBMISSIONS: usize = 4_096;
 /// would only make the first of them wait longer.
 const GROUP_SUBMISSIONS: usize = 1_024;
 
-/// Bytes of changes in one group. A memtable takes 4 MiB or more, so a group never
-/// fills one by more than once over.
+/// Bytes of changes in one group. The smallest memtable takes 8 MiB, so a group fills
+/// about half of one at most; the submission that passes the bound is its last.
 const GROUP_BYTES: usize = 4 << 20;
 
 /// Free space below which nothing new is taken in. It leaves room for the outcomes of
 /// what is in flight and for the merging of files.
 const RESERVED_BYTES: u64 = 64 << 20;
-
-/// Whether a submission may be refused when the disk is nearly full.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Admission {
-    /// Takes in something new: refused while there is too little space.
-    Intake,
-    /// Says what became of something that was taken in, or frees space: never refused.
-    Outcome,
-}
 
 /// What takes part in every group commit beside the single operations: the journal.
 /// Its own state must change only by [`GroupParticipant::apply`]s that succeed, and
@@ -97,165 +90,6 @@ impl GroupParticipant for NoParticipant {
     fn aborted(&mut self) {}
 }
 
-/// One operation: a piece of work over the overlay and who waits for its result.
-pub(crate) trait Operation: Send {
-    fn admission(&self) -> Admission;
-    /// Works on the overlay and keeps the result; false when it failed.
-    fn apply(&mut self, overlay: &mut Overlay<'_>) -> bool;
-    /// Tells who waits: the kept result, or the error that took the whole group.
-    fn answer(self: Box<Self>, group: Result<(), StoreError>);
-}
-
-struct TypedOperation<F, T> {
-    admission: Admission,
-    work: Option<F>,
-    result: Option<Result<T, StoreError>>,
-    reply: oneshot::Sender<Result<T, StoreError>>,
-}
-
-impl<F, T> Operation for TypedOperation<F, T>
-where
-    F: FnOnce(&mut Overlay<'_>) -> Result<T, StoreError> + Send,
-    T: Send,
-{
-    fn admission(&self) -> Admission {
-        self.admission
-    }
-
-    fn apply(&mut self, overlay: &mut Overlay<'_>) -> bool {
-        let result = match self.work.take() {
-            Some(work) => work(overlay),
-            None => Err(StoreError::Closed),
-        };
-        let applied = result.is_ok();
-        self.result = Some(result);
-        applied
-    }
-
-    fn answer(self: Box<Self>, group: Result<(), StoreError>) {
-        let result = match (group, self.result) {
-            (Ok(()), Some(result)) => result,
-            (Ok(()), None) => Err(StoreError::Closed),
-            (Err(error), _) => Err(error),
-        };
-        // Who no longer waits does not need to know.
-        let _ = self.reply.send(result);
-    }
-}
-
-/// What is submitted to the writer.
-enum Submission<P: GroupParticipant> {
-    Operation(Box<dyn Operation>),
-    Request {
-        admission: Admission,
-        request: P::Request,
-        reply: oneshot::Sender<Result<P::Reply, StoreError>>,
-    },
-}
-
-/// Who is told when the group is durable.
-enum Waiting<P: GroupParticipant> {
-    Operation(Box<dyn Operation>),
-    Request(P::Reply, oneshot::Sender<Result<P::Reply, StoreError>>),
-}
-
-impl<P: GroupParticipant> Waiting<P> {
-    fn answer(self, group: Result<(), StoreError>) {
-        match self {
-            Self::Operation(operation) => operation.answer(group),
-            Self::Request(result, reply) => {
-                let _ = reply.send(group.map(|()| result));
-            }
-        }
-    }
-}
-
-/// Submits to the writer, in requests of its participant and in operations.
-pub(crate) struct Submitter<P: GroupParticipant> {
-    inbox: mpsc::Sender<Submission<P>>,
-}
-
-impl<P: GroupParticipant> Clone for Submitter<P> {
-    fn clone(&self) -> Self {
-        Self {
-            inbox: self.inbox.clone(),
-        }
-    }
-}
-
-impl<P: GroupParticipant> Submitter<P> {
-    /// Has the participant apply a request. Durable when it returns.
-    ///
-    /// # Errors
-    /// What the participant answered; [`StoreError::DiskFull`] for an intake without
-    /// space; [`StoreError::Backend`] when the write failed and [`StoreError::Closed`]
-    /// ever after.
-    pub(crate) async fn submit(
-        &self,
-        admission: Admission,
-        request: P::Request,
-    ) -> Result<P::Reply, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let submission = Submission::Request {
-            admission,
-            request,
-            reply,
-        };
-        let sent = self.inbox.send(submission).await;
-        sent.map_err(|_| StoreError::Closed)?;
-        answer.await.unwrap_or(Err(StoreError::Closed))
-    }
-
-    /// The way to submit operations, for those who need not know the participant.
-    pub(crate) fn operations(&self) -> Operations {
-        Operations {
-            inbox: Arc::new(self.clone()),
-        }
-    }
-}
-
-trait Inbox: Send + Sync {
-    fn send(&self, operation: Box<dyn Operation>) -> BoxFuture<'_, Result<(), StoreError>>;
-}
-
-impl<P: GroupParticipant> Inbox for Submitter<P> {
-    fn send(&self, operation: Box<dyn Operation>) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async {
-            let sent = self.inbox.send(Submission::Operation(operation)).await;
-            sent.map_err(|_| StoreError::Closed)
-        })
-    }
-}
-
-/// Submits operations to the writer.
-#[derive(Clone)]
-pub(crate) struct Operations {
-    inbox: Arc<dyn Inbox>,
-}
-
-impl Operations {
-    /// Runs `work` in a group commit: all its changes or, when it fails, none. Durable
-    /// when it returns. Should the caller stop waiting, it still happens.
-    ///
-    /// # Errors
-    /// As [`Submitter::submit`].
-    pub(crate) async fn run<T: Send + 'static>(
-        &self,
-        admission: Admission,
-        work: impl FnOnce(&mut Overlay<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let operation = TypedOperation {
-            admission,
-            work: Some(work),
-            result: None,
-            reply,
-        };
-        self.inbox.send(Box::new(operation)).await?;
-        answer.await.unwrap_or(Err(StoreError::Closed))
-    }
-}
-
 /// Why the writer ended.
 #[derive(Clone, Debug)]
 pub enum WriterEnd {
@@ -301,7 +135,7 @@ impl CommitMetrics {
 pub(crate) type Announce = Box<dyn Fn(u32) + Send>;
 
 /// The state machine of group commit.
-struct GroupCommit<P: GroupParticipant> {
+pub(super) struct GroupCommit<P: GroupParticipant> {
     kv: Arc<dyn Kv>,
     runtime: Runtime,
     participant: P,
@@ -319,13 +153,7 @@ pub(crate) fn start<P: GroupParticipant>(
 ) -> (Submitter<P>, WriterClosed) {
     let (inbox, submissions) = mpsc::channel(QUEUE_SUBMISSIONS);
     let (ended, closed) = watch::channel(None);
-    let group_commit = GroupCommit {
-        kv,
-        runtime: runtime.clone(),
-        participant,
-        announce,
-        metrics: CommitMetrics::new(),
-    };
+    let group_commit = GroupCommit::new(kv, runtime, participant, announce);
     runtime.spawn_dedicated("store-writer", async move {
         let end = group_commit.run(submissions).await;
         if let WriterEnd::Failed(error) = &end {
@@ -333,10 +161,25 @@ pub(crate) fn start<P: GroupParticipant>(
         }
         ended.send_replace(Some(end));
     });
-    (Submitter { inbox }, WriterClosed(closed))
+    (Submitter::new(inbox), WriterClosed(closed))
 }
 
 impl<P: GroupParticipant> GroupCommit<P> {
+    pub(super) fn new(
+        kv: Arc<dyn Kv>,
+        runtime: &Runtime,
+        participant: P,
+        announce: Announce,
+    ) -> Self {
+        Self {
+            kv,
+            runtime: runtime.clone(),
+            participant,
+            announce,
+            metrics: CommitMetrics::new(),
+        }
+    }
+
     async fn run(mut self, mut submissions: mpsc::Receiver<Submission<P>>) -> WriterEnd {
         while let Some(first) = submissions.recv().await {
             if let Err(error) = self.commit(first, &mut submissions) {
@@ -350,7 +193,7 @@ impl<P: GroupParticipant> GroupCommit<P> {
     ///
     /// # Errors
     /// The write failed: nothing may be written any more.
-    fn commit(
+    pub(super) fn commit(
         &mut self,
         first: Submission<P>,
         submissions: &mut mpsc::Receiver<Submission<P>>,

@@ -1,0 +1,339 @@
+//! One record of every kind, with every field set, for the golden rows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use schemas::account::{Account, ApiKey};
+use schemas::audience::{AudienceChunk, NumberKey};
+use schemas::campaign::{Campaign, CampaignState, CampaignTally};
+use schemas::contact::{Contact, ContactList, ListMember};
+use schemas::job::{ImportPosition, Job, JobProgress, JobReject, JobState, JobWork};
+use schemas::message::{
+    Binding, DueEntry, DueTask, Encoding, IdempotencyKey, Intake, ParkedReceipt, TimelineEntry,
+};
+use schemas::position::{CommittedPosition, SourceId};
+use schemas::provider::{AttemptRef, DeliveryReceipt, ProviderStamp};
+use schemas::record::Record;
+use schemas::secret::{Body, Secret};
+use schemas::status::ReceiptStatus;
+use schemas::{
+    AccountId, CampaignId, ContactId, Envelope, JobId, KeyId, ListId, Message, MessageClass,
+    MessageId, MessageStatus, Partition, Phone, ProviderId, Slice, UnixMicros,
+};
+
+use super::row;
+
+const AT: UnixMicros = UnixMicros(1_767_367_800_123_456);
+
+fn some<T: From<&'static str>>(text: &'static str) -> Option<T> {
+    Some(text.into())
+}
+
+fn phone() -> Phone {
+    Phone::from_e164("+15005550006").expect("a number")
+}
+
+fn message_id() -> MessageId {
+    MessageId::new(AT, phone().slice(), [3; 8])
+}
+
+fn envelope() -> Arc<Envelope> {
+    Arc::new(Envelope {
+        account: AccountId::from_bytes([1; 16]),
+        id: message_id(),
+        campaign: Some(CampaignId::from_bytes([2; 16])),
+        contact: Some(ContactId::from_bytes([4; 16])),
+        to: phone(),
+        from: some("+15005550001"),
+        body: Body::new("Selam, Ada — 50 €"),
+        class: MessageClass::Marketing,
+        provider: Some(ProviderId::of_name("one")),
+        send_at: Some(AT),
+        valid_until: AT,
+        encoding: Encoding::Ucs2,
+        segments: 2,
+        created_at: AT,
+    })
+}
+
+fn attempt() -> AttemptRef {
+    AttemptRef {
+        account: AccountId::from_bytes([1; 16]),
+        message: message_id(),
+        attempt: 2,
+    }
+}
+
+fn message() -> Message {
+    Message {
+        envelope: envelope(),
+        status: MessageStatus::Undelivered,
+        reason: some("30003"),
+        attempts: 2,
+        provider: Some(ProviderId::of_name("one")),
+        sender: some("+15005550001"),
+        provider_message_id: some("SM0123456789abcdef"),
+        last_attempt_at: Some(AT),
+        next_attempt_at: None,
+        timeline: vec![TimelineEntry {
+            at: AT,
+            status: MessageStatus::Submitting,
+            event: "attempt_begun".to_owned(),
+            detail: some("attempt 1"),
+            provider: Some(ProviderId::of_name("one")),
+            attempt: Some(1),
+        }],
+        sequence: 77,
+    }
+}
+
+fn due(task: DueTask) -> DueEntry {
+    DueEntry {
+        partition: Partition(5),
+        due: AT,
+        account: AccountId::from_bytes([1; 16]),
+        message: message_id(),
+        task,
+        sequence: 78,
+    }
+}
+
+fn parked_receipt() -> ParkedReceipt {
+    ParkedReceipt {
+        partition: Partition(5),
+        provider: ProviderId::of_name("one"),
+        receipt: DeliveryReceipt {
+            attempt: Some(attempt()),
+            provider_message_id: "SM0123456789abcdef".to_owned(),
+            status: Some(ReceiptStatus::Undelivered),
+            error_code: some("30003"),
+            provider_status: "undelivered".to_owned(),
+        },
+        received_at: AT,
+        sequence: 79,
+    }
+}
+
+fn campaign() -> Campaign {
+    Campaign {
+        account: AccountId::from_bytes([1; 16]),
+        id: CampaignId::from_bytes([2; 16]),
+        name: "Spring".to_owned(),
+        lists: vec![ListId::from_bytes([5; 16])],
+        template: "Selam {{ first_name }}".to_owned(),
+        class: MessageClass::Marketing,
+        from: some("+15005550001"),
+        provider: Some(ProviderId::of_name("one")),
+        validity_seconds: 14_400,
+        state: CampaignState::Running,
+        created_at: AT,
+        started_at: Some(AT),
+        finished_at: None,
+        version: 3,
+    }
+}
+
+fn campaign_tally() -> CampaignTally {
+    CampaignTally {
+        campaign: CampaignId::from_bytes([2; 16]),
+        partition: Partition(5),
+        total_recipients: 12,
+        chunks: 1,
+        frozen: true,
+        by_status: BTreeMap::from([(MessageStatus::Queued, 10), (MessageStatus::Skipped, 2)]),
+        skipped: BTreeMap::from([("missing_field".to_owned(), 2)]),
+        sequence: 80,
+    }
+}
+
+fn contact() -> Contact {
+    Contact {
+        account: AccountId::from_bytes([1; 16]),
+        id: ContactId::from_bytes([4; 16]),
+        phone: phone(),
+        fields: BTreeMap::from([("first_name".to_owned(), "Ada".to_owned())]),
+        created_at: AT,
+        updated_at: AT,
+        sequence: 81,
+    }
+}
+
+fn job() -> Job {
+    Job {
+        account: AccountId::from_bytes([1; 16]),
+        id: JobId::from_bytes([6; 16]),
+        work: JobWork::ImportContacts {
+            list: ListId::from_bytes([5; 16]),
+            default_region: some("ET"),
+            phone_column: some("Telefon"),
+        },
+        created_at: AT,
+    }
+}
+
+fn job_progress() -> JobProgress {
+    JobProgress {
+        job: JobId::from_bytes([6; 16]),
+        state: JobState::Running,
+        records: 10,
+        contacts: 7,
+        merged: 2,
+        rejected: 1,
+        resume: Some(ImportPosition {
+            byte: 512,
+            line: 12,
+            records: 10,
+        }),
+        error: some("not UTF-8"),
+        updated_at: AT,
+        sequence: 82,
+    }
+}
+
+/// One row of each record: a name, the row as it is written now, and a reader that
+/// says what a stored row is when written again.
+pub(super) struct Sample {
+    pub(super) name: &'static str,
+    pub(super) written: Vec<u8>,
+    pub(super) read_and_write: fn(&[u8]) -> Vec<u8>,
+}
+
+fn sample<R: Record>(name: &'static str, record: R) -> Sample {
+    Sample {
+        name,
+        written: row::encode(&record).expect("encode"),
+        read_and_write: |stored| {
+            let record: R = row::decode(stored).expect("rows are read for ever");
+            row::encode(&record).expect("encode")
+        },
+    }
+}
+
+pub(super) fn samples() -> Vec<Sample> {
+    let account = AccountId::from_bytes([1; 16]);
+    let list = ListId::from_bytes([5; 16]);
+    let provider = ProviderId::of_name("one");
+    let position = |source| CommittedPosition {
+        partition: Partition(5),
+        source,
+        position: 4_096,
+        sequence: 83,
+    };
+    vec![
+        sample("message", message()),
+        sample(
+            "intake",
+            Intake {
+                envelope: envelope(),
+            },
+        ),
+        sample(
+            "idempotency_key",
+            IdempotencyKey {
+                account,
+                key: "order 66".to_owned(),
+                request_sha256: "00ff".to_owned(),
+                resource: [7; 16],
+                created_at: AT,
+            },
+        ),
+        sample(
+            "binding",
+            Binding {
+                provider,
+                provider_message_id: "SM0123456789abcdef".to_owned(),
+                attempt: attempt(),
+                sequence: 84,
+            },
+        ),
+        sample("due_send", due(DueTask::Send)),
+        sample("due_look_up", due(DueTask::LookUp { made: 3 })),
+        sample("parked_receipt", parked_receipt()),
+        sample("campaign", campaign()),
+        sample("campaign_tally", campaign_tally()),
+        sample(
+            "audience_chunk",
+            AudienceChunk {
+                campaign: CampaignId::from_bytes([2; 16]),
+                partition: Partition(5),
+                chunk: 1,
+                entries: vec![(NumberKey::of(&phone()), ContactId::from_bytes([4; 16]))],
+            },
+        ),
+        sample("contact", contact()),
+        sample(
+            "list_member",
+            ListMember {
+                list,
+                slice: Slice::from_low_bits(1_234),
+                number: NumberKey::of(&phone()),
+                contact: ContactId::from_bytes([4; 16]),
+                sequence: 85,
+            },
+        ),
+        sample(
+            "contact_list",
+            ContactList {
+                account,
+                id: list,
+                name: "Friends".to_owned(),
+                created_at: AT,
+                version: 1,
+            },
+        ),
+        sample("job", job()),
+        sample("job_progress", job_progress()),
+        sample(
+            "job_reject",
+            JobReject {
+                job: JobId::from_bytes([6; 16]),
+                line: 9,
+                column: some("phone"),
+                reason: "not_a_number".to_owned(),
+                sequence: 86,
+            },
+        ),
+        sample(
+            "account",
+            Account {
+                id: account,
+                name: "Acme".to_owned(),
+                number_key: Secret::new("00ff"),
+                created_at: AT,
+                version: 1,
+            },
+        ),
+        sample(
+            "api_key",
+            ApiKey {
+                secret_sha256: "00ff".to_owned(),
+                id: KeyId::from_bytes([8; 16]),
+                account,
+                name: "deploy".to_owned(),
+                created_at: AT,
+            },
+        ),
+        sample(
+            "position_work",
+            position(SourceId::Work(MessageClass::Transactional)),
+        ),
+        sample(
+            "position_audience",
+            position(SourceId::Audience(CampaignId::from_bytes([2; 16]))),
+        ),
+        sample("position_due", position(SourceId::Due)),
+        sample(
+            "position_import",
+            position(SourceId::Import(JobId::from_bytes([6; 16]))),
+        ),
+        sample(
+            "provider_stamp",
+            ProviderStamp {
+                provider,
+                partition: Partition(5),
+                latest_deadline: AT,
+                sequence: 87,
+            },
+        ),
+    ]
+}

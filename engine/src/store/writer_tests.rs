@@ -1,0 +1,226 @@
+//! Tests of the group commit where the disk fails or fills, over the memory backend.
+
+use std::sync::{Arc, Mutex};
+
+use futures::future::join_all;
+use tokio::sync::{mpsc, oneshot};
+
+use super::StoreError;
+use super::embedded::Embedded;
+use super::kv::{Kv, Space};
+use super::memory::MemoryKv;
+use super::overlay::Overlay;
+use super::subject::{in_memory, runtime};
+use super::submit::Submission;
+use super::writer::{self, Admission, GroupCommit, GroupParticipant, WriterEnd};
+
+/// Writes the numbers asked for, refuses odd ones after having written them, and
+/// notes what the writer told it.
+struct Notes {
+    told: Arc<Mutex<Vec<&'static str>>>,
+    fail_seal: bool,
+}
+
+impl Notes {
+    fn note(&self, word: &'static str) {
+        self.told.lock().expect("no panic holds it").push(word);
+    }
+}
+
+impl GroupParticipant for Notes {
+    type Request = u8;
+    type Reply = u8;
+
+    fn begin(&mut self) {
+        self.note("begin");
+    }
+
+    fn apply(&mut self, overlay: &mut Overlay<'_>, number: u8) -> Result<u8, StoreError> {
+        self.note("apply");
+        overlay.put_raw(Space::Journal, vec![number], vec![number]);
+        if number % 2 == 1 {
+            return Err(StoreError::UnknownCursor);
+        }
+        Ok(number * 2)
+    }
+
+    fn seal(&mut self, overlay: &mut Overlay<'_>) -> Result<(), StoreError> {
+        self.note("seal");
+        overlay.put_raw(Space::Journal, b"sealed".to_vec(), Vec::new());
+        if self.fail_seal {
+            return Err(StoreError::UnknownCursor);
+        }
+        Ok(())
+    }
+
+    fn committed(&mut self) {
+        self.note("committed");
+    }
+
+    fn aborted(&mut self) {
+        self.note("aborted");
+    }
+}
+
+struct OneGroup {
+    told: Vec<&'static str>,
+    replies: Vec<Result<u8, StoreError>>,
+    closing: bool,
+}
+
+/// Commits the numbers as one group.
+fn one_group(memory: &MemoryKv, fail_seal: bool, numbers: &[u8]) -> OneGroup {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let participant = Notes {
+        told: Arc::clone(&told),
+        fail_seal,
+    };
+    let mut commit = GroupCommit::new(
+        Arc::new(memory.clone()),
+        &runtime(),
+        participant,
+        Box::new(|_| {}),
+    );
+    let (inbox, mut submissions) = mpsc::channel(100);
+    let mut answers = Vec::new();
+    for number in numbers {
+        let (reply, answer) = oneshot::channel();
+        let request = Submission::Request {
+            admission: Admission::Outcome,
+            request: *number,
+            reply,
+        };
+        assert!(inbox.try_send(request).is_ok());
+        answers.push(answer);
+    }
+    let first = submissions.try_recv().expect("a submission");
+    let closing = commit.commit(first, &mut submissions).is_err();
+    let replies = answers
+        .into_iter()
+        .map(|mut answer| answer.try_recv().expect("answered"))
+        .collect();
+    let told = told.lock().expect("no panic holds it").clone();
+    OneGroup {
+        told,
+        replies,
+        closing,
+    }
+}
+
+fn journal(memory: &MemoryKv) -> Vec<Vec<u8>> {
+    let all = memory.scan(
+        Space::Journal,
+        &[],
+        &[0xff],
+        super::kv::Direction::Forward,
+        100,
+    );
+    all.expect("scan").into_iter().map(|(key, _)| key).collect()
+}
+
+#[tokio::test]
+async fn one_that_fails_leaves_nothing_and_the_others_are_committed() {
+    let memory = MemoryKv::new();
+    let group = one_group(&memory, false, &[2, 3, 4]);
+    memory.crash();
+    assert_eq!(
+        group.told,
+        ["begin", "apply", "apply", "apply", "seal", "committed"]
+    );
+    let replies: Vec<_> = group.replies.into_iter().map(Result::ok).collect();
+    assert_eq!(replies, [Some(4), None, Some(8)]);
+    assert_eq!(journal(&memory), [vec![2], vec![4], b"sealed".to_vec()]);
+    assert!(!group.closing);
+}
+
+#[tokio::test]
+async fn a_group_that_cannot_be_sealed_is_not_written() {
+    let memory = MemoryKv::new();
+    let group = one_group(&memory, true, &[2, 4]);
+    assert_eq!(group.told.last(), Some(&"aborted"));
+    assert!(group.replies.iter().all(Result::is_err));
+    assert!(journal(&memory).is_empty());
+    assert!(!group.closing, "the disk is as good as before");
+}
+
+#[tokio::test]
+async fn a_failed_write_or_sync_answers_everybody_and_closes() {
+    for fail in [MemoryKv::fail_write, MemoryKv::fail_sync] {
+        let memory = MemoryKv::new();
+        fail(&memory, 1);
+        let group = one_group(&memory, false, &[2, 4]);
+        assert_eq!(group.told.last(), Some(&"aborted"));
+        assert!(
+            group
+                .replies
+                .iter()
+                .all(|reply| matches!(reply, Err(StoreError::Backend { .. })))
+        );
+        assert!(group.closing);
+        memory.crash();
+        assert!(journal(&memory).is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_failed_sync_the_store_stays_closed() {
+    let memory = MemoryKv::new();
+    let Embedded {
+        log, mut closed, ..
+    } = in_memory(&memory);
+    let control = crate::log::Topic::Control;
+    let append = |byte: u8| log.append(control, schemas::Partition(0), vec![vec![byte]]);
+    assert_eq!(append(1).await.expect("append"), 0);
+    memory.fail_sync(1);
+    assert!(append(2).await.is_err());
+    assert!(matches!(
+        closed.wait().await,
+        WriterEnd::Failed(StoreError::Backend { .. })
+    ));
+    for late in join_all((3..9).map(append)).await {
+        assert!(matches!(late, Err(crate::log::LogError::Closed)));
+    }
+    memory.crash();
+    let again = in_memory(&memory);
+    let end = again.log.end(control, schemas::Partition(0)).await;
+    assert_eq!(end.expect("end"), 1, "what was answered and no more");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_little_space_left_outcomes_pass_and_intakes_do_not() {
+    let memory = MemoryKv::new();
+    let embedded = in_memory(&memory);
+    let operations = embedded.participant.operations();
+    let put = |admission, key: &'static [u8]| {
+        operations.run(admission, move |overlay| {
+            overlay.put_raw(Space::Rows, key.to_vec(), vec![0; 100]);
+            Ok(())
+        })
+    };
+    memory.set_free_bytes((64 << 20) - 1);
+    let refused = put(Admission::Intake, b"a").await;
+    assert!(matches!(refused, Err(StoreError::DiskFull { .. })));
+    put(Admission::Outcome, b"b").await.expect("it passes");
+    memory.set_free_bytes(64 << 20);
+    put(Admission::Intake, b"c")
+        .await
+        .expect("there is space again");
+    memory.set_free_bytes(10);
+    let failed = put(Admission::Outcome, b"d").await;
+    assert!(matches!(failed, Err(StoreError::DiskFull { .. })));
+    let mut closed = embedded.closed.clone();
+    assert!(matches!(closed.wait().await, WriterEnd::Failed(_)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_in_the_writer_is_told() {
+    let memory: Arc<dyn Kv> = Arc::new(MemoryKv::new());
+    let (submitter, mut closed) =
+        writer::start(memory, &runtime(), writer::NoParticipant, Box::new(|_| {}));
+    let operations = submitter.operations();
+    let lost = operations.run(Admission::Outcome, |_| -> Result<(), StoreError> {
+        panic!("on purpose")
+    });
+    assert!(matches!(lost.await, Err(StoreError::Closed)));
+    assert!(matches!(closed.wait().await, WriterEnd::Failed(_)));
+}
