@@ -1,1 +1,19 @@
-//! placeholder
+//! How it is asked for: the REST API, who may ask, and the `volley` binary.
+//!
+//! Handlers extract, do one thing and answer. They write to the store, take messages
+//! in and append to the logs; none of them commands an actor, so one process and many
+//! behave alike.
+
+pub mod accounts;
+pub mod auth;
+pub mod command;
+pub mod doors;
+pub mod exit;
+mod failure;
+pub mod http;
+pub mod idempotency;
+mod json;
+pub mod node;
+mod observe;
+mod parameters;
+pub mod problem;

@@ -1,0 +1,208 @@
+//! Who is calling: an API key in `Authorization: Bearer volley_…`.
+//!
+//! A key is 256 random bits, so its SHA-256 finds it and needs no salt. The node's root
+//! key, which lies in its data folder, opens the administration of accounts and nothing
+//! else. Handlers get the caller by an extractor; the check itself runs before anything
+//! of the request but its head is read.
+
+use std::collections::BTreeMap;
+use std::future::{Ready, ready};
+use std::sync::{Mutex, PoisonError};
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::middleware::Next;
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, ResponseError, web};
+use engine::runtime::Runtime;
+use engine::store::Store;
+use schemas::account::ApiKey;
+use schemas::{AccountId, Secret};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::doors::DoorState;
+use crate::problem::{Problem, ProblemCode};
+
+/// What every key starts with, so that a leaked one is recognised.
+pub const KEY_PREFIX: &str = "volley_";
+/// Keys remembered as good: about 100 bytes each, so one MiB. When it is full it is
+/// emptied, and each key costs one read again.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// Makes the secret of a new key.
+pub fn new_secret(runtime: &Runtime) -> Secret {
+    Secret::new(format!(
+        "{KEY_PREFIX}{}",
+        hex(&runtime.random_bytes::<32>())
+    ))
+}
+
+/// The SHA-256 under which a secret is found, in hexadecimal.
+pub fn secret_sha256(secret: &str) -> String {
+    hex(&Sha256::digest(secret.as_bytes()))
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Identity {
+    Account(AccountId),
+    Root,
+}
+
+/// The account that calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Caller(pub AccountId);
+
+/// The holder of the root key calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RootCaller;
+
+/// Checks keys.
+pub struct KeyRing {
+    store: Store,
+    root_sha256: String,
+    remembered: Mutex<BTreeMap<String, AccountId>>,
+}
+
+impl KeyRing {
+    /// Keys of this store, and the node's root key.
+    pub fn new(store: Store, root: &Secret) -> Self {
+        Self {
+            store,
+            root_sha256: secret_sha256(root.expose()),
+            remembered: Mutex::default(),
+        }
+    }
+
+    async fn identify(&self, secret: &str) -> Result<Identity, Problem> {
+        let refused = || Problem::new(ProblemCode::Unauthorized);
+        if !secret.starts_with(KEY_PREFIX) {
+            return Err(refused());
+        }
+        let sha256 = secret_sha256(secret);
+        if bool::from(sha256.as_bytes().ct_eq(self.root_sha256.as_bytes())) {
+            return Ok(Identity::Root);
+        }
+        if let Some(account) = self.recall(&sha256) {
+            return Ok(Identity::Account(account));
+        }
+        let key = self.store.get::<ApiKey>(&ApiKey::key_of(&sha256)).await?;
+        let account = key.ok_or_else(refused)?.account;
+        self.remember(sha256, account);
+        Ok(Identity::Account(account))
+    }
+
+    fn recall(&self, sha256: &str) -> Option<AccountId> {
+        let remembered = self
+            .remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        remembered.get(sha256).copied()
+    }
+
+    fn remember(&self, sha256: String, account: AccountId) {
+        let mut remembered = self
+            .remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if remembered.len() >= REMEMBERED_MAX {
+            remembered.clear();
+        }
+        remembered.insert(sha256, account);
+    }
+}
+
+/// The middleware around everything that needs a key.
+///
+/// # Errors
+/// What the framework could not turn into an answer itself.
+pub async fn authenticate(
+    state: web::Data<DoorState>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let secret = request
+        .headers()
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(bearer)
+        .map(str::to_owned);
+    let identity = match secret {
+        Some(secret) => state.keys().identify(&secret).await,
+        None => Err(Problem::new(ProblemCode::Unauthorized)),
+    };
+    match identity {
+        Ok(identity) => {
+            request.extensions_mut().insert(identity);
+            next.call(request)
+                .await
+                .map(ServiceResponse::map_into_boxed_body)
+        }
+        Err(problem) => Ok(request.into_response(problem.error_response())),
+    }
+}
+
+/// The credentials of a `Bearer` header; the scheme's case does not matter (RFC 9110).
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, credentials) = header.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| credentials.trim())
+}
+
+fn identity(request: &HttpRequest) -> Option<Identity> {
+    request.extensions().get::<Identity>().copied()
+}
+
+impl FromRequest for Caller {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(match identity(request) {
+            Some(Identity::Account(account)) => Ok(Self(account)),
+            Some(Identity::Root) => Err(Problem::with_detail(
+                ProblemCode::Forbidden,
+                "the root key only administers accounts: use an account's API key",
+            )),
+            None => Err(Problem::new(ProblemCode::Unauthorized)),
+        })
+    }
+}
+
+impl FromRequest for RootCaller {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(match identity(request) {
+            Some(Identity::Root) => Ok(Self),
+            Some(Identity::Account(_)) => Err(Problem::new(ProblemCode::Forbidden)),
+            None => Err(Problem::new(ProblemCode::Unauthorized)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bearer;
+
+    #[test]
+    fn only_a_bearer_header_has_credentials() {
+        assert_eq!(bearer("Bearer volley_ab"), Some("volley_ab"));
+        assert_eq!(bearer("bearer  volley_ab "), Some("volley_ab"));
+        assert_eq!(bearer("Basic volley_ab"), None);
+        assert_eq!(bearer("Bearer"), None);
+    }
+}

@@ -1,0 +1,183 @@
+//! `volley account create` and `volley key create`: on a folder that nobody serves
+//! they open it, else they ask the node that does, with the root key in the folder.
+
+use clap::Subcommand;
+use engine::client::{ClientError, NodeClient, RootKeyFile};
+use engine::runtime::Runtime;
+use engine::settings::Settings;
+use engine::storage::Storage;
+use engine::store::{FolderError, OpenError, StoreError};
+use schemas::AccountId;
+
+use super::{SettingsArguments, complain, give, tell, tokio_runtime};
+use crate::accounts;
+use crate::exit::Exit;
+use crate::node::{exit_of_open, open_storage};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AccountCommand {
+    /// Make an account and print its id.
+    Create {
+        /// What people call it.
+        name: String,
+        #[command(flatten)]
+        settings: SettingsArguments,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyCommand {
+    /// Make an API key and print its secret, this once.
+    Create {
+        /// The account's id, `acc_…`.
+        account: AccountId,
+        /// What people call the key.
+        #[arg(long, default_value = "default")]
+        name: String,
+        #[command(flatten)]
+        settings: SettingsArguments,
+    },
+}
+
+pub(super) fn run_account(command: &AccountCommand) -> Exit {
+    let AccountCommand::Create { name, settings } = command;
+    run(settings, async |door| {
+        let id = door.create_account(name).await?;
+        give(&id.to_string());
+        tell(&format!("make a key for it with: volley key create {id}"));
+        Ok(())
+    })
+}
+
+pub(super) fn run_key(command: &KeyCommand) -> Exit {
+    let KeyCommand::Create {
+        account,
+        name,
+        settings,
+    } = command;
+    run(settings, async |door| {
+        let secret = door.create_key(*account, name).await?;
+        give(&secret);
+        tell("keep it: it is shown this once and not stored");
+        Ok(())
+    })
+}
+
+/// What went wrong, and what the process ends with.
+struct Failed {
+    message: String,
+    exit: Exit,
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self {
+            message: error.to_string(),
+            exit: Exit::Failure,
+        }
+    }
+}
+
+impl From<ClientError> for Failed {
+    fn from(error: ClientError) -> Self {
+        let exit = match &error {
+            ClientError::Unreachable { .. } | ClientError::NotUnderstood { .. } => {
+                Exit::Unreachable
+            }
+            ClientError::Refused(_) => Exit::Failure,
+        };
+        Self {
+            message: error.to_string(),
+            exit,
+        }
+    }
+}
+
+/// Either way in.
+enum Door {
+    Folder(Box<Storage>, Runtime),
+    Node(NodeClient),
+}
+
+impl Door {
+    async fn open(settings: &Settings, runtime: &Runtime) -> Result<Self, Failed> {
+        match open_storage(settings, runtime) {
+            Ok(storage) => Ok(Self::Folder(Box::new(storage), runtime.clone())),
+            Err(error @ OpenError::Folder(FolderError::InUse { .. })) => {
+                let file = RootKeyFile::read(&settings.node.data).map_err(|cause| Failed {
+                    message: format!("{error}; its root.key cannot be read: {cause}"),
+                    exit: Exit::DataFolderInUse,
+                })?;
+                Ok(Self::Node(NodeClient::new(&file.url, file.key)?))
+            }
+            Err(error) => Err(Failed {
+                exit: exit_of_open(&error),
+                message: error.to_string(),
+            }),
+        }
+    }
+
+    async fn create_account(&self, name: &str) -> Result<AccountId, Failed> {
+        match self {
+            Self::Folder(storage, runtime) => {
+                let name = name.to_owned();
+                Ok(accounts::create_account(&storage.store, runtime, name)
+                    .await?
+                    .id)
+            }
+            Self::Node(client) => Ok(client.create_account(name).await?.id),
+        }
+    }
+
+    async fn create_key(&self, account: AccountId, name: &str) -> Result<String, Failed> {
+        match self {
+            Self::Folder(storage, runtime) => {
+                let name = name.to_owned();
+                let made = accounts::create_key(&storage.store, runtime, account, name).await?;
+                let (_, secret) = made.ok_or_else(|| Failed {
+                    message: format!("there is no account {account}"),
+                    exit: Exit::Failure,
+                })?;
+                Ok(secret.expose().to_owned())
+            }
+            Self::Node(client) => Ok(client.create_key(account, name).await?.secret),
+        }
+    }
+
+    /// Lets go of the folder.
+    async fn close(self) {
+        match self {
+            Self::Folder(storage, _) => {
+                let mut closed = storage.closed.clone();
+                drop(storage);
+                closed.wait().await;
+            }
+            Self::Node(_) => {}
+        }
+    }
+}
+
+fn run(settings: &SettingsArguments, work: impl AsyncFnOnce(&Door) -> Result<(), Failed>) -> Exit {
+    let settings = match settings.load(None) {
+        Ok(settings) => settings,
+        Err(exit) => return exit,
+    };
+    let tokio = match tokio_runtime() {
+        Ok(tokio) => tokio,
+        Err(exit) => return exit,
+    };
+    let runtime = Runtime::of_machine(tokio.handle().clone());
+    let done = tokio.block_on(async {
+        let door = Door::open(&settings, &runtime).await?;
+        let done = work(&door).await;
+        door.close().await;
+        done
+    });
+    match done {
+        Ok(()) => Exit::Success,
+        Err(failed) => {
+            complain(&failed.message);
+            failed.exit
+        }
+    }
+}

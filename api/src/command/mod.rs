@@ -1,0 +1,105 @@
+//! The command line of `volley`.
+
+mod administration;
+mod sandbox;
+mod serve;
+mod signal;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use engine::settings::{Overrides, Settings};
+
+use crate::exit::Exit;
+
+/// Sends text messages, a lot of them, and can prove what became of each one.
+#[derive(Debug, Parser)]
+#[command(name = "volley", version, about)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one for each process")]
+enum Command {
+    /// Run a node.
+    Serve(serve::Arguments),
+    /// Make accounts.
+    #[command(subcommand)]
+    Account(administration::AccountCommand),
+    /// Make API keys.
+    #[command(subcommand)]
+    Key(administration::KeyCommand),
+    /// Run a provider that exists only on this machine, for trying things out.
+    Sandbox(sandbox::Arguments),
+}
+
+/// Where the settings come from.
+#[derive(Debug, Args)]
+struct SettingsArguments {
+    /// A settings file; what it leaves out is as the built-in sample has it.
+    #[arg(long, value_name = "FILE", env = "VOLLEY_CONFIG")]
+    config: Option<PathBuf>,
+    /// The data folder, in place of `node.data`.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+impl SettingsArguments {
+    fn load(&self, listen: Option<String>) -> Result<Settings, Exit> {
+        let overrides = Overrides {
+            data: self.data.clone(),
+            listen,
+        };
+        // Names and values that are not text cannot be ours.
+        let environment = std::env::vars_os()
+            .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
+        Settings::load_with(self.config.as_deref(), environment, &overrides).map_err(|error| {
+            complain(&error);
+            Exit::Settings
+        })
+    }
+}
+
+/// Runs what the command line asks for. A command line that cannot be understood ends
+/// the process with [`Exit::Usage`].
+pub fn run() -> ExitCode {
+    let exit = match CommandLine::parse().command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Account(command) => administration::run_account(&command),
+        Command::Key(command) => administration::run_key(&command),
+        Command::Sandbox(arguments) => sandbox::run(arguments),
+    };
+    exit.into()
+}
+
+/// Tells a person what went wrong.
+#[allow(clippy::print_stderr, reason = "the command line's own output")]
+fn complain(error: &dyn std::fmt::Display) {
+    eprintln!("volley: {error}");
+}
+
+/// Tells a person something.
+#[allow(clippy::print_stderr, reason = "the command line's own output")]
+fn tell(text: &str) {
+    eprintln!("{text}");
+}
+
+/// Gives what was asked for, for people and programs alike.
+#[allow(clippy::print_stdout, reason = "the command line's own output")]
+fn give(text: &str) {
+    println!("{text}");
+}
+
+/// A runtime for everything of this process.
+fn tokio_runtime() -> Result<tokio::runtime::Runtime, Exit> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            complain(&format!("cannot start threads: {error}"));
+            Exit::Failure
+        })
+}

@@ -1,0 +1,132 @@
+//! `volley serve`: one node, until it is asked to stop.
+
+use std::io::IsTerminal;
+
+use clap::Args;
+use engine::runtime::Runtime;
+use engine::settings::Settings;
+use futures::future::{Either, select};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+use super::signal::StopSignals;
+use super::{SettingsArguments, complain, tell, tokio_runtime};
+use crate::exit::Exit;
+use crate::node::{RunningNode, start};
+
+/// The bounds of histograms of seconds: from a fast commit to a slow provider.
+const SECONDS_BUCKETS: [f64; 14] = [
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// What is told unless somebody asks for more: the libraries tell each file they open.
+const LOG_FILTER: &str = "info,fjall=warn,lsm_tree=warn,actix_server=warn";
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    settings: SettingsArguments,
+    /// Address and port to listen on, in place of `http.listen`.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Exit {
+    let settings = match arguments.settings.load(arguments.listen.clone()) {
+        Ok(settings) => settings,
+        Err(exit) => return exit,
+    };
+    start_logging();
+    let metrics = match install_metrics() {
+        Ok(metrics) => metrics,
+        Err(exit) => return exit,
+    };
+    let tokio = match tokio_runtime() {
+        Ok(tokio) => tokio,
+        Err(exit) => return exit,
+    };
+    let runtime = Runtime::of_machine(tokio.handle().clone());
+    // Actors live on this thread, what waits and works on the shared runtime.
+    let exit = actix::System::new().block_on(serve(settings, runtime, metrics));
+    // What is left in flight is in the journal; nobody has to wait for it.
+    tokio.shutdown_background();
+    exit
+}
+
+/// Logs go to stderr, in colour on a terminal. `RUST_LOG` chooses what is told.
+fn start_logging() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}
+
+fn install_metrics() -> Result<PrometheusHandle, Exit> {
+    PrometheusBuilder::new()
+        .set_buckets(&SECONDS_BUCKETS)
+        .and_then(PrometheusBuilder::install_recorder)
+        .map_err(|error| {
+            complain(&format!("cannot keep metrics: {error}"));
+            Exit::Failure
+        })
+}
+
+async fn serve(settings: Settings, runtime: Runtime, metrics: PrometheusHandle) -> Exit {
+    // Before anything is opened: a signal during the start must not cut it off.
+    let mut signals = match StopSignals::listen() {
+        Ok(signals) => signals,
+        Err(error) => {
+            complain(&format!("cannot listen for signals: {error}"));
+            return Exit::Failure;
+        }
+    };
+    let mut node = match start(&settings, &runtime, metrics).await {
+        Ok(node) => node,
+        Err(error) => {
+            complain(&error);
+            return error.exit();
+        }
+    };
+    greet(&settings, &node).await;
+    let failure = {
+        let stopped = std::pin::pin!(signals.received());
+        let failed = std::pin::pin!(node.failed());
+        match select(stopped, failed).await {
+            Either::Left(_) => None,
+            Either::Right((cause, _)) => Some(cause),
+        }
+    };
+    tracing::info!("stopping");
+    if let Some(cause) = &failure {
+        complain(&format!("the node has to stop: {cause}"));
+    }
+    match node.stop().await {
+        Ok(()) if failure.is_none() => Exit::Success,
+        Ok(()) => Exit::Failure,
+        Err(error) => {
+            complain(&error);
+            Exit::Failure
+        }
+    }
+}
+
+async fn greet(settings: &Settings, node: &RunningNode) {
+    let folder = settings.node.data.display();
+    if settings.providers.is_empty() {
+        tell("no provider account is set: messages are taken in and wait for one");
+    }
+    if node.has_no_account().await.unwrap_or(false) {
+        tell(&format!(
+            "nobody has an account yet; make one and its first key with\n\
+             \x20 volley account create NAME --data {folder}\n\
+             \x20 volley key create ACCOUNT_ID --data {folder}"
+        ));
+    }
+    // Last, so that whoever waits for it has read everything before it.
+    tell(&format!(
+        "volley serves http://{} with its data in {folder}",
+        node.address
+    ));
+}

@@ -1,0 +1,121 @@
+//! Fields that several resources share, judged in one way.
+
+use std::sync::Arc;
+
+use engine::provider::ProviderAccount;
+use schemas::{MessageClass, ProviderId};
+
+use crate::doors::DoorState;
+use crate::problem::{FieldProblems, ProblemCode};
+
+/// The longest name of anything, in characters: what fits in a column of a list.
+const NAME_CHARACTERS_MAX: usize = 200;
+/// The longest time for which a message may be sent, in seconds: ten hours, which is
+/// also the longest that Twilio keeps a text in its queue, and its default.
+pub const VALIDITY_SECONDS_MAX: u32 = 36_000;
+
+/// What stands in for a value that was refused; nobody reads it, because the problems
+/// end the request first.
+fn refused<T: Default>() -> T {
+    T::default()
+}
+
+/// A name that must be given.
+pub fn required_name(problems: &mut FieldProblems, given: Option<String>) -> String {
+    let Some(name) = given else {
+        problems.field("/name", ProblemCode::Required, "a name is needed");
+        return refused();
+    };
+    name_or(problems, Some(name), String::new)
+}
+
+/// A name that may be left out.
+pub fn name_or(
+    problems: &mut FieldProblems,
+    given: Option<String>,
+    default: impl FnOnce() -> String,
+) -> String {
+    let Some(given) = given else {
+        return default();
+    };
+    let name = given.trim();
+    if name.is_empty() || name.chars().any(char::is_control) {
+        problems.field(
+            "/name",
+            ProblemCode::InvalidValue,
+            "is empty or has control characters",
+        );
+    } else if name.chars().count() > NAME_CHARACTERS_MAX {
+        let detail = format!("has more than {NAME_CHARACTERS_MAX} characters");
+        problems.field("/name", ProblemCode::TooLong, detail);
+    }
+    name.to_owned()
+}
+
+/// A class by its word.
+pub fn class(problems: &mut FieldProblems, given: &str) -> Option<MessageClass> {
+    let class = MessageClass::ALL
+        .into_iter()
+        .find(|class| class.as_str() == given);
+    if class.is_none() {
+        let detail = "is neither `transactional` nor `marketing`";
+        problems.field("/class", ProblemCode::InvalidValue, detail);
+    }
+    class
+}
+
+/// The provider account asked for; none for `auto`.
+pub fn provider(
+    problems: &mut FieldProblems,
+    state: &DoorState,
+    given: Option<&str>,
+) -> Option<ProviderId> {
+    let given = given.filter(|given| *given != "auto")?;
+    let id = given
+        .parse()
+        .ok()
+        .filter(|id| state.provider(*id).is_some());
+    if id.is_none() {
+        let detail = "is neither `auto` nor the id of a provider account";
+        problems.field("/provider", ProblemCode::ProviderUnknown, detail);
+    }
+    id
+}
+
+/// The sender asked for: owned by the provider account asked for, or by any.
+pub fn sender(
+    problems: &mut FieldProblems,
+    state: &DoorState,
+    given: Option<String>,
+    provider: Option<ProviderId>,
+) -> Option<String> {
+    let sender = given?;
+    let may_send = |account: &&Arc<ProviderAccount>| {
+        provider.is_none_or(|id| id == account.id) && account.senders.contains(&sender)
+    };
+    if !state
+        .doors()
+        .providers
+        .iter()
+        .any(|account| may_send(&account))
+    {
+        let detail = "no provider account that may carry this owns the sender";
+        problems.field("/from", ProblemCode::SenderUnknown, detail);
+    }
+    Some(sender)
+}
+
+/// For how long a message may be sent, in seconds.
+pub fn validity_seconds(problems: &mut FieldProblems, given: Option<u64>) -> u32 {
+    let Some(given) = given else {
+        return VALIDITY_SECONDS_MAX;
+    };
+    match u32::try_from(given) {
+        Ok(seconds) if (1..=VALIDITY_SECONDS_MAX).contains(&seconds) => seconds,
+        Ok(_) | Err(_) => {
+            let detail = format!("is not from 1 to {VALIDITY_SECONDS_MAX} seconds");
+            problems.field("/validity_period", ProblemCode::OutOfRange, detail);
+            refused()
+        }
+    }
+}

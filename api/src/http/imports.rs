@@ -1,0 +1,246 @@
+//! `/v1/contact-lists/{id}/imports`: a contacts file becomes a job.
+//!
+//! The body is written to the node's folder as it comes and is never in memory whole.
+//! Only when the file is durable is the job's row stored, and only then is the node
+//! told; a crash in between leaves a file that nobody names, or a job that the next
+//! start finds.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use actix_web::http::StatusCode;
+use actix_web::web::{Bytes, BytesMut, Payload};
+use actix_web::{HttpRequest, HttpResponse, web};
+use actors::import::importer::file_of;
+use engine::contacts::PhoneParser;
+use engine::runtime::Runtime;
+use engine::store::PutOnce;
+use futures::StreamExt;
+use schemas::campaign::ControlRecord;
+use schemas::contact::ContactList;
+use schemas::http::jobs::JobBody;
+use schemas::job::{Job, JobProgress, JobWork};
+use schemas::{JobId, ListId};
+use sha2::{Digest, Sha256};
+
+use super::campaigns::announce;
+use crate::auth::Caller;
+use crate::doors::DoorState;
+use crate::idempotency::IdempotencyHeader;
+use crate::json::{BODY_TIMEOUT, created, too_large};
+use crate::parameters::{PathId, Query};
+use crate::problem::{Problem, ProblemCode, wrong_field};
+
+/// Bytes that are collected before they are written: each write goes to another thread.
+const WRITE_BYTES: usize = 256 * 1_024;
+
+/// Takes a contacts file in.
+///
+/// # Errors
+/// The problem; nothing is imported then.
+pub async fn create(
+    caller: Caller,
+    state: web::Data<DoorState>,
+    path: PathId<ListId>,
+    header: IdempotencyHeader,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let account = caller.0;
+    let work = judge(path.0, &request)?;
+    let list = state
+        .store()
+        .get::<ContactList>(&ContactList::key_of(account, path.0))
+        .await?;
+    list.ok_or_else(|| Problem::new(ProblemCode::NotFound))?;
+
+    let now = state.runtime().now();
+    let id = JobId::mint(now, state.runtime().random_bytes());
+    let uploaded = Uploaded::receive(&state, id, payload).await?;
+    let claim = header
+        .claim_hashed(&state, account, uploaded.sha256.clone(), *id.as_bytes())
+        .await?;
+    let job = Job {
+        account,
+        id: JobId::from_bytes(claim.id),
+        work,
+        created_at: now,
+    };
+    let job = match state
+        .store()
+        .get::<Job>(&Job::key_of(account, job.id))
+        .await?
+    {
+        Some(earlier) => earlier,
+        None => {
+            uploaded
+                .keep_as(state.runtime(), file_of(&state.doors().imports, job.id))
+                .await?;
+            match state.store().put_once(&job).await? {
+                PutOnce::Stored => job,
+                PutOnce::Exists(earlier) => earlier,
+            }
+        }
+    };
+    // Told again on a replay: the first request may have ended before it was told.
+    let record = ControlRecord::JobCreated {
+        account,
+        job: job.id,
+    };
+    announce(&state, &record).await?;
+    let progress = state
+        .store()
+        .get::<JobProgress>(&JobProgress::key_of(job.id))
+        .await?;
+    let location = format!("/v1/jobs/{}", job.id);
+    let body = JobBody::of(&job, progress.as_ref());
+    Ok(created(
+        StatusCode::ACCEPTED,
+        &location,
+        claim.replayed,
+        &body,
+    ))
+}
+
+fn judge(list: ListId, request: &HttpRequest) -> Result<JobWork, Problem> {
+    let mut query = Query::of(request);
+    let region = "the two-letter code of a region with telephone numbers, such as US";
+    let default_region = query.read("region", ProblemCode::InvalidValue, region, |text| {
+        PhoneParser::new(Some(text))
+            .is_ok()
+            .then(|| text.to_ascii_uppercase())
+    });
+    let phone_column = query.text("phone_column");
+    query.finish()?;
+    Ok(JobWork::ImportContacts {
+        list,
+        default_region,
+        phone_column,
+    })
+}
+
+/// A file that was received whole and lies beside its place. It is deleted unless it
+/// is kept.
+struct Uploaded {
+    sha256: Sha256,
+    file: Option<File>,
+    path: TemporaryPath,
+}
+
+/// Deletes the file when it is dropped, also when the client goes away half-way.
+struct TemporaryPath(PathBuf);
+
+impl Drop for TemporaryPath {
+    fn drop(&mut self) {
+        match std::fs::remove_file(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "an unfinished upload cannot be deleted");
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
+
+impl Uploaded {
+    async fn receive(state: &DoorState, id: JobId, mut payload: Payload) -> Result<Self, Problem> {
+        let path = TemporaryPath(state.doors().imports.join(format!("{id}{UNFINISHED}")));
+        let runtime = state.runtime();
+        let target = path.0.clone();
+        let mut file = runtime
+            .blocking(move || File::create_new(target))
+            .await?
+            .map_err(file_problem)?;
+        let (mut sha256, mut buffer, mut length) = (Sha256::new(), BytesMut::new(), 0_u64);
+        while let Some(chunk) = next_piece(&mut payload).await? {
+            length += chunk.len() as u64;
+            if length > state.import_limit_bytes() {
+                return Err(too_large(state.import_limit_bytes()));
+            }
+            sha256.update(&chunk);
+            buffer.extend_from_slice(&chunk);
+            if buffer.len() >= WRITE_BYTES {
+                file = write(runtime, file, buffer.split().freeze()).await?;
+            }
+        }
+        if length == 0 {
+            return Err(wrong_field(
+                "",
+                ProblemCode::Required,
+                "the contacts file is empty",
+            ));
+        }
+        file = write(runtime, file, buffer.freeze()).await?;
+        Ok(Self {
+            sha256,
+            file: Some(file),
+            path,
+        })
+    }
+
+    /// Makes the file durable under its name.
+    async fn keep_as(mut self, runtime: &Runtime, place: PathBuf) -> Result<(), Problem> {
+        let file = self.file.take();
+        let from = self.path.0.clone();
+        let kept = move || {
+            if let Some(file) = file {
+                file.sync_all()?;
+            }
+            std::fs::rename(&from, &place)?;
+            sync_folder(&place)
+        };
+        runtime.blocking(kept).await?.map_err(file_problem)
+    }
+}
+
+/// The next piece of the file; none at its end.
+async fn next_piece(payload: &mut Payload) -> Result<Option<Bytes>, Problem> {
+    let piece = tokio::time::timeout(BODY_TIMEOUT, payload.next()).await;
+    let piece = piece.map_err(|_| Problem::new(ProblemCode::RequestTimeout))?;
+    let broke_off = |_| Problem::with_detail(ProblemCode::BadRequest, "the body broke off");
+    piece.transpose().map_err(broke_off)
+}
+
+/// What the names of files end with that were not received whole.
+const UNFINISHED: &str = ".part";
+
+/// Deletes what uploads left behind that a crash cut off. For a start, before the
+/// doors open.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn delete_unfinished(imports: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(imports)? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with(UNFINISHED) {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+async fn write(runtime: &Runtime, mut file: File, bytes: Bytes) -> Result<File, Problem> {
+    let written = runtime
+        .blocking(move || file.write_all(&bytes).map(|()| file))
+        .await?;
+    written.map_err(file_problem)
+}
+
+/// A name is durable when its folder is.
+fn sync_folder(file: &Path) -> io::Result<()> {
+    match file.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn file_problem(error: io::Error) -> Problem {
+    if matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    ) {
+        Problem::new(ProblemCode::DiskFull)
+    } else {
+        Problem::internal(&error)
+    }
+}

@@ -1,0 +1,18 @@
+//! The resources, one file each, and the table of routes.
+
+mod accounts;
+mod campaigns;
+mod contact_lists;
+mod fields;
+mod health;
+mod imports;
+mod jobs;
+mod message_listing;
+mod messages;
+mod metrics;
+mod outgoing;
+mod providers;
+pub mod routes;
+mod webhooks;
+
+pub use imports::delete_unfinished;

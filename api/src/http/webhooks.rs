@@ -1,0 +1,112 @@
+//! `/v1/webhooks/{provider_id}/status`: receipts, from the provider itself.
+//!
+//! The provider's adapter checks the signature over the raw request before it reads
+//! anything of it. The answer is 200 only after every receipt is in the journal:
+//! providers do not repeat what was answered.
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
+use engine::provider::{InboundRequest, ReceiptError};
+use futures::future::LocalBoxFuture;
+use schemas::change::{Change, Learnt};
+use schemas::provider::DeliveryReceipt;
+use schemas::{Partition, PartitionCount, ProviderId};
+
+use crate::doors::DoorState;
+use crate::json::{read, too_large};
+use crate::parameters::PathId;
+use crate::problem::{Problem, ProblemCode};
+
+/// The longest receipt, in bytes: Twilio's are under 2 kB, and nobody who calls here
+/// has shown a key.
+const RECEIPT_BYTES_MAX: usize = 64 * 1_024;
+
+/// A request as it came off the wire.
+pub struct RawRequest(InboundRequest);
+
+impl FromRequest for RawRequest {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let method = request.method().as_str().to_owned();
+        let path_and_query = request
+            .uri()
+            .path_and_query()
+            .map_or_else(String::new, ToString::to_string);
+        let headers = request
+            .headers()
+            .iter()
+            .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
+            .collect();
+        let payload = payload.take();
+        Box::pin(async move {
+            let body = read(payload, RECEIPT_BYTES_MAX).await?;
+            Ok(Self(InboundRequest {
+                method,
+                path_and_query,
+                headers,
+                body,
+            }))
+        })
+    }
+}
+
+/// Takes receipts in.
+///
+/// # Errors
+/// The problem.
+pub async fn status(
+    state: web::Data<DoorState>,
+    path: PathId<ProviderId>,
+    request: RawRequest,
+) -> Result<HttpResponse, Problem> {
+    let account = state
+        .provider(path.0)
+        .ok_or_else(|| Problem::new(ProblemCode::NotFound))?;
+    let receipts = account.provider.parse_receipts(&request.0)?;
+    let at = state.runtime().now();
+    let changes: Vec<(Partition, Change)> = receipts
+        .into_iter()
+        .map(|receipt| {
+            let partition = owner(state.doors().partitions, &receipt);
+            let (provider, learnt) = (account.id, Learnt::Webhook);
+            (
+                partition,
+                Change::Receipt {
+                    provider,
+                    receipt,
+                    learnt,
+                    at,
+                },
+            )
+        })
+        .collect();
+    if !changes.is_empty() {
+        state.doors().journal.commit(changes).await?;
+    }
+    Ok(HttpResponse::Ok().finish())
+}
+
+/// The partition of the message that the receipt is about. One that carries nothing of
+/// ours waits in the first partition for a message that fits.
+fn owner(partitions: PartitionCount, receipt: &DeliveryReceipt) -> Partition {
+    receipt.attempt.map_or(Partition(0), |attempt| {
+        partitions.of(attempt.message.slice())
+    })
+}
+
+impl From<ReceiptError> for Problem {
+    fn from(error: ReceiptError) -> Self {
+        match error {
+            ReceiptError::NotExpected => Self::new(ProblemCode::NotFound),
+            ReceiptError::TooLarge { limit } => too_large(limit as u64),
+            ReceiptError::Unsigned | ReceiptError::WrongSignature => {
+                Self::new(ProblemCode::InvalidSignature)
+            }
+            ReceiptError::Malformed { .. } => {
+                Self::with_detail(ProblemCode::BadRequest, error.to_string())
+            }
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! One node with its doors, started by one function, whoever runs it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use actors::node::{Node, NodeParts};
+use engine::client::RootKeyFile;
+use engine::journal::CommitError;
+use engine::provider::{ProviderAccount, ProviderSettingsError};
+use engine::runtime::{Runtime, WorkLost};
+use engine::settings::Settings;
+use engine::storage::{JournalSettings, Storage};
+use engine::store::{FolderError, OpenError, Order, Store, StoreError};
+use metrics_exporter_prometheus::PrometheusHandle;
+use schemas::Secret;
+use schemas::account::Account;
+
+use crate::auth::new_secret;
+use crate::doors::{Doors, OpenDoorsError, RunningServer, imports_folder, serve};
+use crate::exit::Exit;
+
+/// A node that cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A provider account's settings cannot be used.
+    #[error(transparent)]
+    Provider(#[from] ProviderSettingsError),
+    /// The doors cannot be opened.
+    #[error(transparent)]
+    Doors(#[from] OpenDoorsError),
+    /// The actors cannot start.
+    #[error(transparent)]
+    Node(#[from] actors::node::StartError),
+    /// The root key cannot be written.
+    #[error("cannot write root.key into {}: {cause}", folder.display())]
+    RootKey {
+        /// The data folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The opening panicked.
+    #[error(transparent)]
+    Lost(#[from] WorkLost),
+}
+
+impl StartError {
+    /// What the process ends with.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Open(error) => exit_of_open(error),
+            Self::Provider(_) => Exit::Settings,
+            Self::Doors(OpenDoorsError::AddressInUse { .. }) => Exit::AddressInUse,
+            Self::Doors(OpenDoorsError::Listen { .. }) => Exit::Settings,
+            Self::Doors(OpenDoorsError::Folder { .. }) | Self::RootKey { .. } => Exit::DataFolder,
+            Self::Node(_) | Self::Lost(_) => Exit::Failure,
+        }
+    }
+}
+
+/// What the process ends with when a data folder cannot be opened.
+pub fn exit_of_open(error: &OpenError) -> Exit {
+    match error {
+        OpenError::Folder(FolderError::InUse { .. }) => Exit::DataFolderInUse,
+        OpenError::Folder(_) | OpenError::Store(_) => Exit::DataFolder,
+    }
+}
+
+/// A node that runs, with its doors open.
+pub struct RunningNode {
+    /// Where the doors are.
+    pub address: SocketAddr,
+    /// What opens the administration of accounts.
+    pub root_key: Secret,
+    /// Rows, for reading.
+    pub store: Store,
+    folder: PathBuf,
+    server: RunningServer,
+    node: Node,
+}
+
+/// Opens the storage that `settings` name. Blocks, for seconds after a crash.
+///
+/// # Errors
+/// [`OpenError`], which names the folder and the cure.
+pub fn open_storage(settings: &Settings, runtime: &Runtime) -> Result<Storage, OpenError> {
+    let journal = JournalSettings {
+        partitions: settings.node.partitions,
+        trim: settings.journal.trim,
+    };
+    Storage::open(&settings.node.data, runtime, journal)
+}
+
+fn open_providers(settings: &Settings) -> Result<Vec<Arc<ProviderAccount>>, StartError> {
+    let public_url = settings.http.public_url.as_deref();
+    let accounts = settings.providers.iter();
+    let opened = accounts.map(|account| Ok(Arc::new(engine::provider::open(account, public_url)?)));
+    opened.collect()
+}
+
+/// Starts a node. Must be called on an arbiter: the actors live there.
+///
+/// # Errors
+/// [`StartError`], which names the setting or folder and the cure.
+pub async fn start(
+    settings: &Settings,
+    runtime: &Runtime,
+    metrics: PrometheusHandle,
+) -> Result<RunningNode, StartError> {
+    let providers = open_providers(settings)?;
+    let storage = {
+        let (settings, opener) = (settings.clone(), runtime.clone());
+        runtime
+            .blocking(move || open_storage(&settings, &opener))
+            .await??
+    };
+    let folder = settings.node.data.clone();
+    let root_key = new_secret(runtime);
+    let server = serve(
+        Doors {
+            runtime: runtime.clone(),
+            store: storage.store.clone(),
+            log: storage.log.clone(),
+            intake: storage.intake.clone(),
+            journal: storage.journal.clone(),
+            providers: providers.clone(),
+            partitions: settings.node.partitions,
+            imports: imports_folder(&folder),
+            root_key: root_key.clone(),
+            metrics,
+        },
+        &settings.http,
+    )?;
+    let address = server.address;
+    let file = RootKeyFile {
+        key: root_key.clone(),
+        url: format!("http://{}", reachable(address)),
+    };
+    file.write(&folder).map_err(|cause| StartError::RootKey {
+        folder: folder.clone(),
+        cause,
+    })?;
+    let node = Node::start(NodeParts {
+        runtime: runtime.clone(),
+        store: storage.store.clone(),
+        log: storage.log,
+        journal: storage.journal,
+        providers,
+        receipts_come: settings.http.public_url.is_some(),
+        imports: imports_folder(&folder),
+    })
+    .await?;
+    Ok(RunningNode {
+        address,
+        root_key,
+        store: storage.store,
+        folder,
+        server,
+        node,
+    })
+}
+
+/// Where this machine reaches an address that may stand for all of its own.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        std::net::IpAddr::V4(ip) if ip.is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
+        std::net::IpAddr::V6(ip) if ip.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
+        ip @ (std::net::IpAddr::V4(_) | std::net::IpAddr::V6(_)) => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+impl RunningNode {
+    /// Whether nobody has an account yet.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn has_no_account(&self) -> Result<bool, StoreError> {
+        let prefix = Account::partition_key();
+        let page = self
+            .store
+            .list::<Account>(&prefix, None, Order::Ascending, 1)
+            .await?;
+        Ok(page.rows.is_empty())
+    }
+
+    /// Waits until the node must stop by itself, and tells why.
+    pub async fn failed(&mut self) -> String {
+        self.node.failed().await
+    }
+
+    /// Closes the doors, lets what is in flight end, and writes a checkpoint.
+    ///
+    /// # Errors
+    /// When the journal takes nothing more.
+    pub async fn stop(self) -> Result<(), CommitError> {
+        self.server.stop().await;
+        let drained = self.node.drain().await;
+        if let Err(error) = RootKeyFile::remove(&self.folder) {
+            tracing::warn!(%error, "root.key cannot be removed");
+        }
+        drained
+    }
+}

@@ -1,0 +1,285 @@
+//! The `volley` binary as its users run it: exit codes, the first account and key,
+//! signals, and what a kill leaves behind.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+
+use api::exit::Exit;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+/// A folder that is removed at the end of its test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("volley-cli-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).expect("a folder");
+        Self(path)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.0.join("data")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// `volley` with an environment that holds nothing of ours.
+fn volley(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_volley"));
+    command.args(arguments).env_clear().stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str], data: &Path) -> Output {
+    volley(arguments)
+        .arg("--data")
+        .arg(data)
+        .output()
+        .expect("it runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim().to_owned()
+}
+
+#[track_caller]
+fn given(output: &Output) -> String {
+    assert_eq!(
+        output.status.code(),
+        Some(Exit::Success as i32),
+        "{}",
+        text(&output.stderr)
+    );
+    text(&output.stdout)
+}
+
+#[track_caller]
+fn refused(output: &Output, exit: Exit, part: &str) {
+    assert_eq!(
+        output.status.code(),
+        Some(exit as i32),
+        "{}",
+        text(&output.stderr)
+    );
+    assert!(
+        text(&output.stderr).contains(part),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+/// A node that serves. It is killed when its test ends early.
+struct Served {
+    child: Child,
+    url: String,
+    /// What it said until it served.
+    greeting: String,
+    /// Kept open: what it says later must not fail.
+    _errors: BufReader<ChildStderr>,
+}
+
+impl Served {
+    fn start(data: &Path) -> Self {
+        let mut child = volley(&["serve", "--listen", "127.0.0.1:0"])
+            .arg("--data")
+            .arg(data)
+            .env("RUST_LOG", "off")
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut errors = BufReader::new(child.stderr.take().expect("a pipe"));
+        let mut greeting = String::new();
+        let url = loop {
+            let mut line = String::new();
+            assert_ne!(
+                errors.read_line(&mut line).expect("text"),
+                0,
+                "it ended: {greeting}"
+            );
+            greeting.push_str(&line);
+            let address = line.strip_prefix("volley serves ");
+            if let Some(url) = address.and_then(|rest| rest.split_whitespace().next()) {
+                break url.to_owned();
+            }
+        };
+        Self {
+            child,
+            url,
+            greeting,
+            _errors: errors,
+        }
+    }
+
+    fn signal(&mut self, signal: Signal) -> Option<i32> {
+        let id = Pid::from_child(&self.child);
+        kill_process(id, signal).expect("it is there");
+        self.child.wait().expect("it ends").code()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn post(url: &str, key: &str, body: &Value) -> (u16, Value) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.expect("a runtime").block_on(async {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("a client");
+        let request = client.post(format!("{url}/v1/messages")).bearer_auth(key);
+        let request = request.header("Idempotency-Key", "one").json(body);
+        let response = request.send().await.expect("an answer");
+        (
+            response.status().as_u16(),
+            response.json().await.expect("json"),
+        )
+    })
+}
+
+#[test]
+fn the_first_account_and_key_are_made_with_and_without_a_node() {
+    let folder = Folder::new("first");
+    let data = folder.data();
+    // Nobody serves: the folder is opened, and made.
+    let account = given(&run(&["account", "create", "acme"], &data));
+    assert!(account.starts_with("acc_"), "{account}");
+    let key = given(&run(&["key", "create", &account], &data));
+    assert_eq!(key.len(), "volley_".len() + 64);
+    let absent = "acc_00000000000000000000000000000000";
+    refused(
+        &run(&["key", "create", absent], &data),
+        Exit::Failure,
+        "no account",
+    );
+
+    // A node serves: it is asked.
+    let mut node = Served::start(&data);
+    let second = given(&run(&["account", "create", "second"], &data));
+    let second_key = given(&run(&["key", "create", &second, "--name", "ci"], &data));
+    for key in [&key, &second_key] {
+        let (status, _) = post(&node.url, key, &json!({}));
+        assert_eq!(status, 422, "the key is known");
+    }
+    refused(
+        &run(&["key", "create", absent], &data),
+        Exit::Failure,
+        "not_found",
+    );
+    refused(
+        &run(&["serve", "--listen", "127.0.0.1:0"], &data),
+        Exit::DataFolderInUse,
+        "in use",
+    );
+    assert_eq!(node.signal(Signal::TERM), Some(Exit::Success as i32));
+    assert!(!data.join("root.key").exists());
+}
+
+#[test]
+fn an_empty_store_says_how_to_begin_and_both_signals_end_it_well() {
+    let folder = Folder::new("greeting");
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut node = Served::start(&folder.data());
+        let greeting = &node.greeting;
+        assert!(greeting.contains("volley account create"), "{greeting}");
+        assert!(greeting.contains("volley key create"), "{greeting}");
+        assert_eq!(node.signal(signal), Some(Exit::Success as i32));
+    }
+}
+
+#[test]
+fn a_key_used_before_a_kill_gives_the_same_message_after_it() {
+    let folder = Folder::new("kill");
+    let data = folder.data();
+    let account = given(&run(&["account", "create", "acme"], &data));
+    let key = given(&run(&["key", "create", &account], &data));
+    let body = json!({"to": "+15005550006", "body": "hello", "class": "transactional"});
+    let mut node = Served::start(&data);
+    let (status, first) = post(&node.url, &key, &body);
+    assert_eq!(status, 202, "{first}");
+    assert_eq!(node.signal(Signal::KILL), None);
+
+    let mut node = Served::start(&data);
+    assert_eq!(post(&node.url, &key, &body), (202, first));
+    assert_eq!(node.signal(Signal::TERM), Some(Exit::Success as i32));
+}
+
+#[test]
+fn each_refusal_has_an_exit_code_of_its_own() {
+    let folder = Folder::new("refusals");
+    let data = folder.data();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let output = run(&["serve", "--listen", &address], &data);
+    refused(&output, Exit::AddressInUse, "`http.listen`");
+    refused(
+        &run(&["serve", "--listen", "here"], &data),
+        Exit::Settings,
+        "option --listen",
+    );
+    let unknown = volley(&["serve"])
+        .env("VOLLEY_HTTP__LISEN", "x")
+        .output()
+        .expect("it runs");
+    refused(&unknown, Exit::Settings, "did you mean `http.listen`?");
+    refused(&run(&["serve", "--lisen"], &data), Exit::Usage, "--lisen");
+
+    let foreign = folder.0.join("foreign");
+    std::fs::create_dir(&foreign).expect("a folder");
+    std::fs::write(foreign.join("thesis.txt"), "mine").expect("a file");
+    let output = run(&["serve", "--listen", "127.0.0.1:0"], &foreign);
+    refused(&output, Exit::DataFolder, "foreign");
+    assert_eq!(std::fs::read_dir(&foreign).expect("a folder").count(), 1);
+}
+
+#[test]
+fn the_sandbox_ends_when_its_standard_input_closes() {
+    let folder = Folder::new("sandbox");
+    let book = folder.0.join("book");
+    let mut child = volley(&[
+        "sandbox",
+        "--account",
+        "AC01:token:10:+15005550001",
+        "--book",
+    ])
+    .arg(&book)
+    .stdin(Stdio::piped())
+    .stdout(Stdio::piped())
+    .spawn()
+    .expect("it starts");
+    let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    output.read_line(&mut line).expect("a line");
+    assert!(line.starts_with("http://127.0.0.1:"), "{line}");
+    drop(child.stdin.take());
+    assert_eq!(
+        child.wait().expect("it ends").code(),
+        Some(Exit::Success as i32)
+    );
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).expect("text");
+    assert_eq!(rest, "");
+    assert!(book.join("book.jsonl").exists());
+
+    let nonsense = volley(&["sandbox", "--book", "x", "--account", "AC01:token"]).output();
+    refused(
+        &nonsense.expect("it runs"),
+        Exit::Usage,
+        "SID:TOKEN:RATE:SENDER",
+    );
+}

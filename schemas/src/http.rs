@@ -1,1 +1,0 @@
-//! HTTP bodies: what the REST API says and is told.

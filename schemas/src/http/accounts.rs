@@ -1,0 +1,53 @@
+//! `/v1/accounts`: customers and their API keys. For the holder of the root key only.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AccountId, KeyId};
+
+/// `POST /v1/accounts`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountRequest {
+    /// What people call it.
+    pub name: Option<String>,
+}
+
+/// An account.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AccountBody {
+    /// Its id.
+    pub id: AccountId,
+    /// What people call it.
+    pub name: String,
+    /// When it was created, RFC 3339.
+    pub created_at: String,
+}
+
+/// `POST /v1/accounts/{id}/keys`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyRequest {
+    /// What people call it.
+    pub name: Option<String>,
+}
+
+/// A new API key. Its secret is shown this once.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct NewKeyBody {
+    /// Its id.
+    pub id: KeyId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// What people call it.
+    pub name: String,
+    /// What goes into `Authorization: Bearer …`.
+    pub secret: String,
+    /// When it was created, RFC 3339.
+    pub created_at: String,
+}
+
+impl std::fmt::Debug for NewKeyBody {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "NewKeyBody({}, {})", self.id, self.account)
+    }
+}

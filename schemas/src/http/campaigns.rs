@@ -1,0 +1,138 @@
+//! `/v1/campaigns`: one text to the members of lists.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::campaign::{Campaign, CampaignState, CampaignTally};
+use crate::id::{CampaignId, ListId, ProviderId};
+use crate::message::MessageClass;
+use crate::status::MessageStatus;
+
+/// `POST /v1/campaigns`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CampaignRequest {
+    /// What people call it; left out, its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The ids of the lists whose members get it; at least one.
+    pub lists: Option<Vec<String>>,
+    /// The text with its placeholders, such as `{{ first_name }}`.
+    pub template: Option<String>,
+    /// `marketing`, which is the default, or `transactional`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// The sender; left out, that of the provider account that takes each message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The id of a provider account; left out or `auto`, any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// For how long each message may be sent after the start, in seconds: 1 to 36,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validity_period: Option<u64>,
+}
+
+/// A campaign as it stands now.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CampaignBody {
+    /// Its id.
+    pub id: CampaignId,
+    /// What people call it.
+    pub name: String,
+    /// Where it stands.
+    pub state: CampaignState,
+    /// The lists whose members get it.
+    pub lists: Vec<ListId>,
+    /// The text with its placeholders.
+    pub template: String,
+    /// The class of its messages.
+    pub class: MessageClass,
+    /// The sender asked for.
+    pub from: Option<String>,
+    /// The provider account asked for; null is any.
+    pub provider: Option<ProviderId>,
+    /// For how long each message may be sent after the start, in seconds.
+    pub validity_period: u32,
+    /// When it was created, RFC 3339.
+    pub created_at: String,
+    /// When it was started, RFC 3339.
+    pub started_at: Option<String>,
+    /// When nothing of it was pending any more, RFC 3339.
+    pub finished_at: Option<String>,
+    /// Its numbers.
+    #[serde(flatten)]
+    pub numbers: CampaignNumbers,
+}
+
+/// A campaign's numbers: `total_recipients` is the sum of all others but `skipped`'s
+/// parts, at every moment.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct CampaignNumbers {
+    /// Recipients, each number once.
+    pub total_recipients: u64,
+    /// Whether the audience is not frozen to its end, so that the total still grows.
+    pub still_counting: bool,
+    /// Not handed to a provider yet.
+    pub pending: u64,
+    /// The provider has it.
+    pub accepted: u64,
+    /// The carrier has it.
+    pub sent: u64,
+    /// The handset has it.
+    pub delivered: u64,
+    /// The carrier could not deliver it.
+    pub undelivered: u64,
+    /// Refused, or given up.
+    pub failed: u64,
+    /// Its validity ended first.
+    pub expired: u64,
+    /// Withdrawn before it left.
+    pub canceled: u64,
+    /// The provider may or may not have it.
+    pub unknown: u64,
+    /// Held back by a gate, by reason.
+    pub skipped: BTreeMap<String, u64>,
+}
+
+impl CampaignNumbers {
+    /// The numbers of a sum of tallies.
+    pub fn of(tally: &CampaignTally, still_counting: bool) -> Self {
+        Self {
+            total_recipients: tally.total_recipients,
+            still_counting,
+            pending: tally.pending(),
+            accepted: tally.count(MessageStatus::Accepted),
+            sent: tally.count(MessageStatus::Sent),
+            delivered: tally.count(MessageStatus::Delivered),
+            undelivered: tally.count(MessageStatus::Undelivered),
+            failed: tally.count(MessageStatus::Failed),
+            expired: tally.count(MessageStatus::Expired),
+            canceled: tally.count(MessageStatus::Canceled),
+            unknown: tally.count(MessageStatus::Unknown),
+            skipped: tally.skipped.clone(),
+        }
+    }
+}
+
+impl CampaignBody {
+    /// The body of a stored campaign and its numbers.
+    pub fn of(campaign: &Campaign, numbers: CampaignNumbers) -> Self {
+        Self {
+            id: campaign.id,
+            name: campaign.name.clone(),
+            state: campaign.state,
+            lists: campaign.lists.clone(),
+            template: campaign.template.clone(),
+            class: campaign.class,
+            from: campaign.from.clone(),
+            provider: campaign.provider,
+            validity_period: campaign.validity_seconds,
+            created_at: campaign.created_at.to_rfc3339(),
+            started_at: campaign.started_at.map(|at| at.to_rfc3339()),
+            finished_at: campaign.finished_at.map(|at| at.to_rfc3339()),
+            numbers,
+        }
+    }
+}

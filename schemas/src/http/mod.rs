@@ -1,0 +1,25 @@
+//! HTTP bodies: what the REST API says and is told, one file for each resource.
+//!
+//! Requests hold every field as the caller wrote it and leave judging to the API, which
+//! can then name all fields that are wrong at once. Unknown fields are refused: a field
+//! that is silently ignored is a text that goes out differently than its author thinks.
+
+pub mod accounts;
+pub mod campaigns;
+pub mod contact_lists;
+pub mod jobs;
+pub mod messages;
+pub mod problem;
+pub mod providers;
+
+use serde::{Deserialize, Serialize};
+
+/// One page of a listing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PageBody<T> {
+    /// The rows. A page may be short, even empty, and have a next one: filters look at
+    /// a bounded number of rows for each page.
+    pub data: Vec<T>,
+    /// Pass it as `cursor` for the next page; null at the end.
+    pub next_cursor: Option<String>,
+}

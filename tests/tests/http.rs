@@ -1,0 +1,23 @@
+//! The REST doors over real sockets and a real store.
+//!
+//! No node runs behind them: what is taken in stays where the doors put it, so every
+//! test can tell what a request changed.
+
+#[path = "http/authentication.rs"]
+mod authentication;
+#[path = "http/bad_input.rs"]
+mod bad_input;
+#[path = "http/campaigns.rs"]
+mod campaigns;
+#[path = "http/idempotency.rs"]
+mod idempotency;
+#[path = "http/imports.rs"]
+mod imports;
+#[path = "http/messages.rs"]
+mod messages;
+#[path = "http/pages.rs"]
+mod pages;
+#[path = "http/server.rs"]
+mod server;
+#[path = "http/webhooks.rs"]
+mod webhooks;
