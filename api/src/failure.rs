@@ -16,6 +16,7 @@ impl From<StoreError> for Problem {
             StoreError::Closed => Self::new(ProblemCode::Unavailable),
             StoreError::InvalidRange { .. }
             | StoreError::Damaged { .. }
+            | StoreError::OtherPartitionCount { .. }
             | StoreError::Backend { .. } => Self::internal(&error),
         }
     }

@@ -9,6 +9,7 @@ use actors::node::{Node, NodeParts};
 use engine::client::RootKeyFile;
 use engine::journal::CommitError;
 use engine::provider::{ProviderAccount, ProviderSettingsError};
+use engine::retry::RetryPolicy;
 use engine::runtime::{Runtime, WorkLost};
 use engine::settings::Settings;
 use engine::storage::{JournalSettings, Storage};
@@ -152,6 +153,11 @@ pub async fn start(
         log: storage.log,
         journal: storage.journal,
         providers,
+        retry: RetryPolicy {
+            max_attempts: settings.retry.attempts,
+            first_delay: settings.retry.first_delay,
+            ..RetryPolicy::default()
+        },
         receipts_come: settings.http.public_url.is_some(),
         imports: imports_folder(&folder),
     })

@@ -112,6 +112,7 @@ impl TestNode {
             log: storage.log.clone(),
             journal: storage.journal.clone(),
             providers,
+            retry: engine::retry::RetryPolicy::default(),
             receipts_come: false,
             imports: imports.clone(),
         })

@@ -45,6 +45,7 @@ impl Handler<Demand> for Dispatcher {
     }
 }
 
+/// A source is open at its committed position.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Opened {
@@ -74,6 +75,7 @@ impl Handler<Opened> for Dispatcher {
     }
 }
 
+/// A read of a source has ended.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Read {

@@ -12,6 +12,7 @@ use engine::journal::{CommitError, Journal};
 use engine::log::{Log, LogError};
 use engine::pacing::PaceError;
 use engine::provider::ProviderAccount;
+use engine::retry::RetryPolicy;
 use engine::runtime::Runtime;
 use engine::store::{Store, StoreError};
 use tokio::sync::mpsc;
@@ -35,6 +36,8 @@ pub struct NodeParts {
     pub journal: Journal,
     /// The provider accounts.
     pub providers: Vec<Arc<ProviderAccount>>,
+    /// How often and how soon what was not taken is tried again.
+    pub retry: RetryPolicy,
     /// Whether providers can call us; if not, receipts are fetched sooner.
     pub receipts_come: bool,
     /// Where uploaded files are kept.

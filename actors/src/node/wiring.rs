@@ -8,7 +8,6 @@ use engine::dispatch::outcome::OutcomeRules;
 use engine::dispatch::routing::Routing;
 use engine::log::Topic;
 use engine::pacing::LookupSchedule;
-use engine::retry::RetryPolicy;
 use schemas::MessageClass;
 use tokio::sync::mpsc;
 
@@ -30,7 +29,7 @@ use crate::supervision::{ChildSpec, Escalation, Post, supervise};
 /// What follows from outcomes, as the settings have it.
 pub(super) fn rules(parts: &NodeParts) -> OutcomeRules {
     OutcomeRules {
-        retry: RetryPolicy::default(),
+        retry: parts.retry,
         receipts: receipt_schedule(parts),
         unknown: LookupSchedule::unknown_attempt(),
     }

@@ -14,6 +14,7 @@ use super::state::{OpenAttempt, PartitionState};
 use super::view::View;
 use super::{Refusal, Verdict, records};
 use crate::store::StoreError;
+use crate::store::kv::Space;
 use crate::store::overlay::Overlay;
 use crate::store::writer::GroupParticipant;
 
@@ -53,6 +54,8 @@ pub enum Reply {
 pub struct Projector {
     partitions: BTreeMap<Partition, PartitionLog>,
     trim: bool,
+    /// Whether the number of partitions is written down.
+    is_marked: bool,
     aborted: bool,
 }
 
@@ -77,6 +80,7 @@ impl Projector {
         partitions: PartitionCount,
         trim: bool,
     ) -> Result<Self, StoreError> {
+        let is_marked = check_partition_count(view, partitions)?;
         let mut logs = BTreeMap::new();
         for partition in partitions.all() {
             let checkpoint = checkpoint::read(view, partition)?;
@@ -107,6 +111,7 @@ impl Projector {
         Ok(Self {
             partitions: logs,
             trim,
+            is_marked,
             aborted: false,
         })
     }
@@ -177,6 +182,31 @@ impl PartitionLog {
         }
         self.checkpoint_due = false;
         Ok(())
+    }
+}
+
+/// Where the number of partitions is kept that the journal was begun with.
+const PARTITION_COUNT: &[u8] = b"p";
+
+/// Tells whether the number is written down already.
+fn check_partition_count(
+    view: &mut Overlay<'_>,
+    partitions: PartitionCount,
+) -> Result<bool, StoreError> {
+    let Some(stored) = view.get_raw(Space::Journal, PARTITION_COUNT)? else {
+        return Ok(false);
+    };
+    let stored = <[u8; 2]>::try_from(stored).map(u16::from_be_bytes);
+    match stored {
+        Ok(stored) if stored == partitions.get() => Ok(true),
+        Ok(stored) => Err(StoreError::OtherPartitionCount {
+            stored,
+            asked: partitions.get(),
+        }),
+        Err(_) => Err(StoreError::damaged(
+            "journal",
+            "the number of partitions is not a number",
+        )),
     }
 }
 
@@ -253,6 +283,15 @@ impl GroupParticipant for Projector {
     fn seal(&mut self, view: &mut Overlay<'_>) -> Result<(), StoreError> {
         if self.aborted {
             return Err(StoreError::Closed);
+        }
+        if !self.is_marked && self.partitions.values().any(|log| !log.changes.is_empty()) {
+            let count = self.partitions.len() as u16;
+            view.put_raw(
+                Space::Journal,
+                PARTITION_COUNT.to_vec(),
+                count.to_be_bytes().to_vec(),
+            );
+            self.is_marked = true;
         }
         self.partitions
             .values_mut()

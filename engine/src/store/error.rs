@@ -33,6 +33,17 @@ pub enum StoreError {
         /// The data folder.
         folder: PathBuf,
     },
+    /// The folder was made with another number of partitions. Rows would stay where
+    /// they are, but the journal's records and due entries would have no reader.
+    #[error(
+        "this data has {stored} partitions, and {asked} are set: set node.partitions = {stored}"
+    )]
+    OtherPartitionCount {
+        /// What it was made with.
+        stored: u16,
+        /// What was asked for.
+        asked: u16,
+    },
     /// The backend failed.
     #[error("the store failed: {detail}")]
     Backend {

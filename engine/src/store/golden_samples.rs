@@ -74,6 +74,7 @@ fn message() -> Message {
         sender: some("+15005550001"),
         provider_message_id: some("SM0123456789abcdef"),
         last_attempt_at: Some(AT),
+        last_sent_at: Some(AT),
         next_attempt_at: None,
         timeline: vec![TimelineEntry {
             at: AT,
@@ -268,6 +269,8 @@ pub(super) fn samples() -> Vec<Sample> {
                 slice: Slice::from_low_bits(1_234),
                 number: NumberKey::of(&phone()),
                 contact: ContactId::from_bytes([4; 16]),
+                added_by: (JobId::from_bytes([6; 16]), 12),
+                added_at: AT,
                 sequence: 85,
             },
         ),
@@ -321,7 +324,7 @@ pub(super) fn samples() -> Vec<Sample> {
             "position_audience",
             position(SourceId::Audience(CampaignId::from_bytes([2; 16]))),
         ),
-        sample("position_due", position(SourceId::Due)),
+        sample("position_due", position(SourceId::Due(schemas::message::DueKind::Send))),
         sample(
             "position_import",
             position(SourceId::Import(JobId::from_bytes([6; 16]))),

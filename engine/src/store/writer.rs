@@ -68,9 +68,11 @@ pub(crate) trait GroupParticipant: Send + 'static {
 }
 
 /// A participant that has nothing to add, where only rows and logs are written.
+#[cfg(test)]
 #[derive(Debug)]
 pub(crate) struct NoParticipant;
 
+#[cfg(test)]
 impl GroupParticipant for NoParticipant {
     type Request = std::convert::Infallible;
     type Reply = ();
