@@ -27,12 +27,21 @@ impl Process {
         let failed = machine("a child process cannot be started");
         let program = std::env::current_exe().map_err(&failed)?;
         let mut command = Command::new(program);
-        command.arg(role).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .arg(role)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut child = command.spawn().map_err(&failed)?;
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(failed(std::io::ErrorKind::BrokenPipe.into()));
         };
-        Ok(Self { role: role.to_owned(), child, input, output: BufReader::new(output) })
+        Ok(Self {
+            role: role.to_owned(),
+            child,
+            input,
+            output: BufReader::new(output),
+        })
     }
 
     /// Says a line and waits for nothing.
@@ -50,10 +59,16 @@ impl Process {
     /// When the child has ended or says something else.
     pub fn hear<T: DeserializeOwned>(&mut self) -> Result<T, BenchError> {
         let mut said = String::new();
-        self.output.read_line(&mut said).map_err(machine("a child process cannot be heard"))?;
+        self.output
+            .read_line(&mut said)
+            .map_err(machine("a child process cannot be heard"))?;
         serde_json::from_str(&said).map_err(|_| BenchError::Child {
             role: self.role.clone(),
-            said: if said.is_empty() { "nothing, it ended".to_owned() } else { said },
+            said: if said.is_empty() {
+                "nothing, it ended".to_owned()
+            } else {
+                said
+            },
         })
     }
 
@@ -93,5 +108,8 @@ pub fn answer<T: Serialize>(value: &T) -> Result<(), BenchError> {
     let mut line = serde_json::to_vec(value).map_err(|error| failed(error.into()))?;
     line.push(b'\n');
     let mut output = std::io::stdout().lock();
-    output.write_all(&line).and_then(|()| output.flush()).map_err(failed)
+    output
+        .write_all(&line)
+        .and_then(|()| output.flush())
+        .map_err(failed)
 }

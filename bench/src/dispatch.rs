@@ -108,7 +108,13 @@ pub fn run(options: &DispatchOptions) -> Result<bool, BenchError> {
     let met = verdicts.iter().all(|verdict| verdict.met);
     if options.json {
         let (connections, rounds) = (options.connections, options.rounds);
-        print_json(&Report { machine, connections, rounds, sizes, verdicts });
+        print_json(&Report {
+            machine,
+            connections,
+            rounds,
+            sizes,
+            verdicts,
+        });
     }
     Ok(met)
 }
@@ -130,8 +136,17 @@ fn measure(
         clients.hyper(&mut hyper)?;
         let run = against_counter(stores, recipients, options.connections)?;
         let (last, of) = (raw.messages_per_second.last(), options.rounds);
-        let (raw, engine_rate) = (last.copied().unwrap_or(0.0), run.messages_per_second);
-        say(&format!("{recipients}, round {round} of {of}: raw {raw:.0}/s, engine {engine_rate:.0}/s"));
+        let raw_rate = last.copied().unwrap_or(0.0);
+        let EngineRun {
+            messages_per_second: rate,
+            cpu_seconds_per_1000: cpu,
+            peak_memory_mib: memory,
+            ..
+        } = &run;
+        say(&format!(
+            "{recipients}, round {round} of {of}: raw {raw_rate:.0}/s, engine {rate:.0}/s, \
+             {cpu:.4} CPU-s per 1,000, peak {memory:.1} MiB"
+        ));
         engine.push(run);
     }
     let exactly_once = against_sandbox(stores, recipients, options.connections)?;
@@ -140,8 +155,10 @@ fn measure(
     };
     let of_engine = |figure: fn(&EngineRun) -> f64| spread(engine.iter().map(figure).collect());
     let rate = of_engine(|run| run.messages_per_second)?;
-    let (raw_rate, hyper_rate) =
-        (spread(raw.messages_per_second)?, spread(hyper.messages_per_second)?);
+    let (raw_rate, hyper_rate) = (
+        spread(raw.messages_per_second)?,
+        spread(hyper.messages_per_second)?,
+    );
     let wrk = Spread::of(wrk);
     let limit = wrk.map_or(raw_rate.median, |wrk| wrk.median.max(raw_rate.median));
     Ok(SizeReport {
@@ -164,22 +181,40 @@ fn measure(
 }
 
 fn print_size(size: &SizeReport) {
-    say(&format!("\n{} recipients, load average {:.1}", size.recipients, size.load_average));
+    say(&format!(
+        "\n{} recipients, load average {:.1}",
+        size.recipients, size.load_average
+    ));
     match &size.wrk {
         Some(wrk) => say(&format!("  wrk     {}/s", wrk.text(0))),
         None => say("  wrk     skipped: needs wrk"),
     }
     let client = |name: &str, rate: &Spread, cpu: &Spread| {
-        say(&format!("  {name}  {}/s, {} CPU-s per 1,000", rate.text(0), cpu.text(4)));
+        say(&format!(
+            "  {name}  {}/s, {} CPU-s per 1,000",
+            rate.text(0),
+            cpu.text(4)
+        ));
     };
     client("raw   ", &size.raw, &size.raw_cpu_seconds_per_1000);
     client("hyper ", &size.hyper, &size.hyper_cpu_seconds_per_1000);
     client("engine", &size.engine, &size.engine_cpu_seconds_per_1000);
-    say(&format!("          {:.3} L, {:.3} H", size.share_of_limit, size.share_of_hyper));
+    say(&format!(
+        "          {:.3} L, {:.3} H",
+        size.share_of_limit, size.share_of_hyper
+    ));
     let (memory, first) = (&size.engine_peak_memory_mib, &size.engine_first_message_ms);
-    say(&format!("          peak {} MiB, first after {} ms", memory.text(1), first.text(1)));
-    let EngineRun { messages_per_second, cpu_seconds_per_1000, peak_memory_mib, .. } =
-        &size.exactly_once;
+    say(&format!(
+        "          peak {} MiB, first after {} ms",
+        memory.text(1),
+        first.text(1)
+    ));
+    let EngineRun {
+        messages_per_second,
+        cpu_seconds_per_1000,
+        peak_memory_mib,
+        ..
+    } = &size.exactly_once;
     say(&format!(
         "  exactly once, on the sandbox  {messages_per_second:.0}/s, \
          {cpu_seconds_per_1000:.4} CPU-s per 1,000, peak {peak_memory_mib:.1} MiB"
@@ -225,7 +260,11 @@ impl Clients {
             .build()
             .map_err(machine("the clients' threads"))?;
         let request = runtime.block_on(request::capture(true))?;
-        Ok(Self { runtime, request, connections: options.connections })
+        Ok(Self {
+            runtime,
+            request,
+            connections: options.connections,
+        })
     }
 
     fn wrk(&self, options: &DispatchOptions) -> Result<Option<f64>, BenchError> {
@@ -236,7 +275,12 @@ impl Clients {
 
     fn raw(&self, runs: &mut ClientRuns) -> Result<(), BenchError> {
         let (_counter, listening) = start_counter()?;
-        let posted = raw::post(listening.address, &self.request, self.connections, CLIENT_TEXTS);
+        let posted = raw::post(
+            listening.address,
+            &self.request,
+            self.connections,
+            CLIENT_TEXTS,
+        );
         self.time(runs, posted)
     }
 
@@ -256,8 +300,10 @@ impl Clients {
         let (begun, cpu) = (boot_micros(), cpu_micros());
         self.runtime.block_on(posting)?;
         let (micros, cpu) = (boot_micros() - begun, cpu_micros() - cpu);
-        runs.messages_per_second.push(CLIENT_TEXTS as f64 * 1e6 / micros as f64);
-        runs.cpu_seconds_per_1000.push(cpu as f64 / 1e3 / CLIENT_TEXTS as f64);
+        runs.messages_per_second
+            .push(CLIENT_TEXTS as f64 * 1e6 / micros as f64);
+        runs.cpu_seconds_per_1000
+            .push(cpu as f64 / 1e3 / CLIENT_TEXTS as f64);
         Ok(())
     }
 }

@@ -43,7 +43,9 @@ fn remove(folder: &Path) {
 impl Stores {
     /// Keeps stores in this folder.
     pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
+        Self {
+            folder: folder.to_owned(),
+        }
     }
 
     /// Imports so many contacts.
@@ -69,7 +71,9 @@ impl Stores {
     /// # Errors
     /// What the file system says.
     pub fn copy(&self, recipients: u64) -> Result<RunStore, BenchError> {
-        let run = RunStore { folder: self.folder.join("run") };
+        let run = RunStore {
+            folder: self.folder.join("run"),
+        };
         remove(&run.folder);
         remove(&book_folder(&run.folder));
         copy_folder(&self.prepared(recipients), &run.folder)?;
@@ -86,7 +90,10 @@ impl Stores {
 /// # Errors
 /// When it fails to start.
 pub fn start_node(store: &RunStore, reach: &Reach) -> Result<Process, BenchError> {
-    let mut arguments = vec!["--data".to_owned(), store.folder.to_string_lossy().into_owned()];
+    let mut arguments = vec![
+        "--data".to_owned(),
+        store.folder.to_string_lossy().into_owned(),
+    ];
     arguments.extend(reach.arguments());
     let mut node = Process::start("node", &arguments)?;
     node.hear::<()>()?;
@@ -143,8 +150,12 @@ pub fn against_counter(
 ) -> Result<EngineRun, BenchError> {
     let store = stores.copy(recipients)?;
     let (mut counter, listening) = start_counter()?;
-    let reach =
-        Reach { address: listening.address, connections, rate: NO_LIMIT, callbacks: true };
+    let reach = Reach {
+        address: listening.address,
+        connections,
+        rate: NO_LIMIT,
+        callbacks: true,
+    };
     let mut node = start_node(&store, &reach)?;
     counter.ask::<()>("watch")?;
     let dispatched: Dispatched = node.ask("start")?;
@@ -169,8 +180,12 @@ pub fn against_sandbox(
     let arguments = ["--data".to_owned(), book.to_string_lossy().into_owned()];
     let mut sandbox = Process::start("sandbox", &arguments)?;
     let listening: Listening = sandbox.hear()?;
-    let reach =
-        Reach { address: listening.address, connections, rate: NO_LIMIT, callbacks: false };
+    let reach = Reach {
+        address: listening.address,
+        connections,
+        rate: NO_LIMIT,
+        callbacks: false,
+    };
     let mut node = start_node(&store, &reach)?;
     let dispatched: Dispatched = node.ask("start")?;
     drop(node);
@@ -178,14 +193,23 @@ pub fn against_sandbox(
     check(&dispatched, recipients, booked.texts)?;
     if booked.distinct != recipients {
         let distinct = booked.distinct;
-        return Err(BenchError::Invalid(format!("{distinct} distinct texts for {recipients}")));
+        return Err(BenchError::Invalid(format!(
+            "{distinct} distinct texts for {recipients}"
+        )));
     }
     Ok(EngineRun::of(&dispatched, None))
 }
 
 fn check(dispatched: &Dispatched, recipients: u64, arrived: u64) -> Result<(), BenchError> {
-    let Dispatched { recipients: frozen, accepted, .. } = dispatched;
-    if [*frozen, *accepted, arrived].iter().all(|count| *count == recipients) {
+    let Dispatched {
+        recipients: frozen,
+        accepted,
+        ..
+    } = dispatched;
+    if [*frozen, *accepted, arrived]
+        .iter()
+        .all(|count| *count == recipients)
+    {
         return Ok(());
     }
     Err(BenchError::Invalid(format!(

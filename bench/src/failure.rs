@@ -41,5 +41,8 @@ pub fn machine(what: &'static str) -> impl Fn(io::Error) -> BenchError {
 
 /// For `map_err`: the engine or the sandbox refused `what`.
 pub fn refused<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> BenchError {
-    move |cause| BenchError::Refused { what, cause: cause.to_string() }
+    move |cause| BenchError::Refused {
+        what,
+        cause: cause.to_string(),
+    }
 }

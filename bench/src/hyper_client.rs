@@ -64,10 +64,17 @@ async fn exchange(
     }
     let request = request.body(Full::new(Bytes::from(captured.body.clone())));
     let request = request.map_err(std::io::Error::other)?;
-    let answer = sender.send_request(request).await.map_err(std::io::Error::other)?;
+    let answer = sender
+        .send_request(request)
+        .await
+        .map_err(std::io::Error::other)?;
     if answer.status() != StatusCode::CREATED {
         return Err(std::io::Error::other("an answer is not 201"));
     }
-    answer.into_body().collect().await.map_err(std::io::Error::other)?;
+    answer
+        .into_body()
+        .collect()
+        .await
+        .map_err(std::io::Error::other)?;
     Ok(())
 }

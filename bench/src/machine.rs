@@ -51,12 +51,17 @@ impl Machine {
     /// Asks the machine.
     pub fn look() -> Self {
         let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model = cpus.lines().find_map(|line| line.strip_prefix("model name"));
+        let model = cpus
+            .lines()
+            .find_map(|line| line.strip_prefix("model name"));
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let rustc = Command::new("rustc").arg("--version").output();
         let rustc = rustc.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
         Self {
-            cpu: model.unwrap_or("unknown").trim_start_matches([' ', '\t', ':']).to_owned(),
+            cpu: model
+                .unwrap_or("unknown")
+                .trim_start_matches([' ', '\t', ':'])
+                .to_owned(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             kernel: kernel.trim().to_owned(),
             volley: env!("CARGO_PKG_VERSION"),
@@ -68,7 +73,11 @@ impl Machine {
 /// Processes that ran or wanted to run, averaged over the last minute.
 pub fn load_average() -> f64 {
     let loads = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    loads.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0)
+    loads
+        .split(' ')
+        .next()
+        .and_then(|load| load.parse().ok())
+        .unwrap_or(0.0)
 }
 
 /// `f_type` of a file system in memory (`linux/magic.h`).
@@ -84,7 +93,9 @@ pub fn require_disk(folder: &Path) -> Result<(), BenchError> {
         .map_err(|error| machine("the folder's file system is unknown")(error.into()))?;
     if i64::try_from(found.f_type) == Ok(TMPFS_MAGIC) {
         let folder = folder.display();
-        return Err(BenchError::Invalid(format!("{folder} lies in memory: choose another --folder")));
+        return Err(BenchError::Invalid(format!(
+            "{folder} lies in memory: choose another --folder"
+        )));
     }
     Ok(())
 }
@@ -104,7 +115,10 @@ pub fn copy_folder(from: &Path, to: &Path) -> Result<(), BenchError> {
             copy_folder(&entry.path(), &target)?;
         } else {
             fs::copy(entry.path(), &target).map_err(&failed)?;
-            let copied = fs::OpenOptions::new().write(true).open(&target).map_err(&failed)?;
+            let copied = fs::OpenOptions::new()
+                .write(true)
+                .open(&target)
+                .map_err(&failed)?;
             copied.sync_all().map_err(&failed)?;
         }
     }

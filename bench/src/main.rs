@@ -31,7 +31,10 @@ use crate::provider::Reach;
 const MISSED: u8 = 2;
 
 #[derive(Parser)]
-#[command(name = "bench", about = "Measures the engine beside what this machine allows")]
+#[command(
+    name = "bench",
+    about = "Measures the engine beside what this machine allows"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -104,9 +107,14 @@ struct Place {
 fn count(text: &str) -> Result<u64, String> {
     let (digits, factor) = match text.strip_suffix(['k', 'K']) {
         Some(digits) => (digits, 1_000),
-        None => text.strip_suffix('M').map_or((text, 1), |digits| (digits, 1_000_000)),
+        None => text
+            .strip_suffix('M')
+            .map_or((text, 1), |digits| (digits, 1_000_000)),
     };
-    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    let number = digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(factor));
     let most = recipients::MOST_RECIPIENTS;
     let fits = number.filter(|number| (1..=most).contains(number));
     fits.ok_or_else(|| format!("a number from 1 to {most}, such as 250, 10k or 1M"))
@@ -125,14 +133,36 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<bool, BenchError> {
     match command {
-        Command::Dispatch { recipients, connections, rounds, place } => {
+        Command::Dispatch {
+            recipients,
+            connections,
+            rounds,
+            place,
+        } => {
             let Place { json, folder } = place;
             let rounds = usize::from(rounds);
-            dispatch::run(&DispatchOptions { recipients, connections, rounds, json, folder })
+            dispatch::run(&DispatchOptions {
+                recipients,
+                connections,
+                rounds,
+                json,
+                folder,
+            })
         }
-        Command::Pacing { rate, seconds, connections, place } => {
+        Command::Pacing {
+            rate,
+            seconds,
+            connections,
+            place,
+        } => {
             let Place { json, folder } = place;
-            pacing::run(&PacingOptions { rate, seconds, connections, json, folder })
+            pacing::run(&PacingOptions {
+                rate,
+                seconds,
+                connections,
+                json,
+                folder,
+            })
         }
         Command::Prepare { data, recipients } => {
             node::run_prepare(&data, recipients).map(|()| true)

@@ -110,7 +110,10 @@ async fn start(
     providers: Vec<Arc<ProviderAccount>>,
     receipts_come: bool,
 ) -> Result<Running, BenchError> {
-    let settings = JournalSettings { partitions: PartitionCount::EMBEDDED, trim: true };
+    let settings = JournalSettings {
+        partitions: PartitionCount::EMBEDDED,
+        trim: true,
+    };
     let storage = Storage::open(folder, runtime, settings).map_err(refused("the store"))?;
     let imports = folder.join("imports");
     std::fs::create_dir_all(&imports).map_err(machine("the folder of imports"))?;
@@ -124,7 +127,11 @@ async fn start(
         imports: imports.clone(),
     };
     let node = Node::start(parts).await.map_err(refused("the node"))?;
-    Ok(Running { storage, node, imports })
+    Ok(Running {
+        storage,
+        node,
+        imports,
+    })
 }
 
 impl Running {
@@ -135,13 +142,20 @@ impl Running {
     async fn go_on(&mut self) -> Result<(), BenchError> {
         match tokio::time::timeout(LOOK_EVERY, self.node.failed()).await {
             Err(_) => Ok(()),
-            Ok(cause) => Err(BenchError::Refused { what: "the node ended", cause }),
+            Ok(cause) => Err(BenchError::Refused {
+                what: "the node ended",
+                cause,
+            }),
         }
     }
 
     async fn tell_nodes(&self, record: &ControlRecord) -> Result<(), BenchError> {
         let payload = rmp_serde::to_vec_named(record).map_err(refused("a control record"))?;
-        let appended = self.storage.log.append(Topic::Control, Partition(0), vec![payload]).await;
+        let appended = self
+            .storage
+            .log
+            .append(Topic::Control, Partition(0), vec![payload])
+            .await;
         appended.map(|_| ()).map_err(refused("the control log"))
     }
 }
@@ -156,7 +170,12 @@ pub fn run_prepare(folder: &Path, recipients: u64) -> Result<(), BenchError> {
         write_rows(&running.storage.store, &runtime).await?;
         recipients::write_file(&file_of(&running.imports, JOB), recipients)?;
         let begun = boot_micros();
-        running.tell_nodes(&ControlRecord::JobCreated { account: ACCOUNT, job: JOB }).await?;
+        running
+            .tell_nodes(&ControlRecord::JobCreated {
+                account: ACCOUNT,
+                job: JOB,
+            })
+            .await?;
         loop {
             running.go_on().await?;
             let key = JobProgress::key_of(JOB);
@@ -167,13 +186,22 @@ pub fn run_prepare(folder: &Path, recipients: u64) -> Result<(), BenchError> {
                 JobState::Pending | JobState::Running => {}
                 JobState::Completed if progress.contacts == recipients => break,
                 JobState::Completed | JobState::Failed => {
-                    return Err(BenchError::Invalid(format!("the import ended with {progress:?}")));
+                    return Err(BenchError::Invalid(format!(
+                        "the import ended with {progress:?}"
+                    )));
                 }
             }
         }
         let seconds = (boot_micros() - begun) as f64 / 1e6;
-        running.node.drain().await.map_err(refused("the checkpoint"))?;
-        child::answer(&Prepared { seconds, peak_memory_bytes: peak_memory_bytes() })
+        running
+            .node
+            .drain()
+            .await
+            .map_err(refused("the checkpoint"))?;
+        child::answer(&Prepared {
+            seconds,
+            peak_memory_bytes: peak_memory_bytes(),
+        })
     })
 }
 
@@ -182,13 +210,33 @@ async fn write_rows(store: &Store, runtime: &Runtime) -> Result<(), BenchError> 
     let (created_at, failed) = (runtime.now(), refused("a row"));
     let number_key = Secret::new("0f".repeat(32));
     let name = "bench".to_owned();
-    let account = Account { id: ACCOUNT, name: name.clone(), number_key, created_at, version: 0 };
+    let account = Account {
+        id: ACCOUNT,
+        name: name.clone(),
+        number_key,
+        created_at,
+        version: 0,
+    };
     store.replace(account).await.map_err(&failed)?;
-    let list =
-        ContactList { account: ACCOUNT, id: LIST, name: name.clone(), created_at, version: 0 };
+    let list = ContactList {
+        account: ACCOUNT,
+        id: LIST,
+        name: name.clone(),
+        created_at,
+        version: 0,
+    };
     store.replace(list).await.map_err(&failed)?;
-    let work = JobWork::ImportContacts { list: LIST, default_region: None, phone_column: None };
-    let job = Job { account: ACCOUNT, id: JOB, work, created_at };
+    let work = JobWork::ImportContacts {
+        list: LIST,
+        default_region: None,
+        phone_column: None,
+    };
+    let job = Job {
+        account: ACCOUNT,
+        id: JOB,
+        work,
+        created_at,
+    };
     store.put_once(&job).await.map_err(&failed)?;
     let campaign = Campaign {
         account: ACCOUNT,
@@ -227,7 +275,9 @@ pub fn run_node(folder: &Path, reach: &Reach) -> Result<(), BenchError> {
         let dispatched = dispatch(&mut running, &runtime).await?;
         child::answer(&dispatched)?;
         while let Some(line) = next_line().await.ok().flatten() {
-            let Some(seconds) = line.strip_prefix("stamps ").and_then(|rest| rest.parse().ok())
+            let Some(seconds) = line
+                .strip_prefix("stamps ")
+                .and_then(|rest| rest.parse().ok())
             else {
                 break;
             };
@@ -262,7 +312,9 @@ async fn dispatch(running: &mut Running, runtime: &Runtime) -> Result<Dispatched
         if handled != last {
             (last, last_at) = (handled, now);
         } else if now - last_at > STANDSTILL_MICROS {
-            return Err(BenchError::Invalid(format!("nothing goes on after {handled} messages")));
+            return Err(BenchError::Invalid(format!(
+                "nothing goes on after {handled} messages"
+            )));
         }
     }
 }
@@ -270,22 +322,38 @@ async fn dispatch(running: &mut Running, runtime: &Runtime) -> Result<Dispatched
 /// As the API's `start` does: the row first, then the word to all nodes.
 async fn start_campaign(running: &Running, runtime: &Runtime) -> Result<(), BenchError> {
     let store = &running.storage.store;
-    let stored = store.get::<Campaign>(&Campaign::key_of(ACCOUNT, CAMPAIGN)).await;
+    let stored = store
+        .get::<Campaign>(&Campaign::key_of(ACCOUNT, CAMPAIGN))
+        .await;
     let Some(mut campaign) = stored.map_err(refused("the campaign"))? else {
-        return Err(BenchError::Invalid("the folder holds no campaign".to_owned()));
+        return Err(BenchError::Invalid(
+            "the folder holds no campaign".to_owned(),
+        ));
     };
     campaign.state = CampaignState::Running;
     campaign.started_at = Some(runtime.now());
-    store.replace(campaign).await.map_err(refused("the campaign"))?;
-    let record = ControlRecord::CampaignStarted { account: ACCOUNT, campaign: CAMPAIGN };
+    store
+        .replace(campaign)
+        .await
+        .map_err(refused("the campaign"))?;
+    let record = ControlRecord::CampaignStarted {
+        account: ACCOUNT,
+        campaign: CAMPAIGN,
+    };
     running.tell_nodes(&record).await
 }
 
 async fn tally(store: &Store) -> Result<CampaignTally, BenchError> {
-    let mut sum = CampaignTally { frozen: true, ..CampaignTally::empty(CAMPAIGN, Partition(0)) };
+    let mut sum = CampaignTally {
+        frozen: true,
+        ..CampaignTally::empty(CAMPAIGN, Partition(0))
+    };
     for partition in PartitionCount::EMBEDDED.all() {
         let key = CampaignTally::key_of(CAMPAIGN, partition);
-        let row = store.get::<CampaignTally>(&key).await.map_err(refused("the numbers"))?;
+        let row = store
+            .get::<CampaignTally>(&key)
+            .await
+            .map_err(refused("the numbers"))?;
         sum.add(&row.unwrap_or_else(|| CampaignTally::empty(CAMPAIGN, partition)));
     }
     Ok(sum)

@@ -65,12 +65,23 @@ pub fn run(options: &PacingOptions) -> Result<bool, BenchError> {
         Verdict::at_most("segments in any second", most, f64::from(options.rate)),
     ];
     let load_average = load_average();
-    say(&format!("{} segments/s for {} s, load average {load_average:.1}", options.rate, options.seconds));
+    say(&format!(
+        "{} segments/s for {} s, load average {load_average:.1}",
+        options.rate, options.seconds
+    ));
     verdicts.iter().for_each(|verdict| say(&verdict.text()));
     let met = verdicts.iter().all(|verdict| verdict.met);
     if options.json {
         let (machine, rate, seconds) = (Machine::look(), options.rate, options.seconds);
-        print_json(&Report { machine, load_average, rate, seconds, rhythm, used, verdicts });
+        print_json(&Report {
+            machine,
+            load_average,
+            rate,
+            seconds,
+            rhythm,
+            used,
+            verdicts,
+        });
     }
     Ok(met)
 }
@@ -93,7 +104,10 @@ fn measure(
     let dispatched: Dispatched = node.ask("start")?;
     let rhythm: Rhythm = node.ask(&format!("stamps {}", options.seconds))?;
     let counted: Counted = counter.ask("count")?;
-    if [dispatched.accepted, rhythm.segments, counted.texts].iter().any(|n| *n != recipients) {
+    if [dispatched.accepted, rhythm.segments, counted.texts]
+        .iter()
+        .any(|n| *n != recipients)
+    {
         return Err(BenchError::Invalid(format!(
             "{recipients} contacts, {} accepted, {} stamps, {} texts arrived",
             dispatched.accepted, rhythm.segments, counted.texts

@@ -62,7 +62,9 @@ pub struct Booked {
 pub fn run_counter() -> Result<(), BenchError> {
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
     let counter = BareCounter::start(listen, THREADS).map_err(machine("the counter"))?;
-    child::answer(&Listening { address: counter.address() })?;
+    child::answer(&Listening {
+        address: counter.address(),
+    })?;
     let (mut base, mut first_at) = (0, 0);
     while let Some(line) = child::next_line() {
         if line == "watch" {
@@ -73,7 +75,10 @@ pub fn run_counter() -> Result<(), BenchError> {
             }
             first_at = boot_micros();
         } else {
-            child::answer(&Counted { texts: counter.count() - base, first_at })?;
+            child::answer(&Counted {
+                texts: counter.count() - base,
+                first_at,
+            })?;
         }
     }
     Ok(())
@@ -93,7 +98,9 @@ pub fn run_sandbox(folder: &Path) -> Result<(), BenchError> {
         threads: THREADS,
     });
     let sandbox = started.map_err(refused("the sandbox"))?;
-    child::answer(&Listening { address: sandbox.address() })?;
+    child::answer(&Listening {
+        address: sandbox.address(),
+    })?;
     if child::next_line().is_none() {
         return Ok(());
     }
@@ -107,7 +114,10 @@ pub fn run_sandbox(folder: &Path) -> Result<(), BenchError> {
             distinct.insert((text.to.into_owned(), text.body.into_owned()));
         }
     }
-    child::answer(&Booked { texts, distinct: distinct.len() as u64 })
+    child::answer(&Booked {
+        texts,
+        distinct: distinct.len() as u64,
+    })
 }
 
 /// How the engine reaches a provider process.
@@ -151,7 +161,8 @@ impl Reach {
             ("auth_token", AUTH_TOKEN.to_owned()),
             ("base_url", format!("http://{}", self.address)),
         ];
-        let specifics = specifics.map(|(name, value)| (name.to_owned(), toml::Value::String(value)));
+        let specifics =
+            specifics.map(|(name, value)| (name.to_owned(), toml::Value::String(value)));
         let settings = ProviderSettings {
             name: "bench".to_owned(),
             kind: "twilio".to_owned(),

@@ -53,13 +53,20 @@ impl Connection {
     async fn open(address: SocketAddr) -> std::io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, incoming: Vec::with_capacity(4 << 10), answer_bytes: None })
+        Ok(Self {
+            stream,
+            incoming: Vec::with_capacity(4 << 10),
+            answer_bytes: None,
+        })
     }
 
     async fn exchange(&mut self, request: &[u8]) -> std::io::Result<()> {
         self.stream.write_all(request).await?;
         self.incoming.clear();
-        while self.answer_bytes.is_none_or(|bytes| self.incoming.len() < bytes) {
+        while self
+            .answer_bytes
+            .is_none_or(|bytes| self.incoming.len() < bytes)
+        {
             if self.stream.read_buf(&mut self.incoming).await? == 0 {
                 return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
@@ -77,7 +84,9 @@ impl Connection {
 fn answer_bytes(incoming: &[u8]) -> Option<usize> {
     let text = std::str::from_utf8(incoming).ok()?;
     let (head, _) = text.split_once("\r\n\r\n")?;
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?;
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))?;
     Some(head.len() + 4 + length.trim().parse::<usize>().ok()?)
 }
 

@@ -13,8 +13,9 @@ pub const TEMPLATE: &str = "Hi {{ first_name }}, your code is {{ code }}";
 /// The most recipients: numbers of one area code whose exchange begins with 2 to 9.
 pub const MOST_RECIPIENTS: u64 = 8_000_000;
 
-const FIRST_NAMES: [&str; 8] =
-    ["Abebe", "Almaz", "Bekele", "Chaltu", "Dawit", "Hanna", "Meron", "Yonas"];
+const FIRST_NAMES: [&str; 8] = [
+    "Abebe", "Almaz", "Bekele", "Chaltu", "Dawit", "Hanna", "Meron", "Yonas",
+];
 
 /// Writes the contacts file.
 ///
@@ -23,7 +24,8 @@ const FIRST_NAMES: [&str; 8] =
 pub fn write_file(path: &Path, recipients: u64) -> Result<(), BenchError> {
     let failed = machine("the contacts file cannot be written");
     let mut file = BufWriter::new(File::create(path).map_err(&failed)?);
-    file.write_all(b"Phone,First Name,Code\n").map_err(&failed)?;
+    file.write_all(b"Phone,First Name,Code\n")
+        .map_err(&failed)?;
     for index in 0..recipients {
         let number = 2_000_000 + index;
         let name = FIRST_NAMES[(index % FIRST_NAMES.len() as u64) as usize];

@@ -20,7 +20,11 @@ impl Spread {
         figures.sort_by(f64::total_cmp);
         let (min, max) = (*figures.first()?, *figures.last()?);
         let (low, high) = (figures[(figures.len() - 1) / 2], figures[figures.len() / 2]);
-        Some(Self { median: f64::midpoint(low, high), min, max })
+        Some(Self {
+            median: f64::midpoint(low, high),
+            min,
+            max,
+        })
     }
 
     /// For people, with so many digits after the point.
@@ -44,12 +48,20 @@ pub struct Verdict {
 impl Verdict {
     /// At least `bar`.
     pub fn at_least(what: &str, measured: f64, bar: f64) -> Self {
-        Self { floor: format!("{what} ≥ {bar}"), measured, met: measured >= bar }
+        Self {
+            floor: format!("{what} ≥ {bar}"),
+            measured,
+            met: measured >= bar,
+        }
     }
 
     /// At most `bar`.
     pub fn at_most(what: &str, measured: f64, bar: f64) -> Self {
-        Self { floor: format!("{what} ≤ {bar}"), measured, met: measured <= bar }
+        Self {
+            floor: format!("{what} ≤ {bar}"),
+            measured,
+            met: measured <= bar,
+        }
     }
 
     /// For people.
@@ -86,9 +98,23 @@ mod tests {
     #[test]
     fn the_median_is_in_the_middle() {
         let odd = Spread::of([3.0, 1.0, 9.0]);
-        assert_eq!(odd, Some(Spread { median: 3.0, min: 1.0, max: 9.0 }));
+        assert_eq!(
+            odd,
+            Some(Spread {
+                median: 3.0,
+                min: 1.0,
+                max: 9.0
+            })
+        );
         let even = Spread::of([4.0, 1.0, 2.0, 9.0]);
-        assert_eq!(even, Some(Spread { median: 3.0, min: 1.0, max: 9.0 }));
+        assert_eq!(
+            even,
+            Some(Spread {
+                median: 3.0,
+                min: 1.0,
+                max: 9.0
+            })
+        );
         assert_eq!(Spread::of([]), None);
     }
 

@@ -34,7 +34,13 @@ pub async fn capture(callbacks: bool) -> Result<CapturedRequest, BenchError> {
     let failed = machine("the request to compare with cannot be taken");
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(&failed)?;
     let address = listener.local_addr().map_err(&failed)?;
-    let account = Reach { address, connections: 1, rate: 1.0, callbacks }.open()?;
+    let account = Reach {
+        address,
+        connections: 1,
+        rate: 1.0,
+        callbacks,
+    }
+    .open()?;
     let request = SubmitRequest {
         attempt: AttemptRef {
             account: AccountId::from_bytes([1; 16]),
@@ -54,7 +60,9 @@ pub async fn capture(callbacks: bool) -> Result<CapturedRequest, BenchError> {
                 break;
             }
         }
-        stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n").await?;
+        stream
+            .write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")
+            .await?;
         Ok(bytes)
     };
     let (bytes, _) = tokio::join!(receive, account.provider.submit(&request));
@@ -67,7 +75,10 @@ fn whole(bytes: &[u8]) -> Option<CapturedRequest> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
     let mut lines = head.split("\r\n");
-    let path = lines.next()?.strip_prefix("POST ")?.strip_suffix(" HTTP/1.1")?;
+    let path = lines
+        .next()?
+        .strip_prefix("POST ")?
+        .strip_suffix(" HTTP/1.1")?;
     let (mut headers, mut length) = (Vec::new(), 0);
     for line in lines {
         let (name, value) = line.split_once(": ")?;
@@ -78,7 +89,11 @@ fn whole(bytes: &[u8]) -> Option<CapturedRequest> {
         }
     }
     let (path, body) = (path.to_owned(), body.to_owned());
-    (body.len() == length).then_some(CapturedRequest { path, headers, body })
+    (body.len() == length).then_some(CapturedRequest {
+        path,
+        headers,
+        body,
+    })
 }
 
 impl CapturedRequest {
@@ -89,7 +104,10 @@ impl CapturedRequest {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
         let length = self.body.len();
-        text.push_str(&format!("host: {address}\r\ncontent-length: {length}\r\n\r\n{}", self.body));
+        text.push_str(&format!(
+            "host: {address}\r\ncontent-length: {length}\r\n\r\n{}",
+            self.body
+        ));
         text.into_bytes()
     }
 }
@@ -102,7 +120,11 @@ mod tests {
     async fn what_is_captured_is_posted_again_unchanged() {
         let captured = capture(true).await.expect("a request");
         assert!(captured.body.contains("To=%2B12025550123"), "{captured:?}");
-        assert!(captured.body.contains(&BODY.replace(' ', "+").replace(',', "%2C")));
+        assert!(
+            captured
+                .body
+                .contains(&BODY.replace(' ', "+").replace(',', "%2C"))
+        );
         assert!(captured.body.contains("StatusCallback="));
         let bytes = captured.bytes_for(([127, 0, 0, 1], 80).into());
         let again = whole(&bytes).expect("a whole request");

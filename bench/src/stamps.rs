@@ -68,7 +68,10 @@ fn rhythm(stamps: &[(i64, u32)], span: i64) -> Rhythm {
     let begin = stamps.first().map_or(0, |(at, _)| *at);
     let early = stamps.iter().take_while(|(at, _)| *at < begin + span);
     Rhythm {
-        segments: stamps.iter().map(|(_, segments)| u64::from(*segments)).sum(),
+        segments: stamps
+            .iter()
+            .map(|(_, segments)| u64::from(*segments))
+            .sum(),
         most_in_any_second: most,
         in_span: early.map(|(_, segments)| u64::from(*segments)).sum(),
     }
@@ -80,7 +83,13 @@ mod tests {
 
     #[test]
     fn a_second_is_half_open_and_may_begin_anywhere() {
-        let stamps = [(10, 1), (500_000, 2), (1_000_009, 3), (1_000_010, 4), (1_500_001, 1)];
+        let stamps = [
+            (10, 1),
+            (500_000, 2),
+            (1_000_009, 3),
+            (1_000_010, 4),
+            (1_500_001, 1),
+        ];
         let found = rhythm(&stamps, SECOND);
         assert_eq!(found.segments, 11);
         // From 500,000 to just before 1,500,000.

@@ -34,11 +34,18 @@ pub fn requests_per_second(
         Err(error) => return Err(machine("wrk")(error)),
     };
     if output.contains("Non-2xx") {
-        return Err(BenchError::Invalid("wrk met answers that are not 201".to_owned()));
+        return Err(BenchError::Invalid(
+            "wrk met answers that are not 201".to_owned(),
+        ));
     }
-    let figure = output.lines().find_map(|line| line.strip_prefix("Requests/sec:"));
+    let figure = output
+        .lines()
+        .find_map(|line| line.strip_prefix("Requests/sec:"));
     let figure = figure.and_then(|figure| figure.trim().parse().ok());
-    figure.map(Some).ok_or(BenchError::Child { role: "wrk".to_owned(), said: output })
+    figure.map(Some).ok_or(BenchError::Child {
+        role: "wrk".to_owned(),
+        said: output,
+    })
 }
 
 /// wrk's script: the same request every time.
