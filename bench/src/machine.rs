@@ -80,8 +80,9 @@ pub fn load_average() -> f64 {
         .unwrap_or(0.0)
 }
 
-/// `f_type` of a file system in memory (`linux/magic.h`).
-const TMPFS_MAGIC: i64 = 0x0102_1994;
+/// `f_type` of a file system in memory (`linux/magic.h`). Its type differs between
+/// targets; this one holds them all.
+const TMPFS_MAGIC: i128 = 0x0102_1994;
 
 /// Refuses a folder that lies in memory: a durable write there costs nothing.
 ///
@@ -91,7 +92,7 @@ pub fn require_disk(folder: &Path) -> Result<(), BenchError> {
     fs::create_dir_all(folder).map_err(machine("the folder for the stores cannot be made"))?;
     let found = rustix::fs::statfs(folder)
         .map_err(|error| machine("the folder's file system is unknown")(error.into()))?;
-    if i64::try_from(found.f_type) == Ok(TMPFS_MAGIC) {
+    if i128::from(found.f_type) == TMPFS_MAGIC {
         let folder = folder.display();
         return Err(BenchError::Invalid(format!(
             "{folder} lies in memory: choose another --folder"
