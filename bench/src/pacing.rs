@@ -1,0 +1,117 @@
+//! `bench pacing`: one provider account at a set rate while work is always waiting.
+//! How much of the rate is used, and whether any second holds more than it.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::engine_run::{Stores, start_counter, start_node};
+use crate::failure::BenchError;
+use crate::machine::{Machine, load_average, require_disk};
+use crate::node::Dispatched;
+use crate::provider::{Counted, Reach};
+use crate::report::{Verdict, print_json, say};
+use crate::stamps::Rhythm;
+
+/// The share of the rate that must be used while work waits.
+const USED_FLOOR: f64 = 0.98;
+
+/// Seconds of work beyond the span that is judged, so that work waits to its end.
+const MORE_SECONDS: u32 = 3;
+
+/// What is measured.
+#[derive(Clone, Debug)]
+pub struct PacingOptions {
+    /// Segments per second; a whole number, so that it is the promise for any second.
+    pub rate: u32,
+    /// Seconds that are judged.
+    pub seconds: u32,
+    /// Requests open at once.
+    pub connections: u32,
+    /// Whether the report is JSON.
+    pub json: bool,
+    /// Where the store is kept; on a disk.
+    pub folder: PathBuf,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    machine: Machine,
+    load_average: f64,
+    rate: u32,
+    seconds: u32,
+    rhythm: Rhythm,
+    used: f64,
+    verdicts: Vec<Verdict>,
+}
+
+/// Runs the benchmark and prints its report. Tells whether every floor was met.
+///
+/// # Errors
+/// When the run fails or does not count.
+pub fn run(options: &PacingOptions) -> Result<bool, BenchError> {
+    require_disk(&options.folder)?;
+    let recipients = u64::from(options.rate) * u64::from(options.seconds + MORE_SECONDS);
+    let stores = Stores::new(&options.folder);
+    stores.prepare(recipients)?;
+    let rhythm = measure(options, &stores, recipients);
+    stores.forget(recipients);
+    let rhythm = rhythm?;
+    let wanted = f64::from(options.rate) * f64::from(options.seconds);
+    let used = rhythm.in_span as f64 / wanted;
+    let most = rhythm.most_in_any_second as f64;
+    let verdicts = vec![
+        Verdict::at_least("share of the rate used", used, USED_FLOOR),
+        Verdict::at_most("segments in any second", most, f64::from(options.rate)),
+    ];
+    let load_average = load_average();
+    say(&format!(
+        "{} segments/s for {} s, load average {load_average:.1}",
+        options.rate, options.seconds
+    ));
+    verdicts.iter().for_each(|verdict| say(&verdict.text()));
+    let met = verdicts.iter().all(|verdict| verdict.met);
+    if options.json {
+        let (machine, rate, seconds) = (Machine::look(), options.rate, options.seconds);
+        print_json(&Report {
+            machine,
+            load_average,
+            rate,
+            seconds,
+            rhythm,
+            used,
+            verdicts,
+        });
+    }
+    Ok(met)
+}
+
+fn measure(
+    options: &PacingOptions,
+    stores: &Stores,
+    recipients: u64,
+) -> Result<Rhythm, BenchError> {
+    let store = stores.copy(recipients)?;
+    let (mut counter, listening) = start_counter()?;
+    let reach = Reach {
+        address: listening.address,
+        connections: options.connections,
+        rate: f64::from(options.rate),
+        callbacks: true,
+    };
+    let mut node = start_node(&store, &reach)?;
+    counter.ask::<()>("watch")?;
+    let dispatched: Dispatched = node.ask("start")?;
+    let rhythm: Rhythm = node.ask(&format!("stamps {}", options.seconds))?;
+    let counted: Counted = counter.ask("count")?;
+    if [dispatched.accepted, rhythm.segments, counted.texts]
+        .iter()
+        .any(|n| *n != recipients)
+    {
+        return Err(BenchError::Invalid(format!(
+            "{recipients} contacts, {} accepted, {} stamps, {} texts arrived",
+            dispatched.accepted, rhythm.segments, counted.texts
+        )));
+    }
+    Ok(rhythm)
+}

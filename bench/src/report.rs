@@ -1,0 +1,126 @@
+//! Figures with their spread, and verdicts.
+
+use serde::Serialize;
+
+/// Median, minimum and maximum of the rounds of one figure.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Spread {
+    /// The middle one; of an even number, the mean of the two in the middle.
+    pub median: f64,
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// Of these figures; `None` of none.
+    pub fn of(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut figures: Vec<f64> = figures.into_iter().collect();
+        figures.sort_by(f64::total_cmp);
+        let (min, max) = (*figures.first()?, *figures.last()?);
+        let (low, high) = (figures[(figures.len() - 1) / 2], figures[figures.len() / 2]);
+        Some(Self {
+            median: f64::midpoint(low, high),
+            min,
+            max,
+        })
+    }
+
+    /// For people, with so many digits after the point.
+    pub fn text(&self, digits: usize) -> String {
+        let Self { median, min, max } = self;
+        format!("{median:.digits$} ({min:.digits$} … {max:.digits$})")
+    }
+}
+
+/// A bar and whether it was reached.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verdict {
+    /// What was asked for.
+    pub floor: String,
+    /// What was measured.
+    pub measured: f64,
+    /// Whether that is enough.
+    pub met: bool,
+}
+
+impl Verdict {
+    /// At least `bar`.
+    pub fn at_least(what: &str, measured: f64, bar: f64) -> Self {
+        Self {
+            floor: format!("{what} ≥ {bar}"),
+            measured,
+            met: measured >= bar,
+        }
+    }
+
+    /// At most `bar`.
+    pub fn at_most(what: &str, measured: f64, bar: f64) -> Self {
+        Self {
+            floor: format!("{what} ≤ {bar}"),
+            measured,
+            met: measured <= bar,
+        }
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let met = if self.met { "met" } else { "not met" };
+        format!("floor {}: {:.3}, {met}", self.floor, self.measured)
+    }
+}
+
+/// Bytes in MiB.
+pub fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / (1 << 20) as f64
+}
+
+/// Prints a line for people, to standard error: standard output belongs to JSON.
+#[allow(clippy::print_stderr)]
+pub fn say(line: &str) {
+    eprintln!("{line}");
+}
+
+/// Prints a report as one line of JSON, to standard output.
+#[allow(clippy::print_stdout)]
+pub fn print_json<T: Serialize>(report: &T) {
+    match serde_json::to_string(report) {
+        Ok(line) => println!("{line}"),
+        Err(error) => say(&error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Spread, Verdict};
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        let odd = Spread::of([3.0, 1.0, 9.0]);
+        assert_eq!(
+            odd,
+            Some(Spread {
+                median: 3.0,
+                min: 1.0,
+                max: 9.0
+            })
+        );
+        let even = Spread::of([4.0, 1.0, 2.0, 9.0]);
+        assert_eq!(
+            even,
+            Some(Spread {
+                median: 3.0,
+                min: 1.0,
+                max: 9.0
+            })
+        );
+        assert_eq!(Spread::of([]), None);
+    }
+
+    #[test]
+    fn a_bar_counts_as_reached_when_it_is_met_exactly() {
+        assert!(Verdict::at_least("x", 0.2, 0.2).met && Verdict::at_most("x", 0.2, 0.2).met);
+        assert!(!Verdict::at_least("x", 0.19, 0.2).met && !Verdict::at_most("x", 0.21, 0.2).met);
+    }
+}
