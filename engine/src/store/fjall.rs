@@ -48,7 +48,7 @@ const OPEN_FILES: usize = 256;
 
 /// Threads that write memtables out and merge files. With one, a long merge would hold
 /// up writing out and with it the writer.
-const WORKER_THREADS: usize = 2;
+const WORKER_THREADS: usize = 1;
 
 /// One database in `<folder>/db`.
 pub(crate) struct FjallKv {
