@@ -1,0 +1,269 @@
+//! The balance: what was asked for, what became of it, what the witness says.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use schemas::http::campaigns::CampaignNumbers;
+use serde::Serialize;
+
+use super::pacing::PacingRow;
+use super::progress::outcomes;
+use super::witness::{Oracle, RecordCounts, Verdict};
+
+/// What became of the records of the contacts file. records = contacts + merged +
+/// rejected.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub(super) struct ImportCounts {
+    pub(super) records: u64,
+    pub(super) contacts: u64,
+    pub(super) merged: u64,
+    pub(super) rejected: u64,
+    /// The file with the line, column and reason of each refused record; null when
+    /// nothing was refused or the file went with the folder.
+    pub(super) rejects_file: Option<String>,
+}
+
+/// The whole of it, in the order of its JSON.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Balance {
+    pub(super) import: ImportCounts,
+    pub(super) total_recipients: u64,
+    pub(super) pending: u64,
+    pub(super) accepted: u64,
+    pub(super) sent: u64,
+    pub(super) delivered: u64,
+    pub(super) undelivered: u64,
+    pub(super) failed: u64,
+    pub(super) expired: u64,
+    pub(super) canceled: u64,
+    pub(super) unknown: u64,
+    pub(super) skipped: BTreeMap<String, u64>,
+    pub(super) balanced: bool,
+    pub(super) oracle: Oracle,
+    pub(super) pacing: Vec<PacingRow>,
+    pub(super) seconds: f64,
+    pub(super) messages_per_second: f64,
+    pub(super) peak_rss_bytes: Option<u64>,
+    /// What keeps it from balancing.
+    #[serde(skip)]
+    pub(super) wrong: Vec<String>,
+}
+
+/// What a balance is made from.
+pub(super) struct Accounts<'a> {
+    pub(super) import: ImportCounts,
+    pub(super) numbers: &'a CampaignNumbers,
+    pub(super) records: RecordCounts,
+    pub(super) verdict: Verdict,
+    /// Whether nothing was to go wrong, so that every state must be the book's.
+    pub(super) without_faults: bool,
+    pub(super) pacing: Vec<PacingRow>,
+    pub(super) seconds: f64,
+    pub(super) messages: u64,
+    pub(super) peak_rss_bytes: Option<u64>,
+}
+
+impl Balance {
+    pub(super) fn of(accounts: Accounts<'_>) -> Self {
+        let wrong = wrong(&accounts);
+        let numbers = accounts.numbers;
+        let rate = accounts.messages as f64 / accounts.seconds.max(0.001);
+        Self {
+            import: accounts.import,
+            total_recipients: numbers.total_recipients,
+            pending: numbers.pending,
+            accepted: numbers.accepted,
+            sent: numbers.sent,
+            delivered: numbers.delivered,
+            undelivered: numbers.undelivered,
+            failed: numbers.failed,
+            expired: numbers.expired,
+            canceled: numbers.canceled,
+            unknown: numbers.unknown,
+            skipped: numbers.skipped.clone(),
+            balanced: wrong.is_empty(),
+            oracle: accounts.verdict.oracle,
+            pacing: accounts.pacing,
+            seconds: (accounts.seconds * 1_000.0).round() / 1_000.0,
+            messages_per_second: (rate * 10.0).round() / 10.0,
+            peak_rss_bytes: accounts.peak_rss_bytes,
+            wrong,
+        }
+    }
+
+    /// The balance for people.
+    pub(super) fn told(&self) -> String {
+        let mut told = String::new();
+        let import = &self.import;
+        let _ = writeln!(
+            told,
+            "import      {} records = {} contacts + {} merged + {} rejected",
+            import.records, import.contacts, import.merged, import.rejected
+        );
+        if let Some(file) = &import.rejects_file {
+            let _ = writeln!(told, "            the rejected ones: {file}");
+        }
+        let counts = [
+            ("pending", self.pending),
+            ("accepted", self.accepted),
+            ("sent", self.sent),
+            ("delivered", self.delivered),
+            ("undelivered", self.undelivered),
+            ("failed", self.failed),
+            ("expired", self.expired),
+            ("canceled", self.canceled),
+            ("unknown", self.unknown),
+        ];
+        let mut sum: Vec<String> = counts
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(word, count)| format!("{count} {word}"))
+            .collect();
+        sum.extend(self.skipped.iter().map(|(reason, n)| format!("{n} skipped ({reason})")));
+        let _ = writeln!(told, "recipients  {} = {}", self.total_recipients, sum.join(" + "));
+        let oracle = &self.oracle;
+        let _ = writeln!(
+            told,
+            "witness     {} texts to {} recipients: {} duplicates, {} missing, {} unexpected, \
+             {} contradicted, {} unexplained",
+            oracle.texts,
+            oracle.distinct,
+            oracle.duplicates,
+            oracle.missing,
+            oracle.unexpected,
+            oracle.contradicted,
+            oracle.unexplained
+        );
+        for row in &self.pacing {
+            let _ = writeln!(told, "pacing      {}", told_row(row));
+        }
+        let _ = writeln!(
+            told,
+            "speed       {:.1} messages/s over {:.1} s{}",
+            self.messages_per_second,
+            self.seconds,
+            self.peak_rss_bytes
+                .map(|bytes| format!(", at most {} MiB of memory", bytes.div_ceil(1 << 20)))
+                .unwrap_or_default()
+        );
+        for wrong in &self.wrong {
+            let _ = writeln!(told, "wrong       {wrong}");
+        }
+        told.push_str(if self.balanced { "the books balance" } else { "the books do NOT balance" });
+        told
+    }
+}
+
+fn told_row(row: &PacingRow) -> String {
+    let or_dash = |count: Option<u64>| count.map_or_else(|| "–".to_owned(), |n| n.to_string());
+    let used = row.used.map_or_else(|| "–".to_owned(), |used| format!("{:.1} %", used * 100.0));
+    format!(
+        "{}: limit {} {}, most in any second {} sent, {} arrived; {used} used while work waited",
+        row.provider,
+        row.limit,
+        row.unit,
+        or_dash(row.most_in_any_second),
+        or_dash(row.arrived_in_any_second)
+    )
+}
+
+/// Everything that keeps the books from balancing, in words.
+fn wrong(accounts: &Accounts<'_>) -> Vec<String> {
+    let Accounts { import, numbers, records, verdict, .. } = accounts;
+    let mut wrong = Vec::new();
+    let mut equal = |what: &str, left: u64, right: u64| {
+        if left != right {
+            wrong.push(format!("{what}: {left} is not {right}"));
+        }
+    };
+    let sum = numbers.pending + outcomes(numbers).iter().map(|(_, count)| count).sum::<u64>();
+    equal("recipients and the sum of their states", numbers.total_recipients, sum);
+    equal("recipients and contacts of the import", numbers.total_recipients, import.contacts);
+    equal("recipients and messages that are listed", numbers.total_recipients, verdict.messages);
+    equal("records of the import and of the witness", import.records, records.records);
+    equal("contacts of the import and of the witness", import.contacts, records.contacts);
+    equal("merged records of the import and of the witness", import.merged, records.merged);
+    equal("rejected records of the import and of the witness", import.rejected, records.rejected);
+    equal("records that the witness cannot read", records.unreadable, 0);
+    equal("pending messages", numbers.pending, 0);
+    equal("duplicates", verdict.oracle.duplicates, 0);
+    equal("missing texts", verdict.oracle.missing, 0);
+    equal("unexpected texts", verdict.oracle.unexpected, 0);
+    equal("contradicted states", verdict.oracle.contradicted, 0);
+    equal("unexplained states", verdict.oracle.unexplained, 0);
+    if accounts.without_faults {
+        equal("states that are not the book's", verdict.differing, 0);
+    }
+    if numbers.still_counting {
+        wrong.push("the audience was not frozen to its end".to_owned());
+    }
+    wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Accounts, Balance, ImportCounts};
+    use crate::demo::witness::{Oracle, RecordCounts, Verdict};
+    use schemas::http::campaigns::CampaignNumbers;
+
+    fn balance(change: impl FnOnce(&mut Accounts<'_>, &mut CampaignNumbers)) -> Balance {
+        let mut numbers = CampaignNumbers {
+            total_recipients: 10,
+            delivered: 7,
+            unknown: 1,
+            skipped: [("missing_field".to_owned(), 2)].into(),
+            ..CampaignNumbers::default()
+        };
+        let nobody = CampaignNumbers::default();
+        let import = ImportCounts { records: 12, contacts: 10, merged: 1, rejected: 1, rejects_file: None };
+        let records =
+            RecordCounts { records: 12, contacts: 10, merged: 1, rejected: 1, unreadable: 0 };
+        let oracle = Oracle { texts: 8, distinct: 8, ..Oracle::default() };
+        let mut accounts = Accounts {
+            import,
+            numbers: &nobody,
+            records,
+            verdict: Verdict { oracle, messages: 10, differing: 1, ..Verdict::default() },
+            without_faults: false,
+            pacing: Vec::new(),
+            seconds: 2.0,
+            messages: 8,
+            peak_rss_bytes: None,
+        };
+        change(&mut accounts, &mut numbers);
+        Balance::of(Accounts { numbers: &numbers, ..accounts })
+    }
+
+    #[test]
+    fn every_single_fault_is_seen() {
+        assert!(balance(|_, _| ()).balanced);
+        assert!(!balance(|accounts, _| accounts.without_faults = true).balanced);
+        assert!(!balance(|accounts, _| accounts.import.contacts = 11).balanced);
+        assert!(!balance(|accounts, _| accounts.records.unreadable = 1).balanced);
+        assert!(!balance(|accounts, _| accounts.verdict.messages = 9).balanced);
+        assert!(!balance(|accounts, _| accounts.verdict.oracle.duplicates = 1).balanced);
+        assert!(!balance(|accounts, _| accounts.verdict.oracle.missing = 1).balanced);
+        assert!(!balance(|accounts, _| accounts.verdict.oracle.unexpected = 1).balanced);
+        assert!(!balance(|accounts, _| accounts.verdict.oracle.contradicted = 1).balanced);
+        assert!(!balance(|accounts, _| accounts.verdict.oracle.unexplained = 1).balanced);
+        assert!(!balance(|_, numbers| numbers.still_counting = true).balanced);
+        assert!(!balance(|_, numbers| numbers.delivered = 8).balanced);
+        assert!(!balance(|_, numbers| (numbers.delivered, numbers.pending) = (6, 1)).balanced);
+    }
+
+    #[test]
+    fn the_json_has_exactly_the_documented_keys() -> Result<(), serde_json::Error> {
+        let text = serde_json::to_string(&balance(|_, _| ()))?;
+        assert_eq!(
+            text,
+            "{\"import\":{\"records\":12,\"contacts\":10,\"merged\":1,\"rejected\":1,\
+             \"rejects_file\":null},\"total_recipients\":10,\"pending\":0,\"accepted\":0,\
+             \"sent\":0,\"delivered\":7,\"undelivered\":0,\"failed\":0,\"expired\":0,\
+             \"canceled\":0,\"unknown\":1,\"skipped\":{\"missing_field\":2},\"balanced\":true,\
+             \"oracle\":{\"texts\":8,\"distinct\":8,\"duplicates\":0,\"missing\":0,\
+             \"unexpected\":0,\"contradicted\":0,\"unexplained\":0},\"pacing\":[],\
+             \"seconds\":2.0,\"messages_per_second\":4.0,\"peak_rss_bytes\":null}"
+        );
+        Ok(())
+    }
+}
