@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod auth;
 pub mod command;
+pub mod demo;
 pub mod doors;
 pub mod exit;
 mod failure;

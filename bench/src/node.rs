@@ -123,6 +123,7 @@ async fn start(
         log: storage.log.clone(),
         journal: storage.journal.clone(),
         providers,
+        retry: engine::retry::RetryPolicy::default(),
         receipts_come,
         imports: imports.clone(),
     };

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use engine::settings::{Overrides, Settings};
 
+use crate::demo::{self, DemoArguments};
 use crate::exit::Exit;
 
 /// Sends text messages, a lot of them, and can prove what became of each one.
@@ -32,6 +33,8 @@ enum Command {
     /// Make API keys.
     #[command(subcommand)]
     Key(administration::KeyCommand),
+    /// Send a campaign through three simulated providers and check it against their book.
+    Demo(DemoArguments),
     /// Run a provider that exists only on this machine, for trying things out.
     Sandbox(sandbox::Arguments),
 }
@@ -71,6 +74,7 @@ pub fn run() -> ExitCode {
         Command::Account(command) => administration::run_account(&command),
         Command::Key(command) => administration::run_key(&command),
         Command::Sandbox(arguments) => sandbox::run(arguments),
+        Command::Demo(arguments) => return demo::run(arguments),
     };
     exit.into()
 }

@@ -55,7 +55,12 @@ pub(super) struct Findings {
 
 /// Reads and judges everything. Blocks for some seconds a million texts.
 pub(super) fn audit(evidence: Evidence) -> Result<Findings, AuditError> {
-    let Evidence { plan, listing, circumstances, .. } = &evidence;
+    let Evidence {
+        plan,
+        listing,
+        circumstances,
+        ..
+    } = &evidence;
     let rejects = match &evidence.rejects {
         Some(path) => rejects_of(path)?,
         None => BTreeSet::new(),
@@ -71,7 +76,11 @@ pub(super) fn audit(evidence: Evidence) -> Result<Findings, AuditError> {
         arrivals.read(&record);
     }
     let verdict = witness.judge(listing.states.iter().copied());
-    Ok(Findings { records, verdict, pacing: pacing(&evidence, &arrivals) })
+    Ok(Findings {
+        records,
+        verdict,
+        pacing: pacing(&evidence, &arrivals),
+    })
 }
 
 fn rejects_of(path: &Path) -> Result<BTreeSet<u64>, AuditError> {
@@ -82,21 +91,41 @@ fn pacing(evidence: &Evidence, arrivals: &Arrivals) -> Vec<PacingRow> {
     let all = evidence.listing.stamps.iter().map(|(_, stamp)| stamp);
     let until = waiting_until(all);
     let of_account = |provider: &schemas::http::providers::ProviderBody| {
-        let own = evidence.listing.stamps.iter().filter(|(id, _)| *id == provider.id);
+        let own = evidence
+            .listing
+            .stamps
+            .iter()
+            .filter(|(id, _)| *id == provider.id);
         let stamps: Vec<SendStamp> = own.map(|(_, stamp)| *stamp).collect();
-        let sid = evidence.accounts.iter().find(|(name, _)| *name == provider.name);
+        let sid = evidence
+            .accounts
+            .iter()
+            .find(|(name, _)| *name == provider.name);
         let arrived = sid.and_then(|(_, sid)| arrivals.most_in_any_second(sid));
-        row(&provider.name, provider.rate, &stamps, arrived, evidence.since, until)
+        row(
+            &provider.name,
+            provider.rate,
+            &stamps,
+            arrived,
+            evidence.since,
+            until,
+        )
     };
     evidence.providers.data.iter().map(of_account).collect()
 }
 
 /// Name and id at the sandbox of each account.
 pub(super) fn names(accounts: &[DemoAccount]) -> Vec<(&'static str, String)> {
-    accounts.iter().map(|account| (account.name, account.sid.clone())).collect()
+    accounts
+        .iter()
+        .map(|account| (account.name, account.sid.clone()))
+        .collect()
 }
 
 /// What happened around a run that is now asked for its states.
 pub(super) fn circumstances(runtime: &Runtime, kills: u32) -> Circumstances {
-    Circumstances { states_asked_at: wall(runtime), kills }
+    Circumstances {
+        states_asked_at: wall(runtime),
+        kills,
+    }
 }

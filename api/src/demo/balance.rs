@@ -119,8 +119,17 @@ impl Balance {
             .filter(|(_, count)| *count > 0)
             .map(|(word, count)| format!("{count} {word}"))
             .collect();
-        sum.extend(self.skipped.iter().map(|(reason, n)| format!("{n} skipped ({reason})")));
-        let _ = writeln!(told, "recipients  {} = {}", self.total_recipients, sum.join(" + "));
+        sum.extend(
+            self.skipped
+                .iter()
+                .map(|(reason, n)| format!("{n} skipped ({reason})")),
+        );
+        let _ = writeln!(
+            told,
+            "recipients  {} = {}",
+            self.total_recipients,
+            sum.join(" + ")
+        );
         let oracle = &self.oracle;
         let _ = writeln!(
             told,
@@ -149,14 +158,20 @@ impl Balance {
         for wrong in &self.wrong {
             let _ = writeln!(told, "wrong       {wrong}");
         }
-        told.push_str(if self.balanced { "the books balance" } else { "the books do NOT balance" });
+        told.push_str(if self.balanced {
+            "the books balance"
+        } else {
+            "the books do NOT balance"
+        });
         told
     }
 }
 
 fn told_row(row: &PacingRow) -> String {
     let or_dash = |count: Option<u64>| count.map_or_else(|| "–".to_owned(), |n| n.to_string());
-    let used = row.used.map_or_else(|| "–".to_owned(), |used| format!("{:.1} %", used * 100.0));
+    let used = row
+        .used
+        .map_or_else(|| "–".to_owned(), |used| format!("{:.1} %", used * 100.0));
     format!(
         "{}: limit {} {}, most in any second {} sent, {} arrived; {used} used while work waited",
         row.provider,
@@ -169,22 +184,64 @@ fn told_row(row: &PacingRow) -> String {
 
 /// Everything that keeps the books from balancing, in words.
 fn wrong(accounts: &Accounts<'_>) -> Vec<String> {
-    let Accounts { import, numbers, records, verdict, .. } = accounts;
+    let Accounts {
+        import,
+        numbers,
+        records,
+        verdict,
+        ..
+    } = accounts;
     let mut wrong = Vec::new();
     let mut equal = |what: &str, left: u64, right: u64| {
         if left != right {
             wrong.push(format!("{what}: {left} is not {right}"));
         }
     };
-    let sum = numbers.pending + outcomes(numbers).iter().map(|(_, count)| count).sum::<u64>();
-    equal("recipients and the sum of their states", numbers.total_recipients, sum);
-    equal("recipients and contacts of the import", numbers.total_recipients, import.contacts);
-    equal("recipients and messages that are listed", numbers.total_recipients, verdict.messages);
-    equal("records of the import and of the witness", import.records, records.records);
-    equal("contacts of the import and of the witness", import.contacts, records.contacts);
-    equal("merged records of the import and of the witness", import.merged, records.merged);
-    equal("rejected records of the import and of the witness", import.rejected, records.rejected);
-    equal("records that the witness cannot read", records.unreadable, 0);
+    let sum = numbers.pending
+        + outcomes(numbers)
+            .iter()
+            .map(|(_, count)| count)
+            .sum::<u64>();
+    equal(
+        "recipients and the sum of their states",
+        numbers.total_recipients,
+        sum,
+    );
+    equal(
+        "recipients and contacts of the import",
+        numbers.total_recipients,
+        import.contacts,
+    );
+    equal(
+        "recipients and messages that are listed",
+        numbers.total_recipients,
+        verdict.messages,
+    );
+    equal(
+        "records of the import and of the witness",
+        import.records,
+        records.records,
+    );
+    equal(
+        "contacts of the import and of the witness",
+        import.contacts,
+        records.contacts,
+    );
+    equal(
+        "merged records of the import and of the witness",
+        import.merged,
+        records.merged,
+    );
+    equal(
+        "rejected records of the import and of the witness",
+        import.rejected,
+        records.rejected,
+    );
+    equal(
+        "records that the witness cannot read",
+        records.unreadable,
+        0,
+    );
     equal("pending messages", numbers.pending, 0);
     equal("duplicates", verdict.oracle.duplicates, 0);
     equal("missing texts", verdict.oracle.missing, 0);
@@ -215,15 +272,35 @@ mod tests {
             ..CampaignNumbers::default()
         };
         let nobody = CampaignNumbers::default();
-        let import = ImportCounts { records: 12, contacts: 10, merged: 1, rejected: 1, rejects_file: None };
-        let records =
-            RecordCounts { records: 12, contacts: 10, merged: 1, rejected: 1, unreadable: 0 };
-        let oracle = Oracle { texts: 8, distinct: 8, ..Oracle::default() };
+        let import = ImportCounts {
+            records: 12,
+            contacts: 10,
+            merged: 1,
+            rejected: 1,
+            rejects_file: None,
+        };
+        let records = RecordCounts {
+            records: 12,
+            contacts: 10,
+            merged: 1,
+            rejected: 1,
+            unreadable: 0,
+        };
+        let oracle = Oracle {
+            texts: 8,
+            distinct: 8,
+            ..Oracle::default()
+        };
         let mut accounts = Accounts {
             import,
             numbers: &nobody,
             records,
-            verdict: Verdict { oracle, messages: 10, differing: 1, ..Verdict::default() },
+            verdict: Verdict {
+                oracle,
+                messages: 10,
+                differing: 1,
+                ..Verdict::default()
+            },
             without_faults: false,
             pacing: Vec::new(),
             seconds: 2.0,
@@ -231,7 +308,10 @@ mod tests {
             peak_rss_bytes: None,
         };
         change(&mut accounts, &mut numbers);
-        Balance::of(Accounts { numbers: &numbers, ..accounts })
+        Balance::of(Accounts {
+            numbers: &numbers,
+            ..accounts
+        })
     }
 
     #[test]

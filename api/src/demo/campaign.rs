@@ -14,7 +14,9 @@ use schemas::http::contact_lists::{ContactListBody, ContactListRequest};
 use schemas::http::jobs::JobBody;
 use schemas::http::providers::ProvidersBody;
 use schemas::job::JobState;
-use schemas::{AccountId, CampaignId, JobId, ListId, MessageStatus, ProviderId, Secret, UnixMicros};
+use schemas::{
+    AccountId, CampaignId, JobId, ListId, MessageStatus, ProviderId, Secret, UnixMicros,
+};
 use serde::Deserialize;
 
 use super::options::Plan;
@@ -46,7 +48,10 @@ pub(super) enum StepError {
 }
 
 fn file_error(path: &Path) -> impl FnOnce(io::Error) -> StepError {
-    move |cause| StepError::File { file: path.display().to_string(), cause }
+    move |cause| StepError::File {
+        file: path.display().to_string(),
+        cause,
+    }
 }
 
 /// A user with a key.
@@ -94,7 +99,15 @@ impl User {
         let client = NodeClient::new(url, key.clone())?;
         // Without a proxy: the node is on this machine.
         let http = reqwest::Client::builder().no_proxy().build()?;
-        Ok((Self { client, http, url: url.to_owned(), key }, account))
+        Ok((
+            Self {
+                client,
+                http,
+                url: url.to_owned(),
+                key,
+            },
+            account,
+        ))
     }
 
     /// Uploads the contacts into a new list.
@@ -104,10 +117,16 @@ impl User {
         region: Option<&str>,
     ) -> Result<(ListId, JobId), StepError> {
         let name = Some("demo".to_owned());
-        let list: ContactListBody =
-            self.client.post("/v1/contact-lists", &ContactListRequest { name }).await?;
-        let file = tokio::fs::File::open(contacts).await.map_err(file_error(contacts))?;
-        let region = region.map(|region| format!("?region={region}")).unwrap_or_default();
+        let list: ContactListBody = self
+            .client
+            .post("/v1/contact-lists", &ContactListRequest { name })
+            .await?;
+        let file = tokio::fs::File::open(contacts)
+            .await
+            .map_err(file_error(contacts))?;
+        let region = region
+            .map(|region| format!("?region={region}"))
+            .unwrap_or_default();
         let path = format!("/v1/contact-lists/{}/imports{region}", list.id);
         let job: JobBody = self.client.upload(&path, reqwest::Body::from(file)).await?;
         Ok((list.id, job.id))
@@ -144,7 +163,11 @@ impl User {
     }
 
     /// Writes the campaign down.
-    pub(super) async fn campaign(&self, list: ListId, plan: &Plan) -> Result<CampaignId, StepError> {
+    pub(super) async fn campaign(
+        &self,
+        list: ListId,
+        plan: &Plan,
+    ) -> Result<CampaignId, StepError> {
         let request = CampaignRequest {
             name: Some("demo".to_owned()),
             lists: Some(vec![list.to_string()]),
@@ -172,7 +195,10 @@ impl User {
 
     /// The campaign's numbers now.
     pub(super) async fn numbers(&self, campaign: CampaignId) -> Result<CampaignNumbers, StepError> {
-        let body: CampaignBody = self.client.get(&format!("/v1/campaigns/{campaign}")).await?;
+        let body: CampaignBody = self
+            .client
+            .get(&format!("/v1/campaigns/{campaign}"))
+            .await?;
         Ok(body.numbers)
     }
 
@@ -201,13 +227,23 @@ impl User {
 
 impl Listing {
     fn take(&mut self, row: &MessageRow) {
-        self.states.extend(MessageState::new(&row.to, row.status, row.reason.as_deref()));
+        self.states.extend(MessageState::new(
+            &row.to,
+            row.status,
+            row.reason.as_deref(),
+        ));
         let at = row.sent_at.as_deref().and_then(UnixMicros::from_rfc3339);
         let at = at.and_then(|at| u64::try_from(at.0).ok());
         if let (Some(provider), Some(at)) = (row.provider, at) {
             let first = row.attempts == 1;
-            self.stamps.push((provider, SendStamp { at, segments: row.segments, first }));
+            self.stamps.push((
+                provider,
+                SendStamp {
+                    at,
+                    segments: row.segments,
+                    first,
+                },
+            ));
         }
     }
 }
-

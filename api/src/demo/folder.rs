@@ -95,10 +95,16 @@ impl Folder {
             let name = u32::from_le_bytes(runtime.random_bytes());
             PathBuf::from(format!("volley-demo-{name:08x}"))
         });
-        let io_error = |cause| FolderError::Io { folder: path.clone(), cause };
+        let io_error = |cause| FolderError::Io {
+            folder: path.clone(),
+            cause,
+        };
         fs::create_dir_all(&path).map_err(io_error)?;
         let path = path.canonicalize().map_err(io_error)?;
-        let io_error = |cause| FolderError::Io { folder: path.clone(), cause };
+        let io_error = |cause| FolderError::Io {
+            folder: path.clone(),
+            cause,
+        };
         let kept = match fs::read(path.join(STATE)) {
             Ok(text) => Some(read_state(&path, &text)?),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => None,
@@ -119,16 +125,26 @@ impl Folder {
             starts: 0,
             stops: 0,
         });
-        let folder = Self { path, state, asked_for, goes_on };
+        let folder = Self {
+            path,
+            state,
+            asked_for,
+            goes_on,
+        };
         folder.save()?;
         Ok(folder)
     }
 
     /// Writes the state down, in one piece.
     pub(super) fn save(&self) -> Result<(), FolderError> {
-        let io_error = |cause| FolderError::Io { folder: self.path.clone(), cause };
-        let text = serde_json::to_vec_pretty(&self.state)
-            .map_err(|cause| FolderError::State { folder: self.path.clone(), cause })?;
+        let io_error = |cause| FolderError::Io {
+            folder: self.path.clone(),
+            cause,
+        };
+        let text = serde_json::to_vec_pretty(&self.state).map_err(|cause| FolderError::State {
+            folder: self.path.clone(),
+            cause,
+        })?;
         let unfinished = self.path.join("demo.json.part");
         fs::write(&unfinished, text).map_err(io_error)?;
         fs::rename(unfinished, self.path.join(STATE)).map_err(io_error)
@@ -138,7 +154,10 @@ impl Folder {
     /// the file changes meanwhile.
     pub(super) fn copy_contacts(&self, file: &Path) -> Result<(), FolderError> {
         let copied = fs::copy(file, self.contacts());
-        copied.map(|_| ()).map_err(|cause| FolderError::Contacts { file: file.to_owned(), cause })
+        copied.map(|_| ()).map_err(|cause| FolderError::Contacts {
+            file: file.to_owned(),
+            cause,
+        })
     }
 
     pub(super) fn contacts(&self) -> PathBuf {
@@ -165,7 +184,10 @@ impl Folder {
     }
 
     pub(super) fn remove(&self) -> Result<(), FolderError> {
-        let io_error = |cause| FolderError::Io { folder: self.path.clone(), cause };
+        let io_error = |cause| FolderError::Io {
+            folder: self.path.clone(),
+            cause,
+        };
         fs::remove_dir_all(&self.path).map_err(io_error)
     }
 }
@@ -175,10 +197,16 @@ fn read_state(folder: &Path, text: &[u8]) -> Result<State, FolderError> {
     struct Version {
         format: u32,
     }
-    let wrong = |cause| FolderError::State { folder: folder.to_owned(), cause };
+    let wrong = |cause| FolderError::State {
+        folder: folder.to_owned(),
+        cause,
+    };
     let Version { format } = serde_json::from_slice(text).map_err(wrong)?;
     if format != FORMAT {
-        return Err(FolderError::Format { folder: folder.to_owned(), format });
+        return Err(FolderError::Format {
+            folder: folder.to_owned(),
+            format,
+        });
     }
     serde_json::from_slice(text).map_err(wrong)
 }

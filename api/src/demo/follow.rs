@@ -78,11 +78,13 @@ fn all_final(numbers: &CampaignNumbers) -> bool {
 }
 
 fn book_error(cause: io::Error) -> StepError {
-    StepError::File { file: "the sandbox's book".to_owned(), cause }
+    StepError::File {
+        file: "the sandbox's book".to_owned(),
+        cause,
+    }
 }
 
 /// The wall clock in microseconds since 1970, as the book has it.
 pub(super) fn wall(runtime: &Runtime) -> u64 {
     u64::try_from(runtime.now().0).unwrap_or(0)
 }
-

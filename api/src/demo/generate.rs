@@ -57,11 +57,7 @@ pub enum GenerateError {
 ///
 /// # Errors
 /// [`GenerateError`].
-pub fn write_contacts(
-    path: &Path,
-    recipients: u64,
-    seed: u64,
-) -> Result<Generated, GenerateError> {
+pub fn write_contacts(path: &Path, recipients: u64, seed: u64) -> Result<Generated, GenerateError> {
     let mut file = BufWriter::new(File::create(path)?);
     let generated = generate(&mut file, recipients, seed)?;
     file.flush()?;
@@ -79,14 +75,25 @@ pub fn generate(
 ) -> Result<Generated, GenerateError> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let parser = PhoneParser::new(None)?;
-    let mut walks: Vec<Walk> = PLACES.iter().map(|place| Walk::new(place, &mut random)).collect();
+    let mut walks: Vec<Walk> = PLACES
+        .iter()
+        .map(|place| Walk::new(place, &mut random))
+        .collect();
     let mut recent: VecDeque<Contact> = VecDeque::with_capacity(REPEATED_FROM);
-    let mut rows = Rows { csv: csv::Writer::from_writer(output) };
-    let mut generated = Generated { recipients: 0, repeated: 0, broken: 0 };
+    let mut rows = Rows {
+        csv: csv::Writer::from_writer(output),
+    };
+    let mut generated = Generated {
+        recipients: 0,
+        repeated: 0,
+        broken: 0,
+    };
     rows.header()?;
     while generated.recipients < recipients {
         if walks.is_empty() {
-            return Err(GenerateError::TooMany { most: generated.recipients });
+            return Err(GenerateError::TooMany {
+                most: generated.recipients,
+            });
         }
         let place = below(&mut random, walks.len());
         let Some(number) = walks[place].next_valid(&parser) else {
@@ -142,7 +149,13 @@ impl Walk {
         let size = 10_u64.pow(place.digits);
         let ending = [1, 3, 7, 9][below(random, 4)];
         let step = (random.next_u64() % (size / 10)) * 10 + ending;
-        Self { place, size, left: size, at: random.next_u64() % size, step }
+        Self {
+            place,
+            size,
+            left: size,
+            at: random.next_u64() % size,
+            step,
+        }
     }
 
     fn next_valid(&mut self, parser: &PhoneParser) -> Option<String> {
@@ -153,7 +166,10 @@ impl Walk {
             let number = format!("{}{:0width$}", self.place.prefix, self.at);
             // Some plans write a number in two ways; only the one that is its own
             // E.164 form is sure to be met once.
-            if parser.parse(&number).is_ok_and(|phone| phone.as_str() == number) {
+            if parser
+                .parse(&number)
+                .is_ok_and(|phone| phone.as_str() == number)
+            {
                 return Some(number);
             }
         }
@@ -199,19 +215,25 @@ struct Rows<W: Write> {
 
 impl<W: Write> Rows<W> {
     fn header(&mut self) -> io::Result<()> {
-        Ok(self.csv.write_record(["First Name", "Phone", "City", "Code"])?)
+        Ok(self
+            .csv
+            .write_record(["First Name", "Phone", "City", "Code"])?)
     }
 
     fn contact(&mut self, contact: &Contact, random: &mut ChaCha8Rng) -> io::Result<()> {
         let number = contact.typed(random);
-        Ok(self.csv.write_record([contact.name, &number, contact.city, &contact.code])?)
+        Ok(self
+            .csv
+            .write_record([contact.name, &number, contact.city, &contact.code])?)
     }
 
     fn broken(&mut self, random: &mut ChaCha8Rng) -> io::Result<()> {
         let place = &PLACES[below(random, PLACES.len())];
         let (name, city) = (pick(random, place.names), pick(random, place.cities));
         let code = code(random);
-        Ok(self.csv.write_record([name, pick(random, &NO_NUMBERS), city, &code])?)
+        Ok(self
+            .csv
+            .write_record([name, pick(random, &NO_NUMBERS), city, &code])?)
     }
 }
 
@@ -229,7 +251,11 @@ mod tests {
         for seed in [0, 1, 2, 77, u64::MAX] {
             let mut file = Vec::new();
             let generated = generate(&mut file, 5_000, seed)?;
-            let expected = Generated { recipients: 5_000, repeated: 10, broken: 10 };
+            let expected = Generated {
+                recipients: 5_000,
+                repeated: 10,
+                broken: 10,
+            };
             assert_eq!(generated, expected);
             let mut reader = ContactReader::new(file.as_slice(), &ImportOptions::default())?;
             let (mut numbers, mut repeated, mut broken) = (BTreeSet::new(), 0, 0);
@@ -242,11 +268,17 @@ mod tests {
                     Record::Rejected(_) => broken += 1,
                 }
             }
-            let found = Generated { recipients: numbers.len() as u64, repeated, broken };
+            let found = Generated {
+                recipients: numbers.len() as u64,
+                repeated,
+                broken,
+            };
             assert_eq!(found, expected, "seed {seed}");
             let mut by_place = BTreeMap::new();
             for place in PLACES {
-                let here = numbers.iter().filter(|number| number.starts_with(place.prefix));
+                let here = numbers
+                    .iter()
+                    .filter(|number| number.starts_with(place.prefix));
                 by_place.insert(place.prefix, here.count());
             }
             assert!(by_place.values().all(|count| *count > 50), "{by_place:?}");

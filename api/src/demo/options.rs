@@ -91,7 +91,10 @@ impl Plan {
             recipients: generated.then(|| arguments.recipients.unwrap_or(RECIPIENTS)),
             contacts: arguments.contacts.clone(),
             region: arguments.region.clone(),
-            template: arguments.template.clone().unwrap_or_else(|| TEMPLATE.to_owned()),
+            template: arguments
+                .template
+                .clone()
+                .unwrap_or_else(|| TEMPLATE.to_owned()),
             faults: arguments.faults.unwrap_or(FaultsOption::None),
             seed: arguments.seed.unwrap_or(1),
             rate: arguments.rate.unwrap_or(RATE),
@@ -102,9 +105,24 @@ impl Plan {
     pub(super) fn differs_from(&self, arguments: &DemoArguments) -> bool {
         let differs = |asked: Option<bool>| asked == Some(true);
         differs(arguments.recipients.map(|n| Some(n) != self.recipients))
-            || differs(arguments.contacts.as_ref().map(|file| Some(file) != self.contacts.as_ref()))
-            || differs(arguments.region.as_ref().map(|region| Some(region) != self.region.as_ref()))
-            || differs(arguments.template.as_ref().map(|text| *text != self.template))
+            || differs(
+                arguments
+                    .contacts
+                    .as_ref()
+                    .map(|file| Some(file) != self.contacts.as_ref()),
+            )
+            || differs(
+                arguments
+                    .region
+                    .as_ref()
+                    .map(|region| Some(region) != self.region.as_ref()),
+            )
+            || differs(
+                arguments
+                    .template
+                    .as_ref()
+                    .map(|text| *text != self.template),
+            )
             || differs(arguments.faults.map(|faults| faults != self.faults))
             || differs(arguments.seed.map(|seed| seed != self.seed))
             || differs(arguments.rate.map(|rate| rate != self.rate))
@@ -113,7 +131,9 @@ impl Plan {
 
 fn at_least_one(text: &str) -> Result<u64, String> {
     let number = text.replace('_', "").parse::<u64>().ok();
-    number.filter(|n| *n > 0).ok_or_else(|| "a whole number of at least 1 is needed".to_owned())
+    number
+        .filter(|n| *n > 0)
+        .ok_or_else(|| "a whole number of at least 1 is needed".to_owned())
 }
 
 fn region(text: &str) -> Result<String, String> {
@@ -139,6 +159,9 @@ fn faults(text: &str) -> Result<FaultsOption, String> {
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    let rate = text.parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate > 0.0);
+    let rate = text
+        .parse::<f64>()
+        .ok()
+        .filter(|rate| rate.is_finite() && *rate > 0.0);
     rate.ok_or_else(|| "a number above 0 is needed".to_owned())
 }

@@ -138,7 +138,11 @@ fn used(limit: f64, stamps: &[SendStamp], since: u64, until: u64) -> Option<f64>
     let inside = |stamp: &&SendStamp| (since..until).contains(&stamp.at);
     let from = stamps.iter().filter(inside).map(|stamp| stamp.at).min()?;
     let length = until - from;
-    let segments: u64 = stamps.iter().filter(inside).map(|stamp| u64::from(stamp.segments)).sum();
+    let segments: u64 = stamps
+        .iter()
+        .filter(inside)
+        .map(|stamp| u64::from(stamp.segments))
+        .sum();
     let allowed = limit * length as f64 / MICROS_PER_SECOND as f64;
     (length >= SHORTEST_STRETCH).then(|| (segments as f64 / allowed).min(1.0))
 }
@@ -155,14 +159,24 @@ mod tests {
     use sandbox::book::{Record, StallRecord};
 
     fn every(step: u64, count: u64) -> Vec<SendStamp> {
-        (0..count).map(|n| SendStamp { at: 7 + n * step, segments: 1, first: true }).collect()
+        (0..count)
+            .map(|n| SendStamp {
+                at: 7 + n * step,
+                segments: 1,
+                first: true,
+            })
+            .collect()
     }
 
     #[test]
     fn a_steady_stream_uses_its_limit() {
         let mut stamps = every(10_000, 501);
         // A retry long after the rest is no part of the stretch, but a stamp.
-        stamps.push(SendStamp { at: 60_000_000, segments: 1, first: false });
+        stamps.push(SendStamp {
+            at: 60_000_000,
+            segments: 1,
+            first: false,
+        });
         let until = waiting_until(&stamps);
         assert_eq!(until, 5_000_007);
         let expected = PacingRow {
@@ -175,7 +189,10 @@ mod tests {
         };
         assert_eq!(row("a", 100.0, &stamps, Some(3), 0, until), expected);
         let half = row("a", 200.0, &stamps, None, 0, until).used;
-        assert!(half.is_some_and(|used| (used - 0.5).abs() < 0.001), "{half:?}");
+        assert!(
+            half.is_some_and(|used| (used - 0.5).abs() < 0.001),
+            "{half:?}"
+        );
     }
 
     #[test]
@@ -201,7 +218,11 @@ mod tests {
         assert_eq!(book.most_in_any_second("AC1"), Some(10));
         assert_eq!(book.most_in_any_second("AC2"), None);
         let stall = |at, length_us| {
-            Record::Stall(StallRecord { at, length_us, who: "process".into() })
+            Record::Stall(StallRecord {
+                at,
+                length_us,
+                who: "process".into(),
+            })
         };
         book.read(&stall(0, 4_999));
         assert_eq!(book.most_in_any_second("AC1"), Some(10));

@@ -37,7 +37,12 @@ impl Progress {
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Self { bar, last_line: now, history: VecDeque::new(), accounts }
+        Self {
+            bar,
+            last_line: now,
+            history: VecDeque::new(),
+            accounts,
+        }
     }
 
     /// Shows where the campaign stands now.
@@ -46,7 +51,11 @@ impl Progress {
         let segments = |sid: &String| tail.sums.get(sid).map_or(0, |sum| sum.segments);
         let sums = self.accounts.iter().map(|(_, sid)| segments(sid)).collect();
         self.history.push_back((now, done, sums));
-        while self.history.get(1).is_some_and(|(at, ..)| now - at >= RATE_OVER) {
+        while self
+            .history
+            .get(1)
+            .is_some_and(|(at, ..)| now - at >= RATE_OVER)
+        {
             self.history.pop_front();
         }
         let told = self.told(now, numbers, done);
@@ -62,10 +71,20 @@ impl Progress {
 
     fn told(&self, now: BootMicros, numbers: &CampaignNumbers, done: u64) -> String {
         let mut told = String::new();
-        let Some((since, done_then, sums_then)) = self.history.front() else { return told };
-        let Some((_, _, sums)) = self.history.back() else { return told };
+        let Some((since, done_then, sums_then)) = self.history.front() else {
+            return told;
+        };
+        let Some((_, _, sums)) = self.history.back() else {
+            return told;
+        };
         let seconds = now.saturating_sub(*since) as f64 / MICROS_PER_SECOND as f64;
-        let rate = |then: u64, now: u64| if seconds > 0.0 { (now - then) as f64 / seconds } else { 0.0 };
+        let rate = |then: u64, now: u64| {
+            if seconds > 0.0 {
+                (now - then) as f64 / seconds
+            } else {
+                0.0
+            }
+        };
         for (index, (name, _)) in self.accounts.iter().enumerate() {
             let rate = rate(sums_then[index], sums[index]);
             let _ = write!(told, " · {name} {rate:.0}/s");
@@ -77,7 +96,11 @@ impl Progress {
         }
         let speed = rate((*done_then).min(done), done);
         if numbers.pending > 0 && speed > 0.0 {
-            let _ = write!(told, " · {:.0} s left", (numbers.pending as f64 / speed).ceil());
+            let _ = write!(
+                told,
+                " · {:.0} s left",
+                (numbers.pending as f64 / speed).ceil()
+            );
         } else if numbers.pending == 0 && !numbers.still_counting {
             told.push_str(" · all handed over, receipts come in");
         }

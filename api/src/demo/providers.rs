@@ -54,7 +54,10 @@ pub(super) fn accounts(plan: &Plan, runtime: &Runtime) -> Vec<DemoAccount> {
 }
 
 /// The settings of an account whose provider is at `url`.
-pub(super) fn settings(account: &DemoAccount, url: &str) -> Result<ProviderSettings, toml::de::Error> {
+pub(super) fn settings(
+    account: &DemoAccount,
+    url: &str,
+) -> Result<ProviderSettings, toml::de::Error> {
     let mut table = toml::Table::new();
     let mut set = |key: &str, text: &str| table.insert(key.to_owned(), text.into());
     set("account_sid", &account.sid);
@@ -94,14 +97,26 @@ impl SandboxProcess {
         book: &Path,
     ) -> Result<Self, SandboxError> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["sandbox", "--listen", "127.0.0.1:0", "--book"]).arg(book);
+        command
+            .args(["sandbox", "--listen", "127.0.0.1:0", "--book"])
+            .arg(book);
         command.args(["--faults", plan.faults.as_str()]);
         command.args(["--seed", &plan.seed.to_string()]);
-        for DemoAccount { sid, token, rate, sender, .. } in accounts {
+        for DemoAccount {
+            sid,
+            token,
+            rate,
+            sender,
+            ..
+        } in accounts
+        {
             command.args(["--account", &format!("{sid}:{token}:{rate}:{sender}")]);
         }
         // A group of its own: Ctrl-C reaches us alone, and it goes on while we drain.
-        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let (input, output) = (child.stdin.take(), child.stdout.take());
         let (Some(input), Some(output)) = (input, output) else {
@@ -115,7 +130,9 @@ impl SandboxProcess {
     /// Lets it end and waits until its book is whole. Where it takes too long it is left
     /// to end by itself.
     pub(super) async fn stop(self, runtime: &Runtime) {
-        let Self { mut child, input, .. } = self;
+        let Self {
+            mut child, input, ..
+        } = self;
         drop(input);
         let ended = std::pin::pin!(child.wait());
         let timeout = std::pin::pin!(runtime.sleep(STOP_TIMEOUT));

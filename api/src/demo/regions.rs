@@ -23,7 +23,12 @@ const fn place(
     names: &'static [&'static str],
     cities: &'static [&'static str],
 ) -> Place {
-    Place { prefix, digits, names, cities }
+    Place {
+        prefix,
+        digits,
+        names,
+        cities,
+    }
 }
 
 const AMHARIC: &[&str] = &["አበበ", "ሰላም", "ትዕግሥት", "ዮሐንስ", "ፍቅርተ", "ብርሃኑ", "ሀና"];
@@ -40,7 +45,15 @@ const KOREAN: &[&str] = &["민준", "서연", "지우", "하은"];
 const THAI: &[&str] = &["สมชาย", "มาลี", "อรุณ", "ปราณี"];
 const GEORGIAN: &[&str] = &["ნინო", "გიორგი", "თამარ"];
 const ARMENIAN: &[&str] = &["Անի", "Արամ", "Մարիամ"];
-const ENGLISH: &[&str] = &["Ann", "O'Neil", "Mary Jane", "Zoë", "James", "Ada", "Sam 🌻"];
+const ENGLISH: &[&str] = &[
+    "Ann",
+    "O'Neil",
+    "Mary Jane",
+    "Zoë",
+    "James",
+    "Ada",
+    "Sam 🌻",
+];
 const GERMAN: &[&str] = &["Jürgen", "Anna", "Käthe", "Weiß", "Björn", "Lea 🎉"];
 const FRENCH: &[&str] = &["Zoé", "François", "Hélène", "Noël", "Chloé", "Anaïs 👩‍🚀"];
 const SPANISH: &[&str] = &["José", "Íñigo", "María", "Núria", "Begoña"];

@@ -85,7 +85,9 @@ pub(super) async fn demonstrate(arguments: DemoArguments, runtime: Runtime) -> E
         Ok(balanced) => balanced,
         Err(error) => {
             tell(&format!("volley: {error}"));
-            tell(&format!("the folder is kept; to go on: volley demo --data {path}"));
+            tell(&format!(
+                "the folder is kept; to go on: volley demo --data {path}"
+            ));
             return error.exit();
         }
     };
@@ -99,11 +101,19 @@ pub(super) async fn demonstrate(arguments: DemoArguments, runtime: Runtime) -> E
     } else {
         tell(&format!("the folder is kept, for somebody to look: {path}"));
     }
-    if balanced { Exit::Success } else { Exit::Unbalanced }
+    if balanced {
+        Exit::Success
+    } else {
+        Exit::Unbalanced
+    }
 }
 
 fn introduce(folder: &Folder, arguments: &DemoArguments) {
-    let fate = if folder.asked_for { "kept at the end" } else { "removed at the end" };
+    let fate = if folder.asked_for {
+        "kept at the end"
+    } else {
+        "removed at the end"
+    };
     tell(&format!("folder: {} ({fate})", folder.path.display()));
     if folder.goes_on {
         tell("it holds a demonstration: that one goes on");
@@ -137,7 +147,9 @@ async fn prepare(folder: &mut Folder, runtime: &Runtime) -> Result<(), DemoError
         let recipients = folder.state.plan.recipients.unwrap_or_default();
         let (path, seed) = (folder.contacts(), folder.state.plan.seed);
         tell(&format!("generating {recipients} recipients"));
-        runtime.blocking(move || write_contacts(&path, recipients, seed)).await??;
+        runtime
+            .blocking(move || write_contacts(&path, recipients, seed))
+            .await??;
     }
     folder.state.contacts_ready = true;
     Ok(folder.save()?)
@@ -166,7 +178,9 @@ fn settings_of(
     settings.http.listen = address;
     settings.http.public_url = Some(format!("http://{address}"));
     for account in accounts {
-        settings.providers.push(providers::settings(account, sandbox)?);
+        settings
+            .providers
+            .push(providers::settings(account, sandbox)?);
     }
     Ok(settings)
 }
@@ -228,7 +242,9 @@ async fn steps(
     folder.state.account = Some(account);
     folder.save()?;
     let import = import(&user, runtime, folder).await?;
-    let Some((list, _)) = folder.state.import else { return Err(WorkLost.into()) };
+    let Some((list, _)) = folder.state.import else {
+        return Err(WorkLost.into());
+    };
     let campaign = match folder.state.campaign {
         Some(campaign) => campaign,
         None => user.campaign(list, &folder.state.plan).await?,
@@ -240,7 +256,10 @@ async fn steps(
     let since = wall(runtime);
     user.start(campaign).await?;
     tell(&format!("campaign {campaign} runs"));
-    let lowest_rate = accounts.iter().map(|account| account.rate).fold(f64::MAX, f64::min);
+    let lowest_rate = accounts
+        .iter()
+        .map(|account| account.rate)
+        .fold(f64::MAX, f64::min);
     let watched = follow(&user, campaign, tail, progress, lowest_rate, runtime).await?;
     // Before the witness reads: its memory is not the node's.
     let peak_rss_bytes = peak_rss_bytes();
@@ -288,7 +307,10 @@ async fn import(
 ) -> Result<ImportCounts, DemoError> {
     let (list, job) = match folder.state.import {
         Some(import) => import,
-        None => user.import(&folder.contacts(), folder.state.plan.region.as_deref()).await?,
+        None => {
+            user.import(&folder.contacts(), folder.state.plan.region.as_deref())
+                .await?
+        }
     };
     folder.state.import = Some((list, job));
     folder.save()?;
@@ -309,7 +331,10 @@ async fn import(
         rejected: job.failed,
         rejects_file: None,
     };
-    tell(&format!("imported: {} contacts of {} records", job.contacts, job.total));
+    tell(&format!(
+        "imported: {} contacts of {} records",
+        job.contacts, job.total
+    ));
     if job.failed > 0 {
         let path = folder.rejects();
         user.save_rejects(&job, &path).await?;
@@ -321,9 +346,13 @@ async fn import(
 
 /// Keeps serving until Ctrl-C.
 async fn stay(user: &User, url: &str, campaign: &str) -> Result<(), DemoError> {
-    tell(&format!("the node keeps serving at {url}; Ctrl-C ends it. To talk to it:"));
+    tell(&format!(
+        "the node keeps serving at {url}; Ctrl-C ends it. To talk to it:"
+    ));
     tell(&format!("  export KEY={}", user.key.expose()));
-    tell(&format!("  curl -H \"Authorization: Bearer $KEY\" {url}/v1/campaigns/{campaign}"));
+    tell(&format!(
+        "  curl -H \"Authorization: Bearer $KEY\" {url}/v1/campaigns/{campaign}"
+    ));
     tell(&format!(
         "  curl -H \"Authorization: Bearer $KEY\" '{url}/v1/messages?campaign={campaign}&limit=3'"
     ));

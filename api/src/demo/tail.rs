@@ -49,7 +49,12 @@ impl BookTail {
     pub(super) fn at_end(folder: &Path) -> Self {
         let path = folder.join(BOOK_FILE);
         let at = std::fs::metadata(&path).map_or(0, |file| file.len());
-        Self { path, at, sums: BTreeMap::new(), last_submit: None }
+        Self {
+            path,
+            at,
+            sums: BTreeMap::new(),
+            last_submit: None,
+        }
     }
 
     /// Reads what is new.
@@ -59,7 +64,9 @@ impl BookTail {
             file.seek(SeekFrom::Start(self.at))?;
             let mut bytes = Vec::new();
             (&mut file).take(READ_BYTES).read_to_end(&mut bytes)?;
-            let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
+            let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') else {
+                return Ok(());
+            };
             for line in bytes[..end].split(|byte| *byte == b'\n') {
                 self.take(line);
             }
@@ -69,7 +76,9 @@ impl BookTail {
 
     fn take(&mut self, line: &[u8]) {
         // The judge reads every line strictly; here a strange one is passed over.
-        let Ok(Line { text: Some(text) }) = serde_json::from_slice(line) else { return };
+        let Ok(Line { text: Some(text) }) = serde_json::from_slice(line) else {
+            return;
+        };
         self.last_submit = self.last_submit.max(Some(text.at));
         if text.took {
             if !self.sums.contains_key(text.account) {
@@ -100,17 +109,30 @@ mod tests {
         std::fs::create_dir_all(&folder)?;
         let path = folder.join("book.jsonl");
         let text = |at: u64, took: bool| {
-            format!("{{\"text\":{{\"account\":\"AC1\",\"at\":{at},\"segments\":2,\"took\":{took}}}}}\n")
+            format!(
+                "{{\"text\":{{\"account\":\"AC1\",\"at\":{at},\"segments\":2,\"took\":{took}}}}}\n"
+            )
         };
         std::fs::write(&path, text(1, true))?;
         let mut tail = BookTail::at_end(&folder);
         tail.look()?;
         assert_eq!(tail.texts(), 0);
         let mut file = std::fs::OpenOptions::new().append(true).open(&path)?;
-        write!(file, "{}{}{{\"stop\":{{}}}}\n{{\"text\":", text(5, true), text(7, false))?;
+        write!(
+            file,
+            "{}{}{{\"stop\":{{}}}}\n{{\"text\":",
+            text(5, true),
+            text(7, false)
+        )?;
         tail.look()?;
-        let found = Found { texts: 1, segments: 2 };
-        assert_eq!((tail.sums.get("AC1"), tail.last_submit), (Some(&found), Some(7)));
+        let found = Found {
+            texts: 1,
+            segments: 2,
+        };
+        assert_eq!(
+            (tail.sums.get("AC1"), tail.last_submit),
+            (Some(&found), Some(7))
+        );
         write!(file, "{}", &text(9, true)[8..])?;
         tail.look()?;
         assert_eq!((tail.texts(), tail.last_submit), (2, Some(9)));

@@ -108,7 +108,9 @@ impl From<StoreError> for LogError {
         match error {
             StoreError::DiskFull { folder } => Self::DiskFull { folder },
             StoreError::Damaged { detail, .. } => Self::Damaged { detail },
-            StoreError::OtherPartitionCount { .. } => Self::Backend { detail: error.to_string() },
+            StoreError::OtherPartitionCount { .. } => Self::Backend {
+                detail: error.to_string(),
+            },
             StoreError::Backend { detail } => Self::Backend { detail },
             StoreError::Closed => Self::Closed,
             StoreError::UnknownCursor | StoreError::InvalidRange { .. } => Self::Backend {

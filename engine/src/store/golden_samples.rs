@@ -324,7 +324,10 @@ pub(super) fn samples() -> Vec<Sample> {
             "position_audience",
             position(SourceId::Audience(CampaignId::from_bytes([2; 16]))),
         ),
-        sample("position_due", position(SourceId::Due(schemas::message::DueKind::Send))),
+        sample(
+            "position_due",
+            position(SourceId::Due(schemas::message::DueKind::Send)),
+        ),
         sample(
             "position_import",
             position(SourceId::Import(JobId::from_bytes([6; 16]))),

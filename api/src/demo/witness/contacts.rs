@@ -90,7 +90,9 @@ impl ExpectedTexts {
         };
         // Which column holds the number, and what the others are called, are the
         // importer's rules; what is in them is read here.
-        let layout = ContactReader::new(File::open(path)?, &options)?.layout().clone();
+        let layout = ContactReader::new(File::open(path)?, &options)?
+            .layout()
+            .clone();
         let mut reading = Reading {
             layout,
             parser: PhoneParser::new(default_region).map_err(ImportFileError::from)?,
@@ -105,8 +107,10 @@ impl ExpectedTexts {
         }
         // A record with fewer cells says nothing of the others' fields, so the texts of
         // its number need the fields of all its records.
-        reading.merging =
-            std::mem::take(&mut reading.short).into_iter().map(|n| (n, BTreeMap::new())).collect();
+        reading.merging = std::mem::take(&mut reading.short)
+            .into_iter()
+            .map(|n| (n, BTreeMap::new()))
+            .collect();
         reading.pass(path)
     }
 
@@ -244,7 +248,9 @@ impl Words {
             }
         }
         let length = text.chars().count();
-        (1..=engine::text::template::MAX_BODY_CHARS).contains(&length).then_some(text)
+        (1..=engine::text::template::MAX_BODY_CHARS)
+            .contains(&length)
+            .then_some(text)
     }
 }
 
@@ -294,7 +300,12 @@ mod tests {
         let path = file("merge", csv.as_bytes())?;
         let template = "Hi {{ first_name }} of {{city}}!";
         let expected = ExpectedTexts::read(&path, None, template, &BTreeSet::new())?;
-        let counts = RecordCounts { records: 4, contacts: 3, merged: 1, ..Default::default() };
+        let counts = RecordCounts {
+            records: 4,
+            contacts: 3,
+            merged: 1,
+            ..Default::default()
+        };
         assert_eq!(expected.counts, counts);
         let texts: Vec<_> = expected.into_texts().into_iter().collect();
         assert_eq!(
@@ -312,7 +323,10 @@ mod tests {
     #[test]
     fn a_messy_file_is_read_as_the_importer_reads_it() -> Outcome {
         let messy: &[u8] = include_bytes!("../../../../tests/corpus/contacts/messy.csv");
-        let options = ImportOptions { default_region: Some("DE".to_owned()), phone_column: None };
+        let options = ImportOptions {
+            default_region: Some("DE".to_owned()),
+            phone_column: None,
+        };
         let mut reader = ContactReader::new(messy, &options)?;
         let (mut numbers, mut rejects, mut taken) = (BTreeSet::new(), BTreeSet::new(), 0);
         while let Some(record) = reader.next_record()? {

@@ -51,7 +51,10 @@ pub(super) struct Finding {
 impl Life {
     /// A number on the list that should get the text with this hash.
     pub(super) fn expecting(expected: Option<u64>) -> Self {
-        Self { expected, ..Self::default() }
+        Self {
+            expected,
+            ..Self::default()
+        }
     }
 
     /// A text of the expected or of other words was submitted.
@@ -78,7 +81,11 @@ impl Life {
             self.receipt_missing = true;
             return;
         }
-        let word = if receipt.status.is_final() { Word::Final } else { Word::Sent };
+        let word = if receipt.status.is_final() {
+            Word::Final
+        } else {
+            Word::Sent
+        };
         self.told = self.told.max(Some(word));
     }
 
@@ -93,7 +100,11 @@ impl Life {
     pub(super) fn judge(&self, kills: u32) -> Finding {
         let Some(state) = self.state else {
             // A number on the list that has no message at all.
-            return Finding { contradicted: self.is_taken(), differs: true, ..Finding::default() };
+            return Finding {
+                contradicted: self.is_taken(),
+                differs: true,
+                ..Finding::default()
+            };
         };
         Finding {
             missing: !self.is_taken() && claims_taken(state),
@@ -124,7 +135,8 @@ impl Life {
             MessageStatus::Scheduled | MessageStatus::Queued | MessageStatus::Submitting => false,
             MessageStatus::Accepted => self.told.is_some(),
             MessageStatus::Sent => {
-                let can_be_sent = self.may_end(Status::Delivered) || self.may_end(Status::Undelivered);
+                let can_be_sent =
+                    self.may_end(Status::Delivered) || self.may_end(Status::Undelivered);
                 self.told == Some(Word::Final) || (self.is_taken() && !can_be_sent)
             }
             MessageStatus::Delivered => self.is_taken() && !self.may_end(Status::Delivered),

@@ -84,7 +84,11 @@ impl MessageState {
     /// The state of the message to the E.164 number `to`; `None` when it is no number.
     pub fn new(to: &str, status: MessageStatus, reason: Option<&str>) -> Option<Self> {
         let number = number_of(to)?;
-        Some(Self { number, status, by_crash: reason == Some("crash") })
+        Some(Self {
+            number,
+            status,
+            by_crash: reason == Some("crash"),
+        })
     }
 }
 
@@ -112,7 +116,9 @@ impl Witness {
     pub fn new(expected: ExpectedTexts, circumstances: Circumstances) -> Self {
         let lives = expected.into_texts().into_iter();
         Self {
-            lives: lives.map(|(number, text)| (number, Life::expecting(text))).collect(),
+            lives: lives
+                .map(|(number, text)| (number, Life::expecting(text)))
+                .collect(),
             texts: BTreeMap::new(),
             oracle: Oracle::default(),
             circumstances,
@@ -154,7 +160,10 @@ impl Witness {
 
     /// Holds what was read against our states.
     pub fn judge(mut self, states: impl IntoIterator<Item = MessageState>) -> Verdict {
-        let mut verdict = Verdict { oracle: self.oracle, ..Verdict::default() };
+        let mut verdict = Verdict {
+            oracle: self.oracle,
+            ..Verdict::default()
+        };
         for state in states {
             verdict.messages += 1;
             match self.lives.get_mut(&state.number) {

@@ -42,7 +42,12 @@ enum Taken {
 impl<R: BufRead> Records<R> {
     /// Starts at the first byte of a file.
     pub(super) fn new(reader: R, delimiter: u8) -> Self {
-        Self { reader, delimiter, ahead: VecDeque::new(), lines: 0 }
+        Self {
+            reader,
+            delimiter,
+            ahead: VecDeque::new(),
+            lines: 0,
+        }
     }
 
     /// Passes over what may stand before the header, and over the header.
@@ -52,7 +57,10 @@ impl<R: BufRead> Records<R> {
             if first.starts_with(b"\xef\xbb\xbf") {
                 first.drain(..3);
             }
-            if first.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"sep=")) {
+            if first
+                .get(..4)
+                .is_some_and(|start| start.eq_ignore_ascii_case(b"sep="))
+            {
                 self.drop_lines(1);
             }
         }
@@ -201,7 +209,10 @@ mod tests {
         let mut read = Vec::new();
         while let Ok(Some(record)) = records.next_record() {
             let cells = record.cells.map(|cells| {
-                let cells: Vec<_> = cells.iter().map(|cell| String::from_utf8_lossy(cell)).collect();
+                let cells: Vec<_> = cells
+                    .iter()
+                    .map(|cell| String::from_utf8_lossy(cell))
+                    .collect();
                 cells.join("|")
             });
             read.push((record.line, cells));
@@ -231,7 +242,13 @@ mod tests {
     fn a_stray_quote_spoils_one_line() {
         assert_eq!(
             read("a,\"b\nc,d\n\"e\"x,f\n\"g\nh\",\"i\nj"),
-            [(1, None), told(2, "c|d"), (3, None), (4, None), told(6, "j")]
+            [
+                (1, None),
+                told(2, "c|d"),
+                (3, None),
+                (4, None),
+                told(6, "j")
+            ]
         );
     }
 }

@@ -41,12 +41,25 @@ fn text(to: &str, sid: &str) -> TextRecord<'static> {
 }
 
 fn untaken(to: &str) -> TextRecord<'static> {
-    TextRecord { sid: None, took: false, course: None, ..text(to, "") }
+    TextRecord {
+        sid: None,
+        took: false,
+        course: None,
+        ..text(to, "")
+    }
 }
 
 fn ending(to: &str, sid: &str, outcome: Status) -> TextRecord<'static> {
-    let course = CourseRecord { outcome, code: None, sent_at: 20, final_at: 30 };
-    TextRecord { course: Some(course), ..text(to, sid) }
+    let course = CourseRecord {
+        outcome,
+        code: None,
+        sent_at: 20,
+        final_at: 30,
+    };
+    TextRecord {
+        course: Some(course),
+        ..text(to, sid)
+    }
 }
 
 fn receipt(sid: &str, status: Status, result: ReceiptResult, ended: u64) -> Record<'static> {
@@ -73,7 +86,10 @@ fn run(book: Vec<Record<'static>>, states: &[(&str, S)], kills: u32) -> Verdict 
         let reason = (*status == S::Unknown).then_some("crash");
         MessageState::new(to, *status, reason)
     });
-    let circumstances = Circumstances { states_asked_at: ASKED_AT, kills };
+    let circumstances = Circumstances {
+        states_asked_at: ASKED_AT,
+        kills,
+    };
     let judged = judge(expected, book.into_iter().map(Ok), states, circumstances);
     judged.unwrap_or_default()
 }
@@ -93,14 +109,28 @@ fn told(status: Status) -> Vec<Record<'static>> {
 #[test]
 fn a_delivered_text_is_clean() {
     let verdict = of_ann(told(Status::Delivered), S::Delivered);
-    let oracle = Oracle { texts: 1, distinct: 1, ..Oracle::default() };
-    assert_eq!(verdict, Verdict { oracle, messages: 1, ..Verdict::default() });
+    let oracle = Oracle {
+        texts: 1,
+        distinct: 1,
+        ..Oracle::default()
+    };
+    assert_eq!(
+        verdict,
+        Verdict {
+            oracle,
+            messages: 1,
+            ..Verdict::default()
+        }
+    );
     assert!(verdict.oracle.is_clean());
 }
 
 #[test]
 fn texts_are_told_apart() {
-    let other = TextRecord { body: "ho".into(), ..text(ANN, "SM3") };
+    let other = TextRecord {
+        body: "ho".into(),
+        ..text(ANN, "SM3")
+    };
     let book = vec![
         record(text(ANN, "SM1")),
         record(text(ANN, "SM2")),
@@ -110,8 +140,13 @@ fn texts_are_told_apart() {
         record(untaken(BO)),
     ];
     let verdict = of_ann(book, S::Delivered);
-    let oracle =
-        Oracle { texts: 4, distinct: 1, duplicates: 1, unexpected: 2, ..Oracle::default() };
+    let oracle = Oracle {
+        texts: 4,
+        distinct: 1,
+        duplicates: 1,
+        unexpected: 2,
+        ..Oracle::default()
+    };
     assert_eq!(verdict.oracle, oracle);
     assert!(!verdict.oracle.is_clean());
 }
@@ -122,7 +157,11 @@ fn what_we_claim_and_nobody_took_is_missing() {
         let claims = matches!(state, S::Accepted | S::Sent | S::Delivered | S::Undelivered);
         let missing = of_ann(vec![record(untaken(ANN))], state).oracle.missing;
         assert_eq!(missing, u64::from(claims), "{state:?}");
-        assert_eq!(of_ann(told(Status::Sent), state).oracle.missing, 0, "{state:?}");
+        assert_eq!(
+            of_ann(told(Status::Sent), state).oracle.missing,
+            0,
+            "{state:?}"
+        );
     }
 }
 
@@ -131,7 +170,16 @@ fn a_state_must_not_lie_behind_what_was_told() {
     use Status::{Delivered, Sent};
     // Told nothing, told that it was sent, told that it was delivered.
     for (word, contradicted) in [
-        (None, vec![S::Undelivered, S::Failed, S::Expired, S::Canceled, S::Skipped]),
+        (
+            None,
+            vec![
+                S::Undelivered,
+                S::Failed,
+                S::Expired,
+                S::Canceled,
+                S::Skipped,
+            ],
+        ),
         (
             Some(Sent),
             vec![
@@ -164,7 +212,11 @@ fn a_state_must_not_lie_behind_what_was_told() {
         };
         for state in S::ALL {
             let found = of_ann(book(), state).oracle.contradicted;
-            assert_eq!(found, u64::from(contradicted.contains(&state)), "{word:?} {state:?}");
+            assert_eq!(
+                found,
+                u64::from(contradicted.contains(&state)),
+                "{word:?} {state:?}"
+            );
         }
     }
 }
@@ -182,25 +234,44 @@ fn receipts_that_did_not_reach_us_in_time_are_no_words() {
             record(text(ANN, "SM1")),
             receipt("SM1", Status::Delivered, result, ended),
         ];
-        assert_eq!(of_ann(book, S::Accepted).oracle.contradicted, 0, "{result:?}");
+        assert_eq!(
+            of_ann(book, S::Accepted).oracle.contradicted,
+            0,
+            "{result:?}"
+        );
     }
     // Of another account's text with the same id.
-    let stranger = TextRecord { account: "AC2".into(), ..text(ANN, "SM1") };
+    let stranger = TextRecord {
+        account: "AC2".into(),
+        ..text(ANN, "SM1")
+    };
     let book = vec![record(stranger), receipt("SM1", Status::Delivered, OK, 50)];
     assert_eq!(of_ann(book, S::Accepted).oracle.contradicted, 0);
 }
 
 #[test]
 fn a_failure_needs_a_cause() {
-    let fault = |fault| TextRecord { fault: Some(fault), ..untaken(ANN) };
+    let fault = |fault| TextRecord {
+        fault: Some(fault),
+        ..untaken(ANN)
+    };
     let explained = vec![record(fault(AnswerFault::ErrorBefore))];
     let by_course = vec![record(ending(ANN, "SM1", Status::Failed))];
-    let over = TextRecord { refusal: Some(Refusal::OverLimit), ..untaken(ANN) };
-    let refused = TextRecord { refusal: Some(Refusal::BodyTooLong), ..untaken(ANN) };
+    let over = TextRecord {
+        refusal: Some(Refusal::OverLimit),
+        ..untaken(ANN)
+    };
+    let refused = TextRecord {
+        refusal: Some(Refusal::BodyTooLong),
+        ..untaken(ANN)
+    };
     assert_eq!(of_ann(explained, S::Failed).oracle.unexplained, 0);
     assert_eq!(of_ann(by_course, S::Failed).oracle.unexplained, 0);
     assert_eq!(of_ann(vec![record(over)], S::Failed).oracle.unexplained, 1);
-    assert_eq!(of_ann(vec![record(refused)], S::Failed).oracle.unexplained, 1);
+    assert_eq!(
+        of_ann(vec![record(refused)], S::Failed).oracle.unexplained,
+        1
+    );
     assert_eq!(of_ann(Vec::new(), S::Failed).oracle.unexplained, 1);
 }
 
@@ -218,7 +289,10 @@ fn the_unknown_needs_a_cause() {
         receipts: Cow::Owned(vec![withheld]),
         ..text(ANN, "SM1")
     };
-    assert_eq!(of_ann(vec![record(missing)], S::Unknown).oracle.unexplained, 0);
+    assert_eq!(
+        of_ann(vec![record(missing)], S::Unknown).oracle.unexplained,
+        0
+    );
     let broken = vec![
         record(text(ANN, "SM1")),
         receipt("SM1", Status::Delivered, ReceiptResult::Broken, 50),
@@ -227,19 +301,36 @@ fn the_unknown_needs_a_cause() {
     let plain = || vec![record(text(ANN, "SM1"))];
     assert_eq!(of_ann(plain(), S::Unknown).oracle.unexplained, 1);
     let after_kill = run(plain(), &[(ANN, S::Unknown)], 1);
-    assert_eq!((after_kill.oracle.unexplained, after_kill.unknown_untaken), (0, 0));
+    assert_eq!(
+        (after_kill.oracle.unexplained, after_kill.unknown_untaken),
+        (0, 0)
+    );
     let never_left = run(Vec::new(), &[(ANN, S::Unknown)], 1);
-    assert_eq!((never_left.oracle.unexplained, never_left.unknown_untaken), (0, 1));
+    assert_eq!(
+        (never_left.oracle.unexplained, never_left.unknown_untaken),
+        (0, 1)
+    );
 }
 
 #[test]
 fn messages_of_nobody_and_two_of_one_are_contradicted() {
-    let nobody = run(told(Status::Delivered), &[(ANN, S::Delivered), (BO, S::Delivered)], 0);
+    let nobody = run(
+        told(Status::Delivered),
+        &[(ANN, S::Delivered), (BO, S::Delivered)],
+        0,
+    );
     assert_eq!((nobody.oracle.contradicted, nobody.messages), (1, 2));
-    let twice = run(told(Status::Delivered), &[(ANN, S::Delivered), (ANN, S::Delivered)], 0);
+    let twice = run(
+        told(Status::Delivered),
+        &[(ANN, S::Delivered), (ANN, S::Delivered)],
+        0,
+    );
     assert_eq!(twice.oracle.contradicted, 1);
     let none = run(told(Status::Delivered), &[], 0);
-    assert_eq!((none.oracle.contradicted, none.differing, none.messages), (1, 1, 0));
+    assert_eq!(
+        (none.oracle.contradicted, none.differing, none.messages),
+        (1, 1, 0)
+    );
 }
 
 #[test]
@@ -248,10 +339,21 @@ fn a_recipient_without_a_text_is_skipped_and_nothing_else() {
         let mut expected = ExpectedTexts::default();
         expected.expect(ANN, None);
         let states = MessageState::new(ANN, state, None);
-        let circumstances = Circumstances { states_asked_at: ASKED_AT, kills: 0 };
+        let circumstances = Circumstances {
+            states_asked_at: ASKED_AT,
+            kills: 0,
+        };
         let verdict = judge(expected, Vec::new(), states, circumstances).unwrap_or_default();
-        assert_eq!(verdict.oracle.contradicted, u64::from(state != S::Skipped), "{state:?}");
-        assert_eq!(verdict.differing, u64::from(state != S::Skipped), "{state:?}");
+        assert_eq!(
+            verdict.oracle.contradicted,
+            u64::from(state != S::Skipped),
+            "{state:?}"
+        );
+        assert_eq!(
+            verdict.differing,
+            u64::from(state != S::Skipped),
+            "{state:?}"
+        );
     }
 }
 
@@ -264,7 +366,11 @@ fn only_the_end_in_the_book_is_the_same_state() {
     ] {
         for state in S::ALL {
             let verdict = of_ann(vec![record(ending(ANN, "SM1", outcome))], state);
-            assert_eq!(verdict.differing, u64::from(state != same), "{outcome:?} {state:?}");
+            assert_eq!(
+                verdict.differing,
+                u64::from(state != same),
+                "{outcome:?} {state:?}"
+            );
         }
     }
 }
