@@ -4,19 +4,23 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 
 use actors::node::{Node, NodeParts};
 use engine::provider::{ProviderAccount, ProviderSettings};
 use engine::runtime::Runtime;
 use engine::storage::{JournalSettings, Storage};
-use engine::store::{PutOnce, Replaced};
+use engine::store::{LIST_LIMIT, Order, PutOnce, Replaced};
+use futures::future::Either;
 use schemas::account::Account;
 use schemas::campaign::{Campaign, CampaignState, CampaignTally, ControlRecord};
 use schemas::change::Change;
 use schemas::job::{Job, JobProgress, JobState, JobWork};
+use schemas::message::shard_key;
+use schemas::record::{Key, Record};
 use schemas::{
-    AccountId, CampaignId, JobId, ListId, MessageClass, Partition, PartitionCount, Secret,
+    AccountId, CampaignId, JobId, ListId, Message, MessageClass, Partition, PartitionCount, Secret,
 };
 
 /// Runs a test on an actix system over a multi-thread runtime, as a node runs.
@@ -52,6 +56,8 @@ pub struct TestNode {
     pub node: Node,
     /// Where imports lie.
     pub imports: PathBuf,
+    /// Attempts that the process before this one left open.
+    pub open_at_start: usize,
 }
 
 /// One provider account at a sandbox.
@@ -97,13 +103,9 @@ impl TestNode {
         tasks: &tokio::runtime::Runtime,
     ) -> Self {
         let runtime = Runtime::of_machine(tasks.handle().clone());
-        let partitions = PartitionCount::new(partitions).expect("a power of two");
-        let settings = JournalSettings {
-            partitions,
-            trim: false,
-        };
-        let storage =
-            Storage::open(&folder.join("data"), &runtime, settings).expect("storage opens");
+        let storage = open_storage(folder, partitions, &runtime);
+        let open_at_start = storage.journal.open_attempts().await;
+        let open_at_start = open_at_start.expect("the journal works").len();
         let imports = folder.join("imports");
         std::fs::create_dir_all(&imports).expect("a folder");
         let node = Node::start(NodeParts {
@@ -123,7 +125,13 @@ impl TestNode {
             storage,
             node,
             imports,
+            open_at_start,
         }
+    }
+
+    /// The campaign that this folder holds, if one was created in it.
+    pub async fn only_campaign(&self) -> Option<(AccountId, CampaignId)> {
+        only_campaign(&self.storage).await
     }
 
     /// Creates an account.
@@ -223,39 +231,23 @@ impl TestNode {
 
     /// The campaign's numbers.
     pub async fn tally(&self, campaign: CampaignId) -> CampaignTally {
-        let mut sum = CampaignTally::empty(campaign, Partition(0));
-        sum.frozen = true;
-        for partition in self.storage.journal.partitions().all() {
-            let key = CampaignTally::key_of(campaign, partition);
-            let row = self.storage.store.get::<CampaignTally>(&key).await;
-            let empty = CampaignTally::empty(campaign, partition);
-            sum.add(&row.expect("the store works").unwrap_or(empty));
-        }
-        sum
+        tally(&self.storage, campaign).await
     }
 
-    /// Waits until the campaign is finished, and gives its numbers.
-    pub async fn finished(&self, account: AccountId, campaign: CampaignId) -> CampaignTally {
-        loop {
-            let key = Campaign::key_of(account, campaign);
-            let row = self
-                .storage
-                .store
-                .get::<Campaign>(&key)
-                .await
-                .expect("the store works");
-            if row.is_some_and(|campaign| campaign.state == CampaignState::Finished) {
-                return self.tally(campaign).await;
-            }
-            self.pause().await;
+    /// Waits until the campaign is finished, and gives its numbers. A node that fails
+    /// meanwhile ends the test.
+    pub async fn finished(&mut self, account: AccountId, campaign: CampaignId) -> CampaignTally {
+        let finished = pin!(finished(&self.storage, &self.runtime, account, campaign));
+        let failed = pin!(self.node.failed());
+        match futures::future::select(finished, failed).await {
+            Either::Left((tally, _)) => tally,
+            Either::Right((cause, _)) => panic!("the node has failed: {cause}"),
         }
     }
 
     /// Looks again a little later: real time goes by here.
     pub async fn pause(&self) {
-        self.runtime
-            .sleep(std::time::Duration::from_millis(20))
-            .await;
+        self.runtime.sleep(LOOK_AGAIN).await;
     }
 
     async fn control(&self, record: ControlRecord) {
@@ -275,6 +267,93 @@ impl TestNode {
             .commit(changes)
             .await
             .expect("the journal works");
+    }
+}
+
+async fn finished(
+    storage: &Storage,
+    runtime: &Runtime,
+    account: AccountId,
+    campaign: CampaignId,
+) -> CampaignTally {
+    let key = Campaign::key_of(account, campaign);
+    loop {
+        let row = storage.store.get::<Campaign>(&key).await;
+        let row = row.expect("the store works");
+        if row.is_some_and(|campaign| campaign.state == CampaignState::Finished) {
+            return tally(storage, campaign).await;
+        }
+        runtime.sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// How often real work is looked at again.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// Message rows lie in so many shards a day.
+const SHARDS: u8 = 64;
+
+/// Opens the storage of a node's folder, its journal kept whole.
+pub fn open_storage(folder: &Path, partitions: u16, runtime: &Runtime) -> Storage {
+    let settings = JournalSettings {
+        partitions: PartitionCount::new(partitions).expect("a power of two"),
+        trim: false,
+    };
+    Storage::open(&folder.join("data"), runtime, settings).expect("storage opens")
+}
+
+/// The numbers of a campaign: the sum over its partitions, each of them exact by itself.
+pub async fn tally(storage: &Storage, campaign: CampaignId) -> CampaignTally {
+    let mut sum = CampaignTally::empty(campaign, Partition(0));
+    sum.frozen = true;
+    for partition in storage.journal.partitions().all() {
+        let key = CampaignTally::key_of(campaign, partition);
+        let row = storage.store.get::<CampaignTally>(&key).await;
+        let row = row.expect("the store works");
+        let row = row.unwrap_or_else(|| CampaignTally::empty(campaign, partition));
+        assert!(row.is_exact(), "partition {}: {row:?}", partition.0);
+        sum.add(&row);
+    }
+    sum
+}
+
+/// The one campaign of the one account in this storage.
+pub async fn only_campaign(storage: &Storage) -> Option<(AccountId, CampaignId)> {
+    let account = all::<Account>(storage, &Account::partition_key())
+        .await
+        .pop()?;
+    let campaigns = all::<Campaign>(storage, &Campaign::partition_key(account.id)).await;
+    campaigns.first().map(|campaign| (account.id, campaign.id))
+}
+
+/// Every message of the account that was made on the day of `campaign`'s launch.
+pub async fn messages(storage: &Storage, account: AccountId, campaign: CampaignId) -> Vec<Message> {
+    let key = Campaign::key_of(account, campaign);
+    let row = storage.store.get::<Campaign>(&key).await;
+    let row = row.expect("the store works").expect("the campaign exists");
+    let started = row.started_at.expect("the campaign was started");
+    let day = i32::try_from(started.0.div_euclid(86_400_000_000)).expect("a day");
+    let mut messages = Vec::new();
+    for shard in 0..SHARDS {
+        messages.extend(all::<Message>(storage, &shard_key(account, day, shard)).await);
+    }
+    messages
+}
+
+/// Every row under a partition key.
+pub async fn all<R: Record>(storage: &Storage, prefix: &Key) -> Vec<R> {
+    let (mut rows, mut after) = (Vec::new(), None);
+    loop {
+        let page = storage
+            .store
+            .list::<R>(prefix, after.as_ref(), Order::Ascending, LIST_LIMIT)
+            .await
+            .expect("the store works");
+        rows.extend(page.rows);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return rows,
+        }
     }
 }
 

@@ -1,3 +1,6 @@
-//! What tests across crates share: one constructor for each part.
+//! What tests across crates share: one constructor for each part, and the judge that
+//! compares what a node says with the sandbox's book.
 
+pub mod child;
 pub mod fixture;
+pub mod judge;

@@ -30,7 +30,7 @@ fn a_campaign_reaches_everybody_once() {
             let providers = (1..=3)
                 .map(|index| fixture::provider(address, index, 2_000.0))
                 .collect();
-            let node = TestNode::start(&folder, 8, providers, &tasks).await;
+            let mut node = TestNode::start(&folder, 8, providers, &tasks).await;
             let account = node.account().await;
             let (list, progress) = node.import(account, csv.as_bytes()).await;
             assert_eq!(

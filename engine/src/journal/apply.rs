@@ -120,6 +120,9 @@ impl<V: View> Applying<'_, V> {
         envelope: &std::sync::Arc<schemas::Envelope>,
         at: UnixMicros,
     ) -> Applied {
+        if self.state.open.contains_key(&envelope.id) {
+            return Ok(Verdict::Refused(Refusal::AttemptOpen));
+        }
         if self.message(envelope.account, envelope.id)?.is_some() {
             return Ok(Verdict::Refused(Refusal::AlreadyHandled));
         }

@@ -27,6 +27,9 @@ mod records;
 mod state;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 use schemas::change::Change;
 use schemas::message::DueKind;
 use schemas::{Partition, PartitionCount, UnixMicros};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use schemas::change::{Change, JournalRecord};
 use schemas::message::DueKind;
+use schemas::position::{CommittedPosition, SourceId};
 use schemas::record::{KeyPart, Projection, Record};
 use schemas::{Partition, PartitionCount, UnixMicros};
 
@@ -12,7 +13,7 @@ use super::apply::Applying;
 use super::checkpoint::{self, CHECKPOINT_EVERY, Checkpoint};
 use super::state::{OpenAttempt, PartitionState};
 use super::view::View;
-use super::{Refusal, Verdict, records};
+use super::{Refusal, Verdict, receipts, records};
 use crate::store::StoreError;
 use crate::store::kv::Space;
 use crate::store::overlay::Overlay;
@@ -91,6 +92,7 @@ impl Projector {
                 .map(|open| (open.attempt.message, open))
                 .collect();
             state.parked = records::count_parked(view, partition)?;
+            raise_due_marks(view, &mut state)?;
             records::replay(view, partition, checkpoint.sequence, |record| {
                 state.sequence = record.sequence;
                 record
@@ -138,7 +140,7 @@ impl PartitionLog {
         if self.changes.is_empty() {
             self.state.sequence += 1;
         }
-        let change = admit(&self.state, change);
+        let change = admit(view, &self.state, change)?;
         let verdict = Applying {
             view,
             state: &mut self.state,
@@ -210,9 +212,29 @@ fn check_partition_count(
     }
 }
 
+/// What the cursors of due entries have passed stays closed after a start too: the
+/// clock may have been set back meanwhile, and what is due behind them is never read.
+fn raise_due_marks(view: &mut Overlay<'_>, state: &mut PartitionState) -> Result<(), StoreError> {
+    for kind in DueKind::ALL {
+        let key = CommittedPosition::key_of(state.partition, &SourceId::Due(kind));
+        if let Some(row) = view.get::<CommittedPosition>(&key)? {
+            // The position is the first instant that is still to be read.
+            let passed = i64::try_from(row.position).unwrap_or(i64::MAX) - 1;
+            state.raise_due_mark(kind, UnixMicros(passed));
+        }
+    }
+    Ok(())
+}
+
 /// Puts what the change makes due after what has been read already, so that nothing
-/// is appended behind its reader. What is admitted is what the journal holds.
-fn admit(state: &PartitionState, mut change: Change) -> Change {
+/// is appended behind its reader, and names the attempt that a receipt is about where
+/// only the provider's id tells it. What is admitted is what the journal holds, so a
+/// start that reads no rows knows it too.
+fn admit(
+    view: &mut Overlay<'_>,
+    state: &PartitionState,
+    mut change: Change,
+) -> Result<Change, StoreError> {
     match &mut change {
         Change::Scheduled { at, .. } => *at = state.after_due_mark(DueKind::Send, *at),
         Change::AttemptEnded { then, .. } => *then = state.admit_after(*then),
@@ -222,6 +244,12 @@ fn admit(state: &PartitionState, mut change: Change) -> Change {
             *next = state.after_due_mark(DueKind::LookUp, *next);
         }
         Change::Resend { due, .. } => *due = state.after_due_mark(DueKind::Send, *due),
+        Change::Receipt {
+            provider, receipt, ..
+        } if receipt.attempt.is_none() => {
+            let bound = receipts::binding(view, *provider, receipt)?;
+            receipt.attempt = bound.map(|bound| bound.attempt);
+        }
         Change::AttemptBegun { .. }
         | Change::Skipped { .. }
         | Change::ValidityEnded { .. }
@@ -233,7 +261,7 @@ fn admit(state: &PartitionState, mut change: Change) -> Change {
         | Change::ContactImported { .. }
         | Change::ImportAdvanced { .. } => {}
     }
-    change
+    Ok(change)
 }
 
 impl GroupParticipant for Projector {

@@ -27,9 +27,13 @@ impl<V: View> Applying<'_, V> {
         at: UnixMicros,
     ) -> Applied {
         let Some(attempt) = self.attempt_of(provider, receipt)? else {
-            return self.park(provider, receipt, at);
+            return self.park(provider, receipt, learnt, at);
         };
         if let Some(open) = self.state.open.get_mut(&attempt.message) {
+            if learnt == Learnt::Search {
+                // It looked for the attempt before this one; the text may be this one's.
+                return Ok(Verdict::Refused(Refusal::AttemptOpen));
+            }
             if open.early.len() >= EARLY_RECEIPTS {
                 return Ok(Verdict::Refused(Refusal::AlreadyHandled));
             }
@@ -42,7 +46,7 @@ impl<V: View> Applying<'_, V> {
             return Ok(Verdict::Done);
         }
         let Some(mut message) = self.message(attempt.account, attempt.message)? else {
-            return self.park(provider, receipt, at);
+            return self.park(provider, receipt, learnt, at);
         };
         if learnt == Learnt::Search && !self.may_settle(&message, provider, receipt)? {
             return Ok(Verdict::Refused(Refusal::AlreadyHandled));
@@ -71,13 +75,13 @@ impl<V: View> Applying<'_, V> {
         provider: ProviderId,
         receipt: &DeliveryReceipt,
     ) -> Result<Option<Binding>, StoreError> {
-        self.view
-            .get(&Binding::key_of(provider, &receipt.provider_message_id))
+        binding(self.view, provider, receipt)
     }
 
-    /// A search settles an unknown message only, and only with a text that no other
-    /// attempt is bound to. While another attempt to the same number is open, the text
-    /// may be that one's.
+    /// A search settles the last attempt of an unknown message only, and only with a
+    /// text that no other attempt is bound to, one before it of the same message
+    /// included. While another attempt to the same number is open, the text may be that
+    /// one's.
     fn may_settle(
         &mut self,
         message: &Message,
@@ -88,10 +92,16 @@ impl<V: View> Applying<'_, V> {
         if self.state.open.values().any(|open| open.envelope.to == *to) {
             return Ok(false);
         }
+        let last = AttemptRef {
+            account: message.envelope.account,
+            message: message.envelope.id,
+            attempt: message.attempts,
+        };
         let free = self
             .binding(provider, receipt)?
-            .is_none_or(|binding| binding.attempt.message == message.envelope.id);
-        Ok(free && message.status == MessageStatus::Unknown)
+            .is_none_or(|binding| binding.attempt == last);
+        let is_about_last = receipt.attempt == Some(last);
+        Ok(free && is_about_last && message.status == MessageStatus::Unknown)
     }
 
     /// Joins a receipt into a message; tells whether anything was changed or told.
@@ -120,6 +130,10 @@ impl<V: View> Applying<'_, V> {
             .status
             .filter(|status| speaks_for_message(message, receipt, *status))
             .is_some_and(|status| lives::step(message, StatusEvent::Receipt(status), entry()));
+        if is_earlier(message, receipt) {
+            // So that no search takes it for the text of a later attempt.
+            self.bind_found(message, provider, receipt, attempt)?;
+        }
         if !stepped {
             return Ok(lives::tell_once(message, entry()));
         }
@@ -142,6 +156,9 @@ impl<V: View> Applying<'_, V> {
         receipt: &DeliveryReceipt,
         attempt: u32,
     ) -> Result<(), StoreError> {
+        if self.binding(provider, receipt)?.is_some() {
+            return Ok(());
+        }
         let (account, message) = (message.envelope.account, message.envelope.id);
         self.view.put(&Binding {
             provider,
@@ -155,12 +172,18 @@ impl<V: View> Applying<'_, V> {
         })
     }
 
+    /// Keeps a receipt for the message that it is about. What we asked for ourselves is
+    /// about a message that we have, and can be asked for again.
     fn park(
         &mut self,
         provider: ProviderId,
         receipt: &DeliveryReceipt,
+        learnt: Learnt,
         received_at: UnixMicros,
     ) -> Applied {
+        if learnt != Learnt::Webhook {
+            return Ok(Verdict::Refused(Refusal::NoSuchMessage));
+        }
         let parked = ParkedReceipt {
             partition: self.state.partition,
             provider,
@@ -204,11 +227,28 @@ impl<V: View> Applying<'_, V> {
     }
 }
 
+/// What the text that a receipt speaks of is bound to.
+pub(super) fn binding<V: View>(
+    view: &mut V,
+    provider: ProviderId,
+    receipt: &DeliveryReceipt,
+) -> Result<Option<Binding>, StoreError> {
+    view.get(&Binding::key_of(provider, &receipt.provider_message_id))
+}
+
 /// A text of an earlier attempt proves only that it was delivered after all; what else
 /// it says is not about the text that the message now stands for.
 fn speaks_for_message(message: &Message, receipt: &DeliveryReceipt, status: ReceiptStatus) -> bool {
-    match &message.provider_message_id {
-        Some(id) if *id != receipt.provider_message_id => status == ReceiptStatus::Delivered,
-        Some(_) | None => true,
-    }
+    let is_another = match &message.provider_message_id {
+        Some(id) => *id != receipt.provider_message_id,
+        None => is_earlier(message, receipt),
+    };
+    !is_another || status == ReceiptStatus::Delivered
+}
+
+/// Whether the receipt names an attempt before the last.
+fn is_earlier(message: &Message, receipt: &DeliveryReceipt) -> bool {
+    receipt
+        .attempt
+        .is_some_and(|attempt| attempt.attempt < message.attempts)
 }

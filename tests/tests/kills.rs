@@ -1,0 +1,203 @@
+//! `kill -9` in the middle of a campaign, again and again, while the provider goes on:
+//! afterwards nobody has two texts, nobody is lost, and the numbers agree.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use engine::provider::ProviderAccount;
+use engine::runtime::Runtime;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use sandbox::{FaultPlan, Sandbox, SandboxConfig};
+use tests::child::{ChildNode, ChildSettings, PROVIDERS};
+use tests::fixture;
+use tests::judge::{self, Witness};
+
+/// Kills of one campaign.
+const KILLS: u32 = 25;
+
+/// Recipients: between two kills some hundred texts leave.
+const RECIPIENTS: u32 = 15_000;
+
+/// Each provider account's rate, segments per second.
+const RATE: f64 = 2_000.0;
+
+/// The provider answers after this many milliseconds, so that attempts are open at any
+/// moment: 60 of each account at its full rate.
+const LATENCY_MS: u64 = 30;
+
+/// Attempts that the kills of one campaign must have cut off, all together.
+const LEAST_OPEN: u64 = 500;
+
+/// How far ahead of its permits a sender commits attempts, in seconds.
+const COMMITTED_AHEAD: f64 = 0.020;
+
+/// How often the test looks how far the campaign is.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// One at a time: each of them uses the whole machine.
+static MACHINE: Mutex<()> = Mutex::new(());
+
+#[test]
+fn kills_with_one_partition() {
+    a_campaign_survives_kills(1);
+}
+
+#[test]
+fn kills_with_eight_partitions() {
+    a_campaign_survives_kills(8);
+}
+
+#[test]
+fn kills_with_sixty_four_partitions() {
+    a_campaign_survives_kills(64);
+}
+
+fn a_campaign_survives_kills(partitions: u16) {
+    let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+    let seed = seed();
+    say(&format!(
+        "P = {partitions}: seed {seed} (VOLLEY_SEED repeats it)"
+    ));
+    let folder = fixture::folder(env!("CARGO_TARGET_TMPDIR"), &format!("kills-{partitions}"));
+    let sandbox = start_sandbox(&folder.join("book"), seed);
+    let settings = ChildSettings {
+        program: env!("CARGO_BIN_EXE_node").into(),
+        folder: folder.clone(),
+        partitions,
+        sandbox: sandbox.address(),
+        recipients: RECIPIENTS,
+        rate: RATE,
+    };
+    let open = kill_again_and_again(&settings, &sandbox, seed);
+    sandbox.shutdown().expect("the book is closed");
+    say(&format!(
+        "P = {partitions}: {KILLS} kills cut off {open} attempts"
+    ));
+    assert!(open >= LEAST_OPEN, "{open} attempts were open at the kills");
+    judge_campaign(&settings);
+}
+
+/// Lets the campaign run to its end with kills on the way; gives the sum of attempts
+/// that were open when they came.
+fn kill_again_and_again(settings: &ChildSettings, sandbox: &Sandbox, seed: u64) -> u64 {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut open = 0;
+    let mut node = ChildNode::start(settings);
+    assert_eq!(
+        node.open_at_start(),
+        0,
+        "nothing can be open in the beginning"
+    );
+    for kill in 0..KILLS {
+        // Somewhere in this kill's share of the campaign between 5 and 95 %.
+        let part = (f64::from(kill) + random.random::<f64>()) / f64::from(KILLS);
+        let at = (0.05 + 0.90 * part) * f64::from(RECIPIENTS);
+        // What the kills before cut off is over for the campaign, taken or not.
+        while ((taken(sandbox) + open) as f64) < at {
+            node.must_run();
+            std::thread::sleep(LOOK_EVERY);
+        }
+        node.kill();
+        node = ChildNode::start(settings);
+        open += node.open_at_start();
+    }
+    node.finish();
+    open
+}
+
+fn judge_campaign(settings: &ChildSettings) {
+    let (_, names) = fixture::contacts(RECIPIENTS);
+    let body = |(phone, name): (String, String)| (phone, format!("Hi {name}"));
+    let expected: BTreeMap<_, _> = names.into_iter().map(body).collect();
+    let witness = Witness::read(&settings.folder.join("book"));
+    let tasks = fixture::tasks();
+    let runtime = Runtime::of_machine(tasks.handle().clone());
+    let (tally, messages, rebuilt) = tasks.block_on(async {
+        let storage = fixture::open_storage(&settings.folder, settings.partitions, &runtime);
+        let campaign = fixture::only_campaign(&storage).await;
+        let (account, campaign) = campaign.expect("the campaign is there");
+        let tally = fixture::tally(&storage, campaign).await;
+        let messages = fixture::messages(&storage, account, campaign).await;
+        (tally, messages, storage.compare_with_rebuilt())
+    });
+    let verdict = judge::judge(&witness, &messages, &expected, true);
+    let most_sent = judge::most_sent(&messages);
+    say(&format!(
+        "P = {}: {verdict:?}, {:?}; most in any second of {RATE}: sent {:?}, arrived {:?}",
+        settings.partitions,
+        tally.by_status,
+        most_sent.values().collect::<Vec<_>>(),
+        witness.most_arrived().values().collect::<Vec<_>>(),
+    ));
+    assert!(tally.is_exact() && tally.frozen, "{tally:?}");
+    assert_eq!(tally.total_recipients, u64::from(RECIPIENTS));
+    assert_eq!(tally.pending(), 0);
+    assert!(verdict.balances(), "{verdict:?}");
+    let account = fixture::provider(settings.sandbox, 1, RATE);
+    let bound = KILLS as usize * PROVIDERS * committed_and_unsent(&account);
+    assert!(
+        verdict.unknown_never_taken <= bound,
+        "{verdict:?}, at most {bound}"
+    );
+    assert_eq!(most_sent.len(), PROVIDERS, "every provider was used");
+    for (provider, most) in most_sent {
+        assert!(most as f64 <= RATE, "{provider}: {most} in a second");
+    }
+    let rows = rebuilt.expect("the journal can be read");
+    let rows = rows.expect("the rebuilt projections are the stored ones");
+    assert!(
+        rows > u64::from(3 * RECIPIENTS),
+        "contacts, members, messages: {rows}"
+    );
+}
+
+/// Attempts of one provider account that may be committed and not at the provider: in
+/// flight, and ahead of their permits.
+fn committed_and_unsent(account: &ProviderAccount) -> usize {
+    account.max_in_flight as usize + (COMMITTED_AHEAD * account.rate).ceil() as usize
+}
+
+fn start_sandbox(book: &Path, seed: u64) -> Sandbox {
+    let accounts = (1..=PROVIDERS).map(|index| {
+        let mut account = fixture::sandbox_account(index, RATE);
+        account.latency_ms = LATENCY_MS;
+        account
+    });
+    Sandbox::start(SandboxConfig {
+        listen: "127.0.0.1:0".parse().expect("an address"),
+        accounts: accounts.collect(),
+        book_folder: book.to_owned(),
+        seed,
+        faults: FaultPlan::none(),
+        threads: 1,
+    })
+    .expect("the sandbox starts")
+}
+
+fn taken(sandbox: &Sandbox) -> u64 {
+    let accounts = sandbox.statistics().accounts;
+    accounts
+        .iter()
+        .map(|account| account.counts.texts_taken)
+        .sum()
+}
+
+/// A new seed each time, unless one is given to repeat a run. The kills still fall
+/// where the machine lets them.
+fn seed() -> u64 {
+    let given = std::env::var("VOLLEY_SEED").ok();
+    given.map_or_else(
+        || std::hash::RandomState::new().build_hasher().finish(),
+        |seed| seed.parse().expect("VOLLEY_SEED is a number"),
+    )
+}
+
+/// Figures that belong to the test's result.
+#[allow(clippy::print_stdout)]
+fn say(line: &str) {
+    println!("{line}");
+}
