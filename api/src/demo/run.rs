@@ -63,7 +63,19 @@ impl DemoError {
         match self {
             Self::Start(error) => error.exit(),
             Self::Folder(_) => Exit::DataFolder,
-            _ => Exit::Failure,
+            Self::Generate(_)
+            | Self::Sandbox(_)
+            | Self::Settings(_)
+            | Self::Provider(_)
+            | Self::Port(_)
+            | Self::Metrics(_)
+            | Self::Step(_)
+            | Self::Audit(_)
+            | Self::Json(_)
+            | Self::NodeFailed(_)
+            | Self::Stop(_)
+            | Self::Interrupted
+            | Self::Lost(_) => Exit::Failure,
         }
     }
 }

@@ -82,6 +82,9 @@ pub struct MessageBody {
     pub valid_until: String,
     /// When we took it, RFC 3339.
     pub created_at: String,
+    /// When the provider was last written to, RFC 3339: the send stamp that pacing is
+    /// judged by.
+    pub sent_at: Option<String>,
     /// When its next attempt is due, RFC 3339.
     pub next_attempt_at: Option<String>,
     /// Everything that happened to it, oldest first. Listings leave it out.
@@ -116,6 +119,7 @@ impl MessageBody {
             sender: message.sender.clone(),
             provider_message_id: message.provider_message_id.clone(),
             attempts: message.attempts,
+            sent_at: message.last_sent_at.map(|at| at.to_rfc3339()),
             next_attempt_at: message.next_attempt_at.map(|at| at.to_rfc3339()),
             ..Self::of_envelope(&message.envelope)
         }
@@ -176,6 +180,7 @@ impl MessageBody {
             send_at: envelope.send_at.map(|at| at.to_rfc3339()),
             valid_until: envelope.valid_until.to_rfc3339(),
             created_at: envelope.created_at.to_rfc3339(),
+            sent_at: None,
             next_attempt_at: None,
             timeline: None,
         }

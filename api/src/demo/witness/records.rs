@@ -125,8 +125,7 @@ impl<R: BufRead> Records<R> {
             let mut at = 0;
             let line = &self.ahead[index];
             let end = line.len() - ending(line);
-            loop {
-                let Some(cell) = cells.last_mut() else { break };
+            while let Some(cell) = cells.last_mut() {
                 if opened.is_none() && cell.is_empty() && line.get(at) == Some(&b'"') && at < end {
                     opened = Some(index);
                     at += 1;

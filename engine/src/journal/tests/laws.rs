@@ -30,9 +30,12 @@ enum Act {
 
 /// A step about one of the messages. Only a single message can have a `send_at`.
 fn about() -> impl Strategy<Value = (usize, Step)> {
-    (0_usize..4, step()).prop_map(|(message, step)| match step {
-        Step::Schedule => (SINGLE, step),
-        step => (message, step),
+    (0_usize..4, step()).prop_map(|(message, step)| {
+        if matches!(step, Step::Schedule) {
+            (SINGLE, step)
+        } else {
+            (message, step)
+        }
     })
 }
 
