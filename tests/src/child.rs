@@ -1,68 +1,134 @@
-//! A node in a child process that can be killed at any moment.
+//! `volley serve` in a child process that can be killed at any moment.
 
-use std::io::{BufRead, BufReader, Lines};
-use std::net::SocketAddr;
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-/// How many provider accounts the child sends through; the sandbox has as many.
-pub const PROVIDERS: usize = 3;
+use rustix::process::{Pid, Signal, kill_process};
 
-/// What the child's campaign says.
-pub const TEMPLATE: &str = "Hi {{ first_name }}";
+use crate::fixture;
 
-/// What a child is started with, each time anew.
+/// How often the test looks how far real work is.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// A node's folder and settings; it is started on them again and again.
 #[derive(Clone, Debug)]
 pub struct ChildSettings {
-    /// The program: `src/bin/node.rs`.
+    /// The binary.
     pub program: PathBuf,
-    /// Its folder.
+    /// Holds its settings, its data in `data`, and what it says in `log`.
     pub folder: PathBuf,
-    /// How many partitions its storage has.
-    pub partitions: u16,
-    /// Where the sandbox listens.
-    pub sandbox: SocketAddr,
-    /// How many recipients its campaign has.
-    pub recipients: u32,
-    /// Each provider account's rate, segments per second.
-    pub rate: f64,
+    /// Where it listens, and where receipts are sent.
+    pub listen: SocketAddr,
 }
 
-/// A running child. Dropping it kills it.
-pub struct ChildNode {
-    process: Child,
-    said: Lines<BufReader<ChildStdout>>,
-}
-
-impl ChildNode {
-    /// Starts it.
-    pub fn start(settings: &ChildSettings) -> Self {
-        let mut process = Command::new(&settings.program)
-            .arg(Path::new(&settings.folder))
-            .arg(settings.partitions.to_string())
-            .arg(settings.sandbox.to_string())
-            .arg(settings.recipients.to_string())
-            .arg(settings.rate.to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the node's program starts");
-        let output = process.stdout.take().expect("its output is piped");
+impl ChildSettings {
+    /// Writes the settings: provider accounts 1 to `providers` of the sandbox at `rate`
+    /// segments per second each, and a journal that is kept whole.
+    pub fn write(
+        program: &str,
+        folder: &Path,
+        partitions: u16,
+        sandbox: SocketAddr,
+        providers: usize,
+        rate: f64,
+    ) -> Self {
+        let listen = free_address();
+        let mut settings = format!(
+            "[node]\npartitions = {partitions}\n[journal]\ntrim = false\n\
+             [http]\nlisten = \"{listen}\"\npublic_url = \"http://{listen}\"\n"
+        );
+        for index in 1..=providers {
+            settings.push_str("[[providers]]\n");
+            settings.push_str(&fixture::provider_settings(sandbox, index, rate));
+        }
+        fs::write(folder.join("settings.toml"), settings).expect("a file can be written");
         Self {
-            process,
-            said: BufReader::new(output).lines(),
+            program: program.into(),
+            folder: folder.to_owned(),
+            listen,
         }
     }
 
-    /// Waits until it has started: how many attempts the process before it left open.
-    pub fn open_at_start(&mut self) -> u64 {
-        let line = self.next_line();
-        let number = line.strip_prefix("open ").expect("it says `open N` first");
-        number.parse().expect("a number")
+    /// The data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
     }
 
-    /// Ends the test when the child has ended by itself.
-    pub fn must_run(&mut self) {
+    fn log(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    /// All attempts that were open when a node stopped, as its successors told.
+    pub fn attempts_cut_off(&self) -> u64 {
+        let log = fs::read_to_string(self.log()).expect("the log can be read");
+        let told = log.lines().filter_map(|line| {
+            let (_, attempts) = line.split_once("attempts were open when the node stopped")?;
+            attempts
+                .trim()
+                .strip_prefix("attempts=")?
+                .parse::<u64>()
+                .ok()
+        });
+        told.sum()
+    }
+}
+
+/// An address that is free, and below the ports that outgoing connections get: a
+/// connection of the sandbox to a node that is down must not take it.
+fn free_address() -> SocketAddr {
+    (20_000..32_000_u16)
+        .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+        .find(|address| TcpListener::bind(address).is_ok())
+        .expect("a port is free")
+}
+
+/// A running node. Dropping it kills it.
+pub struct ChildNode {
+    process: Child,
+}
+
+impl ChildNode {
+    /// Starts it and waits until it serves.
+    pub fn start(settings: &ChildSettings) -> Self {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(settings.log());
+        let log = log.expect("the log can be written");
+        let before = times_served(settings);
+        let process = Command::new(&settings.program)
+            // Nothing that is set on this machine may change the node.
+            .env_clear()
+            .arg("serve")
+            .arg("--config")
+            .arg(settings.folder.join("settings.toml"))
+            .arg("--data")
+            .arg(settings.data())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the binary starts");
+        let mut node = Self { process };
+        while times_served(settings) == before {
+            node.must_run();
+            std::thread::sleep(LOOK_EVERY);
+        }
+        node
+    }
+
+    /// Waits until something is true, while the node runs.
+    pub fn run_until(&mut self, mut is_true: impl FnMut() -> bool) {
+        while !is_true() {
+            self.must_run();
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    fn must_run(&mut self) {
         let ended = self.process.try_wait().expect("a child can be asked");
         assert!(ended.is_none(), "the node ended by itself: {ended:?}");
     }
@@ -74,17 +140,20 @@ impl ChildNode {
         self.process.wait().expect("a child can be waited for");
     }
 
-    /// Waits until it has finished the campaign and ended well.
-    pub fn finish(mut self) {
-        assert_eq!(self.next_line(), "finished");
+    /// Asks it to stop with SIGTERM and waits until it has ended well.
+    pub fn stop(mut self) {
+        kill_process(Pid::from_child(&self.process), Signal::TERM).expect("it runs");
         let status = self.process.wait().expect("a child can be waited for");
         assert!(status.success(), "the node ended with {status}");
     }
+}
 
-    fn next_line(&mut self) -> String {
-        let line = self.said.next().expect("the node has more to say");
-        line.expect("its output can be read")
-    }
+/// How many nodes have said that they serve.
+fn times_served(settings: &ChildSettings) -> usize {
+    let log = fs::read_to_string(settings.log()).unwrap_or_default();
+    log.lines()
+        .filter(|line| line.starts_with("volley serves"))
+        .count()
 }
 
 impl Drop for ChildNode {

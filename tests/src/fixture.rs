@@ -56,21 +56,24 @@ pub struct TestNode {
     pub node: Node,
     /// Where imports lie.
     pub imports: PathBuf,
-    /// Attempts that the process before this one left open.
-    pub open_at_start: usize,
 }
 
 /// One provider account at a sandbox.
 pub fn provider(address: SocketAddr, index: usize, rate: f64) -> Arc<ProviderAccount> {
-    let settings = format!(
+    let settings = provider_settings(address, index, rate);
+    let settings: ProviderSettings = toml::from_str(&settings).expect("settings");
+    Arc::new(engine::provider::open(&settings, None).expect("a provider account"))
+}
+
+/// The settings of [`provider`].
+pub fn provider_settings(address: SocketAddr, index: usize, rate: f64) -> String {
+    format!(
         "name = \"sandbox-{index}\"\nkind = \"twilio\"\nrate = {rate}\n\
          senders = [\"+1500555{index:04}\"]\naccount_sid = \"{}\"\nauth_token = \"{}\"\n\
          base_url = \"http://{address}\"\n",
         account_sid(index),
         auth_token(index),
-    );
-    let settings: ProviderSettings = toml::from_str(&settings).expect("settings");
-    Arc::new(engine::provider::open(&settings, None).expect("a provider account"))
+    )
 }
 
 /// The sid of the sandbox's account with this number.
@@ -104,8 +107,6 @@ impl TestNode {
     ) -> Self {
         let runtime = Runtime::of_machine(tasks.handle().clone());
         let storage = open_storage(folder, partitions, &runtime);
-        let open_at_start = storage.journal.open_attempts().await;
-        let open_at_start = open_at_start.expect("the journal works").len();
         let imports = folder.join("imports");
         std::fs::create_dir_all(&imports).expect("a folder");
         let node = Node::start(NodeParts {
@@ -125,13 +126,7 @@ impl TestNode {
             storage,
             node,
             imports,
-            open_at_start,
         }
-    }
-
-    /// The campaign that this folder holds, if one was created in it.
-    pub async fn only_campaign(&self) -> Option<(AccountId, CampaignId)> {
-        only_campaign(&self.storage).await
     }
 
     /// Creates an account.

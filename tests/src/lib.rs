@@ -4,3 +4,4 @@
 pub mod child;
 pub mod fixture;
 pub mod judge;
+pub mod user;

@@ -5,19 +5,22 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use engine::provider::ProviderAccount;
 use engine::runtime::Runtime;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sandbox::{FaultPlan, Sandbox, SandboxConfig};
-use tests::child::{ChildNode, ChildSettings, PROVIDERS};
+use tests::child::{ChildNode, ChildSettings};
 use tests::fixture;
 use tests::judge::{self, Witness};
+use tests::user::User;
 
 /// Kills of one campaign.
 const KILLS: u32 = 25;
+
+/// Provider accounts.
+const PROVIDERS: usize = 3;
 
 /// Recipients: between two kills some hundred texts leave.
 const RECIPIENTS: u32 = 15_000;
@@ -34,9 +37,6 @@ const LEAST_OPEN: u64 = 500;
 
 /// How far ahead of its permits a sender commits attempts, in seconds.
 const COMMITTED_AHEAD: f64 = 0.020;
-
-/// How often the test looks how far the campaign is.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// One at a time: each of them uses the whole machine.
 static MACHINE: Mutex<()> = Mutex::new(());
@@ -64,52 +64,51 @@ fn a_campaign_survives_kills(partitions: u16) {
     ));
     let folder = fixture::folder(env!("CARGO_TARGET_TMPDIR"), &format!("kills-{partitions}"));
     let sandbox = start_sandbox(&folder.join("book"), seed);
-    let settings = ChildSettings {
-        program: env!("CARGO_BIN_EXE_node").into(),
-        folder: folder.clone(),
+    let settings = ChildSettings::write(
+        env!("CARGO_BIN_EXE_node"),
+        &folder,
         partitions,
-        sandbox: sandbox.address(),
-        recipients: RECIPIENTS,
-        rate: RATE,
-    };
+        sandbox.address(),
+        PROVIDERS,
+        RATE,
+    );
     let open = kill_again_and_again(&settings, &sandbox, seed);
     sandbox.shutdown().expect("the book is closed");
     say(&format!(
         "P = {partitions}: {KILLS} kills cut off {open} attempts"
     ));
     assert!(open >= LEAST_OPEN, "{open} attempts were open at the kills");
-    judge_campaign(&settings);
+    judge_campaign(&settings, partitions);
 }
 
 /// Lets the campaign run to its end with kills on the way; gives the sum of attempts
 /// that were open when they came.
 fn kill_again_and_again(settings: &ChildSettings, sandbox: &Sandbox, seed: u64) -> u64 {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let mut open = 0;
+    let tasks = fixture::tasks();
     let mut node = ChildNode::start(settings);
-    assert_eq!(
-        node.open_at_start(),
-        0,
-        "nothing can be open in the beginning"
-    );
+    let (user, campaign) = tasks.block_on(async {
+        let user = User::sign_up(&settings.data()).await;
+        let (csv, _) = fixture::contacts(RECIPIENTS);
+        let campaign = user.launch(csv, "Hi {{ first_name }}").await;
+        (user, campaign)
+    });
     for kill in 0..KILLS {
         // Somewhere in this kill's share of the campaign between 5 and 95 %.
         let part = (f64::from(kill) + random.random::<f64>()) / f64::from(KILLS);
         let at = (0.05 + 0.90 * part) * f64::from(RECIPIENTS);
         // What the kills before cut off is over for the campaign, taken or not.
-        while ((taken(sandbox) + open) as f64) < at {
-            node.must_run();
-            std::thread::sleep(LOOK_EVERY);
-        }
+        let cut_off = settings.attempts_cut_off();
+        node.run_until(|| (taken(sandbox) + cut_off) as f64 >= at);
         node.kill();
         node = ChildNode::start(settings);
-        open += node.open_at_start();
     }
-    node.finish();
-    open
+    tasks.block_on(user.finished(campaign));
+    node.stop();
+    settings.attempts_cut_off()
 }
 
-fn judge_campaign(settings: &ChildSettings) {
+fn judge_campaign(settings: &ChildSettings, partitions: u16) {
     let (_, names) = fixture::contacts(RECIPIENTS);
     let body = |(phone, name): (String, String)| (phone, format!("Hi {name}"));
     let expected: BTreeMap<_, _> = names.into_iter().map(body).collect();
@@ -117,7 +116,7 @@ fn judge_campaign(settings: &ChildSettings) {
     let tasks = fixture::tasks();
     let runtime = Runtime::of_machine(tasks.handle().clone());
     let (tally, messages, rebuilt) = tasks.block_on(async {
-        let storage = fixture::open_storage(&settings.folder, settings.partitions, &runtime);
+        let storage = fixture::open_storage(&settings.folder, partitions, &runtime);
         let campaign = fixture::only_campaign(&storage).await;
         let (account, campaign) = campaign.expect("the campaign is there");
         let tally = fixture::tally(&storage, campaign).await;
@@ -127,8 +126,7 @@ fn judge_campaign(settings: &ChildSettings) {
     let verdict = judge::judge(&witness, &messages, &expected, true);
     let most_sent = judge::most_sent(&messages);
     say(&format!(
-        "P = {}: {verdict:?}, {:?}; most in any second of {RATE}: sent {:?}, arrived {:?}",
-        settings.partitions,
+        "P = {partitions}: {verdict:?}, {:?}; most in any second of {RATE}: sent {:?}, arrived {:?}",
         tally.by_status,
         most_sent.values().collect::<Vec<_>>(),
         witness.most_arrived().values().collect::<Vec<_>>(),
@@ -137,7 +135,7 @@ fn judge_campaign(settings: &ChildSettings) {
     assert_eq!(tally.total_recipients, u64::from(RECIPIENTS));
     assert_eq!(tally.pending(), 0);
     assert!(verdict.balances(), "{verdict:?}");
-    let account = fixture::provider(settings.sandbox, 1, RATE);
+    let account = fixture::provider(settings.listen, 1, RATE);
     let bound = KILLS as usize * PROVIDERS * committed_and_unsent(&account);
     assert!(
         verdict.unknown_never_taken <= bound,
