@@ -27,10 +27,6 @@ use crate::failure::BenchError;
 use crate::pacing::PacingOptions;
 use crate::provider::Reach;
 
-/// The allocator of the `volley` binary.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Exit code when a floor is missed: the run itself is fine.
 const MISSED: u8 = 2;
 

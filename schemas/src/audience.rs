@@ -49,7 +49,9 @@ pub struct AudienceChunk {
     pub partition: Partition,
     /// Its number, from 0.
     pub chunk: u32,
-    /// Whom to text: the number as it was at launch, and the contact.
+    /// Whom to text: the number as it was at launch, and the contact. Stored as one
+    /// run of 24 bytes each, because a chunk is read again for each part that is sent.
+    #[serde(with = "packed")]
     pub entries: Vec<(NumberKey, ContactId)>,
 }
 
@@ -70,6 +72,62 @@ impl Record for AudienceChunk {
 
     fn key(&self) -> Key {
         Self::key_of(self.campaign, self.partition, self.chunk)
+    }
+}
+
+/// Entries as bytes: 8 of the number, big end first, and 16 of the contact's id.
+mod packed {
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    use super::NumberKey;
+    use crate::id::ContactId;
+
+    const ENTRY_BYTES: usize = 24;
+
+    pub fn serialize<S: Serializer>(
+        entries: &[(NumberKey, ContactId)],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let mut bytes = Vec::with_capacity(entries.len() * ENTRY_BYTES);
+        for (number, contact) in entries {
+            bytes.extend_from_slice(&number.0.to_be_bytes());
+            bytes.extend_from_slice(contact.as_bytes());
+        }
+        serializer.serialize_bytes(&bytes)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<(NumberKey, ContactId)>, D::Error> {
+        deserializer.deserialize_bytes(Packed)
+    }
+
+    struct Packed;
+
+    impl Visitor<'_> for Packed {
+        type Value = Vec<(NumberKey, ContactId)>;
+
+        fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            formatter.write_str("entries of 24 bytes each")
+        }
+
+        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+            let (entries, rest) = bytes.as_chunks::<ENTRY_BYTES>();
+            if !rest.is_empty() {
+                return Err(E::invalid_length(bytes.len(), &self));
+            }
+            let entry = |entry: &[u8; ENTRY_BYTES]| {
+                let (mut number, mut contact) = ([0; 8], [0; 16]);
+                number.copy_from_slice(&entry[..8]);
+                contact.copy_from_slice(&entry[8..]);
+                (
+                    NumberKey(u64::from_be_bytes(number)),
+                    ContactId::from_bytes(contact),
+                )
+            };
+            Ok(entries.iter().map(entry).collect())
+        }
     }
 }
 

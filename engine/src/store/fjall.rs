@@ -33,8 +33,8 @@ const BLOCK_CACHE_BYTES: u64 = 16 << 20;
 /// 67 MiB, two thirds of the rate, and one commit of 6 s.
 const fn memtable_bytes(space: Space) -> u64 {
     match space {
-        Space::Rows => 16 << 20,
-        Space::Journal | Space::Log => 8 << 20,
+        Space::Rows => 8 << 20,
+        Space::Journal | Space::Log => 4 << 20,
     }
 }
 

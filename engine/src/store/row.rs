@@ -81,7 +81,8 @@ fn encode_as<R: Record>(revision: u8, record: &R) -> Result<Vec<u8>, StoreError>
 }
 
 /// Something that is stored and is no record, such as a part of the journal; `what`
-/// names it in errors.
+/// names it in errors. Fields go by their order and not by their names, which halves
+/// the journal: a new field goes to the end of its struct and has a default.
 ///
 /// # Errors
 /// [`StoreError::Backend`] when it cannot be serialised.
@@ -90,7 +91,7 @@ pub(crate) fn encode_plain<T: serde::Serialize>(
     value: &T,
 ) -> Result<Vec<u8>, StoreError> {
     let mut bytes = vec![FORMAT, REVISION];
-    match rmp_serde::encode::write_named(&mut bytes, value) {
+    match rmp_serde::encode::write(&mut bytes, value) {
         Ok(()) => Ok(bytes),
         Err(_) => Err(StoreError::Backend {
             detail: format!("{what} cannot be written"),
