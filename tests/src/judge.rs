@@ -64,15 +64,11 @@ impl Witness {
 
     /// The most segments that arrived in any sliding second, by provider account.
     pub fn most_arrived(&self) -> BTreeMap<&str, u64> {
-        let most = |(account, arrivals): (&'_ String, &Vec<(u64, u32)>)| {
-            let most = most_in_any_second(arrivals.iter().copied());
-            (account.clone(), most)
-        };
-        let counted = self.arrivals.iter().map(most);
-        counted
-            .filter_map(|(account, most)| {
-                let (account, _) = self.arrivals.get_key_value(&account)?;
-                Some((account.as_str(), most))
+        let accounts = self.arrivals.iter();
+        accounts
+            .map(|(account, arrivals)| {
+                let most = most_in_any_second(arrivals.iter().copied());
+                (account.as_str(), most)
             })
             .collect()
     }
