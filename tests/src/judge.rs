@@ -64,15 +64,11 @@ impl Witness {
 
     /// The most segments that arrived in any sliding second, by provider account.
     pub fn most_arrived(&self) -> BTreeMap<&str, u64> {
-        let most = |(account, arrivals): (&'_ String, &Vec<(u64, u32)>)| {
-            let most = most_in_any_second(arrivals.iter().copied());
-            (account.clone(), most)
-        };
-        let counted = self.arrivals.iter().map(most);
-        counted
-            .filter_map(|(account, most)| {
-                let (account, _) = self.arrivals.get_key_value(&account)?;
-                Some((account.as_str(), most))
+        let accounts = self.arrivals.iter();
+        accounts
+            .map(|(account, arrivals)| {
+                let most = most_in_any_second(arrivals.iter().copied());
+                (account.as_str(), most)
             })
             .collect()
     }
@@ -207,4 +203,99 @@ pub fn most_sent(messages: &[Message]) -> BTreeMap<ProviderId, u64> {
     }
     let most = |(provider, stamps)| (provider, most_in_any_second(stamps));
     stamps.into_iter().map(most).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use sandbox::core::Status;
+    use schemas::{
+        AccountId, Body, Encoding, Envelope, Message, MessageClass, MessageId, MessageStatus,
+        Phone, UnixMicros,
+    };
+
+    use super::{AtProvider, Taken, Verdict, Witness, judge};
+
+    const TO: &str = "+14155550100";
+
+    fn message(status: MessageStatus) -> Message {
+        let to = Phone::from_e164(TO).expect("a number");
+        let now = UnixMicros(1_790_000_000_000_000);
+        let envelope = Envelope {
+            account: AccountId::from_bytes([1; 16]),
+            id: MessageId::new(now, to.slice(), [0; 8]),
+            campaign: None,
+            contact: None,
+            to,
+            from: None,
+            body: Body::new("Hi"),
+            class: MessageClass::Marketing,
+            provider: None,
+            send_at: None,
+            valid_until: now,
+            encoding: Encoding::Gsm7,
+            segments: 1,
+            created_at: now,
+        };
+        Message {
+            envelope: Arc::new(envelope),
+            status,
+            reason: None,
+            attempts: 1,
+            provider: None,
+            sender: None,
+            provider_message_id: None,
+            last_attempt_at: None,
+            last_sent_at: None,
+            next_attempt_at: None,
+            timeline: Vec::new(),
+            sequence: 0,
+        }
+    }
+
+    /// Texts of the one recipient, and where its message stands.
+    fn judged(taken: &[(&str, Status)], status: Option<MessageStatus>, killed: bool) -> Verdict {
+        let taken = taken.iter().map(|(body, outcome)| Taken {
+            body: (*body).to_owned(),
+            outcome: Some(*outcome),
+        });
+        let recipient = AtProvider {
+            taken: taken.collect(),
+            ..AtProvider::default()
+        };
+        let witness = Witness {
+            recipients: BTreeMap::from([(TO.to_owned(), recipient)]),
+            ..Witness::default()
+        };
+        let messages: Vec<Message> = status.map(message).into_iter().collect();
+        let expected = BTreeMap::from([(TO.to_owned(), "Hi".to_owned())]);
+        judge(&witness, &messages, &expected, killed)
+    }
+
+    #[test]
+    fn each_wrong_is_seen() {
+        let delivered = ("Hi", Status::Delivered);
+        let is_delivered = Some(MessageStatus::Delivered);
+        assert!(judged(&[delivered], is_delivered, false).balances());
+        assert_eq!(
+            judged(&[delivered, delivered], is_delivered, true).duplicates,
+            1
+        );
+        assert_eq!(judged(&[], is_delivered, true).missing, 1);
+        assert_eq!(judged(&[], Some(MessageStatus::Accepted), true).missing, 1);
+        assert_eq!(judged(&[delivered], None, true).missing, 1);
+        let other = ("Ho", Status::Delivered);
+        assert_eq!(judged(&[other], is_delivered, true).unexpected, 1);
+        let undelivered = ("Hi", Status::Undelivered);
+        assert_eq!(judged(&[undelivered], is_delivered, true).contradicted, 1);
+        let failed = Some(MessageStatus::Failed);
+        assert_eq!(judged(&[delivered], failed, true).contradicted, 1);
+        assert_eq!(judged(&[], failed, true).unexplained, 1);
+        let unknown = Some(MessageStatus::Unknown);
+        assert_eq!(judged(&[], unknown, false).unexplained, 1);
+        assert!(judged(&[], unknown, true).balances());
+        assert_eq!(judged(&[], unknown, true).unknown_never_taken, 1);
+    }
 }

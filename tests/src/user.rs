@@ -66,13 +66,27 @@ impl User {
 
     /// Waits until the campaign is finished.
     pub async fn finished(&self, campaign: CampaignId) {
-        loop {
-            let body = self.client.get(&format!("/v1/campaigns/{campaign}")).await;
-            let body: CampaignBody = body.expect("the campaign");
-            if body.state == CampaignState::Finished {
-                return;
+        while self.look(campaign).await.state != CampaignState::Finished {
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Waits until nothing more can be learnt of a campaign that is finished: no message
+    /// waits for a receipt, and as many are unknown as the provider never took. False
+    /// when it is not so after so many looks.
+    pub async fn settled(&self, campaign: CampaignId, never_taken: u64, looks: u32) -> bool {
+        for _ in 0..looks {
+            let numbers = self.look(campaign).await.numbers;
+            if numbers.accepted + numbers.sent == 0 && numbers.unknown == never_taken {
+                return true;
             }
             tokio::time::sleep(POLL).await;
         }
+        false
+    }
+
+    async fn look(&self, campaign: CampaignId) -> CampaignBody {
+        let body = self.client.get(&format!("/v1/campaigns/{campaign}")).await;
+        body.expect("the campaign")
     }
 }
