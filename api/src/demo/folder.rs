@@ -183,6 +183,11 @@ impl Folder {
         self.path.with_file_name(name)
     }
 
+    /// Whether nothing is in it that could go on.
+    pub(super) fn is_unused(&self) -> bool {
+        !self.asked_for && !self.state.contacts_ready
+    }
+
     pub(super) fn remove(&self) -> Result<(), FolderError> {
         let io_error = |cause| FolderError::Io {
             folder: self.path.clone(),

@@ -142,19 +142,27 @@ struct Walk {
     left: u64,
     at: u64,
     step: u64,
+    /// Whether the numbers of a block are valid, by the first three digits behind the
+    /// prefix: the plans of these places look no further, and asking costs some 30 µs.
+    blocks: Vec<Option<bool>>,
 }
+
+/// Blocks of a range: 10 to the power of the digits that plans look at.
+const BLOCKS: u64 = 1_000;
 
 impl Walk {
     fn new(place: &'static Place, random: &mut ChaCha8Rng) -> Self {
         let size = 10_u64.pow(place.digits);
         let ending = [1, 3, 7, 9][below(random, 4)];
         let step = (random.next_u64() % (size / 10)) * 10 + ending;
+        let blocks = vec![None; usize::try_from(BLOCKS).unwrap_or(0)];
         Self {
             place,
             size,
             left: size,
             at: random.next_u64() % size,
             step,
+            blocks,
         }
     }
 
@@ -164,12 +172,15 @@ impl Walk {
             self.at = (self.at + self.step) % self.size;
             let width = self.place.digits as usize;
             let number = format!("{}{:0width$}", self.place.prefix, self.at);
+            let block = usize::try_from(self.at / (self.size / BLOCKS)).unwrap_or(0);
             // Some plans write a number in two ways; only the one that is its own
             // E.164 form is sure to be met once.
-            if parser
-                .parse(&number)
-                .is_ok_and(|phone| phone.as_str() == number)
-            {
+            let is_valid = *self.blocks[block].get_or_insert_with(|| {
+                parser
+                    .parse(&number)
+                    .is_ok_and(|phone| phone.as_str() == number)
+            });
+            if is_valid {
                 return Some(number);
             }
         }
@@ -244,7 +255,7 @@ mod tests {
     use engine::contacts::{ContactReader, ImportOptions, Record};
 
     use super::super::regions::PLACES;
-    use super::{Generated, generate};
+    use super::{BLOCKS, Generated, PhoneParser, generate};
 
     #[test]
     fn an_import_finds_what_was_generated() -> Result<(), Box<dyn std::error::Error>> {
@@ -282,6 +293,31 @@ mod tests {
                 by_place.insert(place.prefix, here.count());
             }
             assert!(by_place.values().all(|count| *count > 50), "{by_place:?}");
+        }
+        Ok(())
+    }
+
+    /// The shortcut of a walk: one number of a block speaks for all of it.
+    #[test]
+    fn the_numbers_of_a_block_are_valid_together() -> Result<(), Box<dyn std::error::Error>> {
+        let parser = PhoneParser::new(None)?;
+        for place in PLACES {
+            let rest = place.digits as usize - 3;
+            // Every eleventh block, so that this takes a second and no two have a
+            // digit in common for long.
+            for block in (0..BLOCKS).step_by(11) {
+                let valid = [0, 1, 4, 9].map(|digit: u32| {
+                    let tail = digit.to_string().repeat(rest);
+                    parser
+                        .parse(&format!("{}{block:03}{tail}", place.prefix))
+                        .is_ok()
+                });
+                assert!(
+                    valid.iter().all(|is| *is == valid[0]),
+                    "{} {block}",
+                    place.prefix
+                );
+            }
         }
         Ok(())
     }

@@ -31,7 +31,7 @@ pub struct PacingRow {
     /// known.
     pub most_in_any_second: Option<u64>,
     /// The same by arrivals, in seconds without a stall of the sandbox of 5 ms or more;
-    /// null when there is no such second.
+    /// null when less than half of the texts arrived in such seconds.
     pub arrived_in_any_second: Option<u64>,
     /// The share of the limit that was sent while work waited, from 0 to 1; null when
     /// that was for less than a second.
@@ -80,34 +80,34 @@ impl Arrivals {
     }
 
     /// The most segments that came for an account in any sliding second without a long
-    /// stall; `None` when there is no such second.
+    /// stall; `None` when less than half of its texts came in such seconds, for then
+    /// the figure would say little of the rest.
     pub fn most_in_any_second(&self, account: &str) -> Option<u64> {
         let arrivals = self.by_account.get(account).map_or(&[][..], Vec::as_slice);
-        stretches(arrivals, &self.stalls)
-            .into_iter()
-            .filter(|stretch| !stretch.is_empty())
-            .map(most_in_any_second)
-            .max()
+        let (mut most, mut judged) = (0, 0);
+        for (from, to) in calm_stretches(&self.stalls) {
+            let inside = |(at, _): &&(u64, u32)| (from..to).contains(at);
+            let stamps: Vec<_> = arrivals.iter().filter(inside).copied().collect();
+            judged += stamps.len();
+            most = most.max(most_in_any_second(stamps));
+        }
+        (most > 0 && 2 * judged >= arrivals.len()).then_some(most)
     }
 }
 
-/// The arrivals between stalls, each stretch by itself: a second that lies in one of
-/// them touches no stall.
-fn stretches(arrivals: &[(u64, u32)], stalls: &[(u64, u64)]) -> Vec<Vec<(u64, u32)>> {
-    let mut arrivals = arrivals.to_vec();
-    arrivals.sort_unstable();
+/// The times between stalls that hold a whole second.
+fn calm_stretches(stalls: &[(u64, u64)]) -> Vec<(u64, u64)> {
     let mut stalls = stalls.to_vec();
     stalls.sort_unstable();
-    let mut stretches = Vec::new();
-    let mut rest = arrivals.as_slice();
+    stalls.push((u64::MAX, u64::MAX));
+    let (mut calm, mut calm_from) = (Vec::new(), 0);
     for (from, to) in stalls {
-        let before = rest.partition_point(|(at, _)| *at < from);
-        stretches.push(rest[..before].to_vec());
-        let within = rest.partition_point(|(at, _)| *at <= to);
-        rest = &rest[within.max(before)..];
+        if from.saturating_sub(calm_from) >= MICROS_PER_SECOND {
+            calm.push((calm_from, from));
+        }
+        calm_from = calm_from.max(to);
     }
-    stretches.push(rest.to_vec());
-    stretches
+    calm
 }
 
 /// The row of one account. `since` leaves out what an earlier process sent, and
@@ -144,7 +144,9 @@ fn used(limit: f64, stamps: &[SendStamp], since: u64, until: u64) -> Option<f64>
         .map(|stamp| u64::from(stamp.segments))
         .sum();
     let allowed = limit * length as f64 / MICROS_PER_SECOND as f64;
-    (length >= SHORTEST_STRETCH).then(|| (segments as f64 / allowed).min(1.0))
+    let used = (segments as f64 / allowed).min(1.0);
+    // Four digits: a hundredth of a per cent.
+    (length >= SHORTEST_STRETCH).then(|| (used * 10_000.0).round() / 10_000.0)
 }
 
 /// When the last first attempt of any account left, in microseconds since 1970.
@@ -155,7 +157,7 @@ pub fn waiting_until<'a>(stamps: impl IntoIterator<Item = &'a SendStamp>) -> u64
 
 #[cfg(test)]
 mod tests {
-    use super::{Arrivals, PacingRow, SendStamp, row, stretches, waiting_until};
+    use super::{Arrivals, PacingRow, SendStamp, calm_stretches, row, waiting_until};
     use sandbox::book::{Record, StallRecord};
 
     fn every(step: u64, count: u64) -> Vec<SendStamp> {
@@ -208,11 +210,20 @@ mod tests {
 
     #[test]
     fn seconds_around_a_stall_are_left_out() {
-        let arrivals: Vec<(u64, u32)> = (0..30).map(|n| (n * 100_000, 1)).collect();
-        let parts = stretches(&arrivals, &[(1_450_000, 1_650_000), (1_500_000, 1_500_001)]);
-        let lengths: Vec<usize> = parts.iter().map(Vec::len).collect();
-        assert_eq!(lengths, [15, 0, 13]);
+        let calm = calm_stretches(&[
+            (1_450_000, 1_650_000),
+            (1_500_000, 1_500_001),
+            (2_600_000, 2_700_000),
+            (3_700_000, 3_700_000),
+        ]);
+        let edges = [
+            (0, 1_450_000),
+            (2_700_000, 3_700_000),
+            (3_700_000, u64::MAX),
+        ];
+        assert_eq!(calm, edges);
 
+        let arrivals: Vec<(u64, u32)> = (0..30).map(|n| (n * 100_000, 1)).collect();
         let mut book = Arrivals::default();
         book.by_account.insert("AC1".to_owned(), arrivals);
         assert_eq!(book.most_in_any_second("AC1"), Some(10));
@@ -226,8 +237,11 @@ mod tests {
         };
         book.read(&stall(0, 4_999));
         assert_eq!(book.most_in_any_second("AC1"), Some(10));
-        book.read(&stall(500_000, 5_000));
-        book.read(&stall(1_000_000, 1_000_000));
-        assert_eq!(book.most_in_any_second("AC1"), Some(5));
+        // Calm from 1.5 s on: half of the arrivals, in windows that are full.
+        book.read(&stall(500_000, 500_000));
+        assert_eq!(book.most_in_any_second("AC1"), Some(10));
+        // Calm from 1.6 s on: less than half.
+        book.read(&stall(1_500_000, 50_000));
+        assert_eq!(book.most_in_any_second("AC1"), None);
     }
 }

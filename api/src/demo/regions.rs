@@ -85,7 +85,7 @@ pub(super) const PLACES: &[Place] = &[
     place("+791", 8, CYRILLIC, &["Казань", "Москва"]),
     place("+38067", 7, UKRAINIAN, &["Київ", "Львів"]),
     place("+35988", 7, CYRILLIC, &["София", "Пловдив"]),
-    place("+9955", 8, GEORGIAN, &["თბილისი"]),
+    place("+995599", 6, GEORGIAN, &["თბილისი"]),
     place("+37491", 6, ARMENIAN, &["Երևան"]),
     place("+2010", 8, ARABIC, &["القاهرة", "الإسكندرية"]),
     place("+96650", 7, ARABIC, &["الرياض", "جدة"]),

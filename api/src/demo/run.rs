@@ -7,6 +7,7 @@ use engine::runtime::{Runtime, WorkLost};
 use engine::settings::{Settings, SettingsError};
 use futures::future::{Either, select};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::audit::{AuditError, Evidence, audit, circumstances, names};
 use super::balance::{Accounts, Balance, ImportCounts};
@@ -54,6 +55,8 @@ enum DemoError {
     Stop(#[from] CommitError),
     #[error("interrupted")]
     Interrupted,
+    #[error("cannot listen for signals: {0}")]
+    Signals(#[source] std::io::Error),
     #[error(transparent)]
     Lost(#[from] WorkLost),
 }
@@ -75,6 +78,7 @@ impl DemoError {
             | Self::NodeFailed(_)
             | Self::Stop(_)
             | Self::Interrupted
+            | Self::Signals(_)
             | Self::Lost(_) => Exit::Failure,
         }
     }
@@ -97,6 +101,9 @@ pub(super) async fn demonstrate(arguments: DemoArguments, runtime: Runtime) -> E
         Ok(balanced) => balanced,
         Err(error) => {
             tell(&format!("volley: {error}"));
+            if folder.is_unused() && folder.remove().is_ok() {
+                return error.exit();
+            }
             tell(&format!(
                 "the folder is kept; to go on: volley demo --data {path}"
             ));
@@ -213,10 +220,11 @@ async fn with_node(
     let mut node = start(&settings, runtime, metrics).await?;
     let ended = {
         let course = std::pin::pin!(course(arguments, runtime, folder, accounts, &mut node));
-        let interrupt = std::pin::pin!(tokio::signal::ctrl_c());
-        match select(course, interrupt).await {
+        let stopped = std::pin::pin!(asked_to_stop());
+        match select(course, stopped).await {
             Either::Left((ended, _)) => ended,
-            Either::Right(_) => Err(DemoError::Interrupted),
+            Either::Right((Ok(()), _)) => Err(DemoError::Interrupted),
+            Either::Right((Err(cause), _)) => Err(DemoError::Signals(cause)),
         }
     };
     node.stop().await?;
@@ -368,6 +376,19 @@ async fn stay(user: &User, url: &str, campaign: &str) -> Result<(), DemoError> {
     tell(&format!(
         "  curl -H \"Authorization: Bearer $KEY\" '{url}/v1/messages?campaign={campaign}&limit=3'"
     ));
-    tokio::signal::ctrl_c().await?;
+    asked_to_stop().await.map_err(DemoError::Signals)
+}
+
+/// Waits for SIGTERM or Ctrl-C.
+async fn asked_to_stop() -> std::io::Result<()> {
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    let (terminate, interrupt) = (
+        std::pin::pin!(terminate.recv()),
+        std::pin::pin!(interrupt.recv()),
+    );
+    select(terminate, interrupt).await;
     Ok(())
 }
