@@ -58,8 +58,9 @@ impl std::fmt::Debug for Lane {
     }
 }
 
-/// A pause after a throttling answer that names no wait.
-const THROTTLED_PAUSE: Duration = Duration::from_millis(1_000);
+/// A pause after a throttling answer that names no wait: a tenth of the second that a
+/// limit counts over. A longer one would let a few stray answers silence an account.
+const THROTTLED_PAUSE: Duration = Duration::from_millis(100);
 
 /// A provider may ask us to wait this long and no longer: a wrong header must not
 /// silence an account for a day.
@@ -150,7 +151,9 @@ impl Lane {
             if self.closed.load(Ordering::Acquire) {
                 return None;
             }
-            let now = self.runtime.boot();
+            // Both clocks are read together: the wall clock's reading is the send stamp of
+            // the permit that the other one gets.
+            let (now, wall) = (self.runtime.boot(), self.runtime.now());
             if now > ticket.deadline {
                 ticket.resolve(SubmitOutcome::NotSent {
                     cause: outcome::DEADLINE_PASSED.to_owned(),
@@ -160,7 +163,7 @@ impl Lane {
             let acquired = self.pacing.limiter().try_acquire(now, ticket.segments);
             match acquired {
                 Ok(_) => {
-                    ticket.touch(self.runtime.now());
+                    ticket.touch(wall);
                     return Some(ticket);
                 }
                 Err(wait) => {

@@ -33,6 +33,9 @@ pub use options::DemoArguments;
 
 use crate::exit::Exit;
 
+/// How long tasks may take to end once everything is told.
+const SHUTDOWN: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Runs a demonstration to its end. The exit code is 0 only when the books balance.
 pub fn run(arguments: DemoArguments) -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
@@ -53,8 +56,16 @@ pub fn run(arguments: DemoArguments) -> ExitCode {
     };
     let runtime = engine::runtime::Runtime::of_machine(tokio.handle().clone());
     // Actors live on this thread, what waits and works on the shared runtime.
-    let exit = actix::System::new().block_on(run::demonstrate(arguments, runtime));
-    tokio.shutdown_background();
+    let (exit, folder) = actix::System::new().block_on(run::demonstrate(arguments, runtime));
+    // What still works on the store ends here; only then is the folder nobody's.
+    tokio.shutdown_timeout(SHUTDOWN);
+    if let Some(folder) = folder {
+        let path = folder.path.display();
+        match folder.remove() {
+            Ok(()) => tell(&format!("the folder is removed: {path}")),
+            Err(error) => tell(&format!("volley: cannot remove the folder: {error}")),
+        }
+    }
     exit.into()
 }
 

@@ -84,14 +84,18 @@ impl DemoError {
     }
 }
 
-/// Runs it, says how it ended, and cleans up.
-pub(super) async fn demonstrate(arguments: DemoArguments, runtime: Runtime) -> Exit {
+/// Runs it and says how it ended. A folder that comes back is to be removed once the
+/// node's threads have let go of it.
+pub(super) async fn demonstrate(
+    arguments: DemoArguments,
+    runtime: Runtime,
+) -> (Exit, Option<Folder>) {
     let opened = Folder::open(&arguments, &runtime);
     let mut folder = match opened {
         Ok(folder) => folder,
         Err(error) => {
             tell(&format!("volley: {error}"));
-            return Exit::DataFolder;
+            return (Exit::DataFolder, None);
         }
     };
     introduce(&folder, &arguments);
@@ -101,30 +105,28 @@ pub(super) async fn demonstrate(arguments: DemoArguments, runtime: Runtime) -> E
         Ok(balanced) => balanced,
         Err(error) => {
             tell(&format!("volley: {error}"));
-            if folder.is_unused() && folder.remove().is_ok() {
-                return error.exit();
+            if folder.is_unused() {
+                return (error.exit(), Some(folder));
             }
             tell(&format!(
                 "the folder is kept; to go on: volley demo --data {path}"
             ));
-            return error.exit();
+            return (error.exit(), None);
         }
     };
     if folder.asked_for {
         tell(&format!("the folder is kept: {path}"));
     } else if balanced {
-        match folder.remove() {
-            Ok(()) => tell(&format!("the folder is removed: {path}")),
-            Err(error) => tell(&format!("volley: cannot remove the folder: {error}")),
-        }
+        return (Exit::Success, Some(folder));
     } else {
         tell(&format!("the folder is kept, for somebody to look: {path}"));
     }
-    if balanced {
+    let exit = if balanced {
         Exit::Success
     } else {
         Exit::Unbalanced
-    }
+    };
+    (exit, None)
 }
 
 fn introduce(folder: &Folder, arguments: &DemoArguments) {
