@@ -187,6 +187,16 @@ pub enum Change {
         /// When.
         at: UnixMicros,
     },
+    /// A parked receipt needs no place any more: it was tried again, or it fitted no
+    /// message for 72 hours.
+    ParkedDropped {
+        /// From which provider account.
+        provider: ProviderId,
+        /// The provider's own id of the text.
+        provider_message_id: String,
+        /// The provider's own word.
+        provider_status: String,
+    },
 }
 
 /// What follows an attempt that did not bring the text to the provider.

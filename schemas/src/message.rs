@@ -356,16 +356,32 @@ pub struct ParkedReceipt {
     pub sequence: Sequence,
 }
 
+impl ParkedReceipt {
+    /// The key of what a provider said of a text in one word.
+    pub fn key_of(
+        partition: Partition,
+        provider: ProviderId,
+        provider_message_id: &str,
+        provider_status: &str,
+    ) -> Key {
+        vec![
+            KeyPart::U16(partition.0),
+            KeyPart::Id(*provider.as_bytes()),
+            KeyPart::Text(provider_message_id.to_owned()),
+            KeyPart::Text(provider_status.to_owned()),
+        ]
+    }
+}
+
 impl Record for ParkedReceipt {
     type Writing = Projection;
     const TABLE: Table = tables::PARKED_RECEIPTS;
 
     fn key(&self) -> Key {
-        vec![
-            KeyPart::U16(self.partition.0),
-            KeyPart::Id(*self.provider.as_bytes()),
-            KeyPart::Text(self.receipt.provider_message_id.clone()),
-            KeyPart::Text(self.receipt.provider_status.clone()),
-        ]
+        let (id, status) = (
+            &self.receipt.provider_message_id,
+            &self.receipt.provider_status,
+        );
+        Self::key_of(self.partition, self.provider, id, status)
     }
 }

@@ -12,11 +12,17 @@ use schemas::message::{DueEntry, DueKind};
 use schemas::position::{CommittedPosition, SourceId};
 
 use super::look_up::{LookUps, ReconcileError};
+use super::parked;
 use crate::dispatch::source::{ReadError, Readers, due_page};
 use crate::supervision::{Escalation, Lifeline};
 
 /// How often look-ups that fell due are read.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How often parked receipts are tried again. What they wait for usually comes within
+/// seconds and finds them itself; this is for the rest. A sweep that takes longer than
+/// this runs beside the next, and the journal refuses what is said twice.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// How many look-ups are under way at a time. Asking uses the provider's API beside
 /// sending, so it must stay a small part of what goes on.
@@ -66,6 +72,23 @@ impl StatusReconciler {
             }
             let _ = address.send(Worked).await;
         });
+    }
+}
+
+/// Tries what is parked again.
+async fn sweep_parked(parts: &ReconcilerParts) {
+    let readers = &parts.readers;
+    for partition in readers.journal.partitions().all() {
+        let swept = parked::sweep(
+            &readers.runtime,
+            &readers.store,
+            &readers.journal,
+            partition,
+        )
+        .await;
+        if let Err(error) = swept {
+            return parts.escalation.raise(error.to_string());
+        }
     }
 }
 
@@ -131,6 +154,14 @@ impl Actor for StatusReconciler {
 
     fn started(&mut self, context: &mut Self::Context) {
         context.run_interval(LOOK_EVERY, |reconciler, context| reconciler.work(context));
+        context.run_interval(SWEEP_EVERY, |reconciler, _| {
+            let parts = reconciler.parts.clone();
+            reconciler
+                .parts
+                .readers
+                .runtime
+                .spawn(async move { sweep_parked(&parts).await });
+        });
     }
 }
 

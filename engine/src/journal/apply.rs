@@ -78,6 +78,11 @@ impl<V: View> Applying<'_, V> {
             Change::Advanced { source, position } => self.advanced(*source, *position),
             Change::ContactImported { .. } => self.contact_imported(change),
             Change::ImportAdvanced { .. } => self.import_advanced(change),
+            Change::ParkedDropped {
+                provider,
+                provider_message_id,
+                provider_status,
+            } => self.parked_dropped(*provider, provider_message_id, provider_status),
         }
     }
 

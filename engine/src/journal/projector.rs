@@ -259,7 +259,8 @@ fn admit(
         | Change::AudienceFrozen { .. }
         | Change::Advanced { .. }
         | Change::ContactImported { .. }
-        | Change::ImportAdvanced { .. } => {}
+        | Change::ImportAdvanced { .. }
+        | Change::ParkedDropped { .. } => {}
     }
     Ok(change)
 }

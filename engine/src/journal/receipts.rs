@@ -199,6 +199,23 @@ impl<V: View> Applying<'_, V> {
         Ok(Verdict::Parked)
     }
 
+    /// Forgets a parked receipt.
+    pub(super) fn parked_dropped(
+        &mut self,
+        provider: ProviderId,
+        provider_message_id: &str,
+        provider_status: &str,
+    ) -> Applied {
+        let partition = self.state.partition;
+        let key = ParkedReceipt::key_of(partition, provider, provider_message_id, provider_status);
+        if self.view.get::<ParkedReceipt>(&key)?.is_none() {
+            return Ok(Verdict::Refused(Refusal::AlreadyHandled));
+        }
+        self.view.delete::<ParkedReceipt>(&key)?;
+        self.state.parked = self.state.parked.saturating_sub(1);
+        Ok(Verdict::Done)
+    }
+
     /// Joins what was parked under the id that the provider has just told us.
     pub(super) fn join_parked(
         &mut self,

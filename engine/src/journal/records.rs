@@ -137,7 +137,8 @@ pub fn track(state: &mut PartitionState, change: &Change) {
         | Change::AudienceFrozen { .. }
         | Change::Advanced { .. }
         | Change::ContactImported { .. }
-        | Change::ImportAdvanced { .. } => {}
+        | Change::ImportAdvanced { .. }
+        | Change::ParkedDropped { .. } => {}
     }
 }
 

@@ -250,3 +250,48 @@ fn a_search_does_not_settle_a_resent_message_with_the_text_of_its_first_attempt(
     let row = owner.message(&message).expect("it has a row");
     assert_eq!(row.provider_message_id.as_deref(), Some("SM2"));
 }
+
+/// A receipt that fits nothing is parked once, and forgotten once; one that is tried
+/// again when its message has come finds it.
+#[test]
+fn a_parked_receipt_is_dropped_once_and_can_be_tried_again() {
+    let message = envelope(0, 0, None);
+    let early = receipt(None, "SM1", Some(Told::Delivered), Learnt::Webhook, at(0));
+    let Change::Receipt { receipt: said, .. } = &early else {
+        panic!("it is a receipt")
+    };
+    let dropped = Change::ParkedDropped {
+        provider: super::provider(),
+        provider_message_id: "SM1".to_owned(),
+        provider_status: said.provider_status.clone(),
+    };
+    let mut owner = Owner::new();
+    assert_eq!(owner.commit(early.clone()), Verdict::Parked);
+    assert_eq!(
+        owner.commit(early),
+        Verdict::Refused(Refusal::AlreadyHandled)
+    );
+    owner.crash();
+    assert_eq!(owner.commit(begun(&message, 1, at(1))), Verdict::Done);
+    let outcome = ended(attempt(&message, 1), unknown(), look_up(), at(2));
+    assert_eq!(owner.commit(outcome), Verdict::Done);
+    let again = receipt(
+        Some(attempt(&message, 1)),
+        "SM1",
+        Some(Told::Delivered),
+        Learnt::Webhook,
+        at(3),
+    );
+    let verdicts = owner.commit_all(vec![dropped.clone(), again, dropped]);
+    assert_eq!(
+        verdicts,
+        [
+            Verdict::Done,
+            Verdict::Done,
+            Verdict::Refused(Refusal::AlreadyHandled)
+        ]
+    );
+    let status = owner.message(&message).expect("it has a row").status;
+    assert_eq!(status, MessageStatus::Delivered);
+    assert!(owner.rebuilds());
+}
