@@ -168,8 +168,9 @@ impl Running {
 pub fn run_prepare(folder: &Path, recipients: u64) -> Result<(), BenchError> {
     on_arbiter(|runtime| async move {
         let mut running = start(folder, &runtime, Vec::new(), false).await?;
-        write_rows(&running.storage.store, &runtime).await?;
+        // The file first: a node looks for jobs as soon as it has started.
         recipients::write_file(&file_of(&running.imports, JOB), recipients)?;
+        write_rows(&running.storage.store, &runtime).await?;
         let begun = boot_micros();
         running
             .tell_nodes(&ControlRecord::JobCreated {

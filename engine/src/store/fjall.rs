@@ -27,16 +27,17 @@ use super::kv::{Direction, Kv, KvBatch, KvError, KvPairs, Space};
 const BLOCK_CACHE_BYTES: u64 = 16 << 20;
 
 /// How much each space collects in memory before it is written out as a sorted file.
-/// Rows are read again while their messages are in flight, the journal and the log
-/// hardly ever. One run each on a loaded two-core machine, a million rows of 300 bytes
-/// at 500 a batch: 76 MiB at the peak and no commit over 0.4 s; with half these sizes
-/// 67 MiB, two thirds of the rate, and one commit of 6 s.
+/// Up to four that are full wait for that, then the writer does. Rows are read again
+/// while their messages are in flight, the journal and the log hardly ever.
 const fn memtable_bytes(space: Space) -> u64 {
     match space {
         Space::Rows => 8 << 20,
         Space::Journal | Space::Log => 4 << 20,
     }
 }
+
+/// What a memtable takes for an entry beside its key and value: a node of its list.
+const ENTRY_BYTES: u64 = 64;
 
 /// The write-ahead log's size at which fjall writes memtables out to shorten it. It
 /// bounds the disk it takes and how long opening takes after a crash. fjall accepts no
@@ -58,6 +59,8 @@ pub(crate) struct FjallKv {
     spaces: [Keyspace; 3],
     database: Database,
     record: CommitRecord,
+    /// Bytes in each active memtable, about. Only the writer's thread takes it.
+    filled: Mutex<[u64; Space::ALL.len()]>,
     /// The last commits. Only the writer's thread takes it.
     commits: Mutex<Commits>,
     folder: DataFolder,
@@ -103,9 +106,27 @@ impl FjallKv {
             spaces,
             database,
             record,
+            filled: Mutex::new([0; Space::ALL.len()]),
             commits: Mutex::new(commits),
             folder,
         })
+    }
+
+    /// Closes memtables that are full, here and now. Left to fjall, this waits in one
+    /// queue with its merges, and meanwhile a memtable takes whatever comes.
+    fn rotate_full(&self, sizes: [u64; Space::ALL.len()]) -> Result<(), KvError> {
+        let mut filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
+        for space in Space::ALL {
+            let filled = &mut filled[space.index()];
+            *filled += sizes[space.index()];
+            if *filled >= memtable_bytes(space) {
+                *filled = 0;
+                self.space(space)
+                    .rotate_memtable()
+                    .map_err(|error| self.error(error))?;
+            }
+        }
+        Ok(())
     }
 
     fn space(&self, space: Space) -> &Keyspace {
@@ -173,10 +194,13 @@ impl Kv for FjallKv {
         let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
         let number = commits.iter().max().map_or(1, |last| last + 1);
         let capacity = batch.changes.len() + Space::ALL.len();
+        let mut sizes = [0_u64; Space::ALL.len()];
         let mut writing = OwnedWriteBatch::with_capacity(self.database.clone(), capacity)
             .durability(Some(PersistMode::SyncData));
         for change in batch.changes {
             commits[change.space.index()] = number;
+            let bytes = change.key.len() + change.value.as_ref().map_or(0, Vec::len);
+            sizes[change.space.index()] += bytes as u64 + ENTRY_BYTES;
             let space = self.space(change.space);
             match change.value {
                 Some(value) => writing.insert(space, change.key, value),
@@ -189,6 +213,7 @@ impl Kv for FjallKv {
             }
         }
         writing.commit().map_err(|error| self.error(error))?;
+        self.rotate_full(sizes)?;
         let noted = self.record.note(&commits);
         noted.map_err(|error| io_error(self.folder.path(), &error))
     }
