@@ -72,7 +72,6 @@ pub struct Node {
     journal: Journal,
     senders: Vec<Post<ProviderSender>>,
     causes: mpsc::Receiver<String>,
-    outcomes_done: tokio::sync::oneshot::Receiver<()>,
 }
 
 /// How long a graceful end waits for answers that are on the way. An answer that takes
@@ -102,7 +101,7 @@ impl Node {
         let (causes, causes_read) = mpsc::channel(1);
         let escalation = Escalation::new(causes);
         let wiring = Wiring::new(&parts, escalation);
-        let outcomes_done = wiring.start_dispatching(&parts);
+        wiring.start_dispatching(&parts);
         let senders = wiring.start_senders(&parts, pacings);
         wiring.start_reconciler(&parts, paces);
         wiring.start_control(&parts, control);
@@ -111,7 +110,6 @@ impl Node {
             journal: parts.journal,
             senders,
             causes: causes_read,
-            outcomes_done,
         })
     }
 
@@ -128,7 +126,7 @@ impl Node {
     ///
     /// # Errors
     /// When the journal takes nothing more.
-    pub async fn drain(mut self) -> Result<(), CommitError> {
+    pub async fn drain(self) -> Result<(), CommitError> {
         for sender in &self.senders {
             sender.tell(Close);
         }
@@ -139,8 +137,6 @@ impl Node {
             }
             self.runtime.sleep(DRAIN_LOOK).await;
         }
-        // The writer of outcomes has written all of those that were open.
-        let _ = self.outcomes_done.try_recv();
         self.journal.checkpoint().await
     }
 }

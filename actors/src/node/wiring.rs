@@ -71,10 +71,7 @@ impl Wiring {
     }
 
     /// Starts the dispatcher and who writes outcomes down.
-    pub(super) fn start_dispatching(
-        &self,
-        parts: &NodeParts,
-    ) -> tokio::sync::oneshot::Receiver<()> {
+    pub(super) fn start_dispatching(&self, parts: &NodeParts) {
         let (outcomes, ended) = mpsc::unbounded_channel();
         let writer = OutcomeWriter {
             runtime: parts.runtime.clone(),
@@ -83,11 +80,7 @@ impl Wiring {
             dispatcher: self.dispatcher.clone(),
             escalation: self.escalation.clone(),
         };
-        let (done, outcomes_done) = tokio::sync::oneshot::channel();
-        parts.runtime.spawn(async move {
-            writer.run(ended).await;
-            let _ = done.send(());
-        });
+        parts.runtime.spawn(writer.run(ended));
         let dispatcher = DispatcherParts {
             readers: self.readers.clone(),
             beginner: Beginner {
@@ -108,7 +101,6 @@ impl Wiring {
         for class in MessageClass::ALL {
             self.watch_lane(parts, class);
         }
-        outcomes_done
     }
 
     /// Tells the dispatcher of appended work.

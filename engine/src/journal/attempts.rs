@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use schemas::change::{AfterAttempt, Change};
 use schemas::message::{Binding, DueTask};
-use schemas::provider::{AttemptRef, SubmitOutcome};
+use schemas::provider::SubmitOutcome;
 use schemas::{Envelope, Message, MessageStatus, StatusEvent, UnixMicros};
 
 use super::apply::{Applied, Applying};
@@ -18,17 +18,10 @@ impl<V: View> Applying<'_, V> {
     /// Lets an attempt begin, once: the message must wait and have no attempt open.
     /// No row is written; the attempt lives in the journal until its outcome.
     pub(super) fn attempt_begun(&mut self, change: &Change) -> Applied {
-        let Change::AttemptBegun {
-            envelope,
-            attempt,
-            provider,
-            sender,
-            at,
-            deadline,
-        } = change
-        else {
+        let Some(open) = OpenAttempt::begun_by(change) else {
             return Ok(Verdict::Refused(Refusal::OutOfOrder));
         };
+        let envelope = Arc::clone(&open.envelope);
         if self.state.open.contains_key(&envelope.id) {
             return Ok(Verdict::Refused(Refusal::AttemptOpen));
         }
@@ -37,26 +30,13 @@ impl<V: View> Applying<'_, V> {
             Some(_) => return Ok(Verdict::Refused(Refusal::AlreadyHandled)),
             None => (MessageStatus::Queued, 0),
         };
-        if *attempt != made + 1 {
+        if open.attempt.attempt != made + 1 {
             return Ok(Verdict::Refused(Refusal::OutOfOrder));
         }
         self.state
-            .count_move(self.view, envelope, from, MessageStatus::Submitting)?;
-        let stamp = self.state.stamp(self.view, *provider)?;
-        stamp.latest_deadline = stamp.latest_deadline.max(*deadline);
-        let open = OpenAttempt {
-            attempt: AttemptRef {
-                account: envelope.account,
-                message: envelope.id,
-                attempt: *attempt,
-            },
-            envelope: Arc::clone(envelope),
-            provider: *provider,
-            sender: sender.clone(),
-            at: *at,
-            deadline: *deadline,
-            early: Vec::new(),
-        };
+            .count_move(self.view, &envelope, from, MessageStatus::Submitting)?;
+        let stamp = self.state.stamp(self.view, open.provider)?;
+        stamp.latest_deadline = stamp.latest_deadline.max(open.deadline);
         self.state.open.insert(envelope.id, open);
         Ok(Verdict::Done)
     }

@@ -6,7 +6,6 @@ use schemas::Partition;
 use schemas::change::{Change, JournalRecord};
 use schemas::message::ParkedReceipt;
 use schemas::position::Sequence;
-use schemas::provider::AttemptRef;
 use schemas::record::KeyPart;
 
 use super::state::{EARLY_RECEIPTS, EarlyReceipt, OpenAttempt, PartitionState};
@@ -82,29 +81,10 @@ pub fn replay(
 /// Follows the attempts that a record opens and ends, without touching rows.
 pub fn track(state: &mut PartitionState, change: &Change) {
     match change {
-        Change::AttemptBegun {
-            envelope,
-            attempt,
-            provider,
-            sender,
-            at,
-            deadline,
-        } => {
-            let attempt = AttemptRef {
-                account: envelope.account,
-                message: envelope.id,
-                attempt: *attempt,
-            };
-            let open = OpenAttempt {
-                attempt,
-                envelope: envelope.clone(),
-                provider: *provider,
-                sender: sender.clone(),
-                at: *at,
-                deadline: *deadline,
-                early: Vec::new(),
-            };
-            state.open.insert(envelope.id, open);
+        Change::AttemptBegun { .. } => {
+            if let Some(open) = OpenAttempt::begun_by(change) {
+                state.open.insert(open.attempt.message, open);
+            }
         }
         Change::AttemptEnded { attempt, .. } => {
             state.open.remove(&attempt.message);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schemas::campaign::CampaignTally;
-use schemas::change::{AfterAttempt, Learnt};
+use schemas::change::{AfterAttempt, Change, Learnt};
 use schemas::message::DueKind;
 use schemas::position::{CommittedPosition, Sequence, SourceId};
 use schemas::provider::{AttemptRef, DeliveryReceipt, ProviderStamp};
@@ -32,6 +32,37 @@ pub struct OpenAttempt {
     pub deadline: UnixMicros,
     /// Receipts that came before the outcome, in order of arrival.
     pub early: Vec<EarlyReceipt>,
+}
+
+impl OpenAttempt {
+    /// The attempt that a change begins, if it begins one.
+    pub(super) fn begun_by(change: &Change) -> Option<Self> {
+        let Change::AttemptBegun {
+            envelope,
+            attempt,
+            provider,
+            sender,
+            at,
+            deadline,
+        } = change
+        else {
+            return None;
+        };
+        let (account, message) = (envelope.account, envelope.id);
+        Some(Self {
+            attempt: AttemptRef {
+                account,
+                message,
+                attempt: *attempt,
+            },
+            envelope: Arc::clone(envelope),
+            provider: *provider,
+            sender: sender.clone(),
+            at: *at,
+            deadline: *deadline,
+            early: Vec::new(),
+        })
+    }
 }
 
 /// A receipt that overtook the answer of its own attempt.
