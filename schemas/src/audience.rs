@@ -36,9 +36,10 @@ impl std::fmt::Debug for NumberKey {
     }
 }
 
-/// About this many entries make a chunk: 24 bytes each, so a chunk is some 240 kB,
-/// read in one go and never held whole for more than one partition at a time.
-pub const CHUNK_ENTRIES: usize = 10_000;
+/// This many entries make a chunk: 24 bytes each, so a chunk is 48 kB. It is read again
+/// for each part that is sent, some 256 entries of it, so a larger one would be unpacked
+/// more often than it saves rows, and hold more memory while it is.
+pub const CHUNK_ENTRIES: usize = 2_000;
 
 /// A part of the audience of one partition, in (slice, number) order.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -47,12 +47,14 @@ impl std::fmt::Debug for Contact {
 }
 
 impl Contact {
-    /// The key of one contact. `slice` is that of the number the contact was created
-    /// with; see [`contact_slice`].
+    /// The key of one contact. A shard's contacts lie in the order of their slices, as
+    /// audiences do, so that a campaign finds those of its next recipients side by side.
     pub fn key_of(account: AccountId, id: ContactId) -> Key {
+        let slice = contact_slice(id);
         vec![
             KeyPart::Id(*account.as_bytes()),
-            KeyPart::U16(u16::from(contact_slice(id).shard())),
+            KeyPart::U16(u16::from(slice.shard())),
+            KeyPart::U16(slice.number()),
             KeyPart::Id(*id.as_bytes()),
         ]
     }

@@ -6,7 +6,7 @@
 //! unknown after a crash and nothing queues behind a provider that died.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -47,9 +47,32 @@ pub struct Lane {
     runtime: Runtime,
     provider: Arc<dyn Provider>,
     pacing: Pacing,
-    line: Mutex<VecDeque<Ticket>>,
+    line: Mutex<Line>,
+    /// Segments that were let go so far.
+    left: AtomicU64,
     arrived: Notify,
     closed: AtomicBool,
+}
+
+/// Attempts in their order, and the segments that they have together.
+#[derive(Default)]
+struct Line {
+    tickets: VecDeque<Ticket>,
+    segments: u64,
+}
+
+impl Line {
+    fn extend(&mut self, tickets: Vec<Ticket>) {
+        let segments = tickets.iter().map(|ticket| u64::from(ticket.segments));
+        self.segments += segments.sum::<u64>();
+        self.tickets.extend(tickets);
+    }
+
+    fn pop(&mut self) -> Option<Ticket> {
+        let ticket = self.tickets.pop_front()?;
+        self.segments -= u64::from(ticket.segments);
+        Some(ticket)
+    }
 }
 
 impl std::fmt::Debug for Lane {
@@ -73,7 +96,8 @@ impl Lane {
             runtime,
             provider,
             pacing,
-            line: Mutex::new(VecDeque::new()),
+            line: Mutex::default(),
+            left: AtomicU64::new(0),
             arrived: Notify::new(),
             closed: AtomicBool::new(false),
         })
@@ -91,10 +115,12 @@ impl Lane {
 
     /// Segments in the line.
     pub fn waiting(&self) -> u64 {
-        self.line()
-            .iter()
-            .map(|ticket| u64::from(ticket.segments))
-            .sum()
+        self.line().segments
+    }
+
+    /// Segments that were let go so far.
+    pub fn left(&self) -> u64 {
+        self.left.load(Ordering::Acquire)
     }
 
     /// Segments that fall due within this time.
@@ -137,7 +163,7 @@ impl Lane {
             if self.closed.load(Ordering::Acquire) {
                 return None;
             }
-            if let Some(ticket) = self.line().pop_front() {
+            if let Some(ticket) = self.line().pop() {
                 return Some(ticket);
             }
             arrived.await;
@@ -164,6 +190,8 @@ impl Lane {
             match acquired {
                 Ok(_) => {
                     ticket.touch(wall);
+                    self.left
+                        .fetch_add(u64::from(ticket.segments), Ordering::AcqRel);
                     return Some(ticket);
                 }
                 Err(wait) => {
@@ -201,7 +229,7 @@ impl Lane {
         self.pacing.limiter().throttle(now, until);
     }
 
-    fn line(&self) -> MutexGuard<'_, VecDeque<Ticket>> {
+    fn line(&self) -> MutexGuard<'_, Line> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

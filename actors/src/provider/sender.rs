@@ -1,6 +1,7 @@
 //! The sender of one provider account. It asks the dispatcher for no more than what
 //! falls due in the next few milliseconds, and hands what it gets to its lane.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,13 @@ pub const COMMIT_AHEAD: Duration = Duration::from_millis(20);
 
 /// How often a sender looks whether permits have come due.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Looks in the time that is committed ahead.
+const LOOKS_AHEAD: usize = (COMMIT_AHEAD.as_millis() / LOOK_EVERY.as_millis()) as usize;
+
+/// Work is committed ahead for this many times what left in the time before, so that a
+/// lane that speeds up doubles in each such time.
+const GROWTH: u64 = 2;
 
 /// What a sender is built from.
 #[derive(Clone)]
@@ -43,6 +51,8 @@ pub struct ProviderSender {
     /// Segments asked for and not yet come; the dispatcher counts down the same number.
     asked: Arc<std::sync::atomic::AtomicU64>,
     dispatcher: Option<Addr<Dispatcher>>,
+    /// What had left the lane at the last looks, the oldest first.
+    left: VecDeque<u64>,
     lifeline: Lifeline,
 }
 
@@ -56,8 +66,23 @@ impl ProviderSender {
             lane,
             asked: Arc::default(),
             dispatcher: None,
+            left: VecDeque::new(),
             lifeline,
         }
+    }
+
+    /// What can be expected to leave in the time ahead, from what left in the time before:
+    /// a rate that the provider's answers do not keep up with must not fill the line. At
+    /// least one text for each slot.
+    fn can_leave(&mut self) -> u64 {
+        let now = self.lane.left();
+        self.left.push_back(now);
+        if self.left.len() > LOOKS_AHEAD + 1 {
+            self.left.pop_front();
+        }
+        let before = self.left.front().copied().unwrap_or(now);
+        let slots = u64::from(self.parts.account.max_in_flight);
+        ((now - before) * GROWTH).max(slots)
     }
 
     fn ask(&mut self) {
@@ -71,7 +96,9 @@ impl ProviderSender {
             self.dispatcher = Some(dispatcher.clone());
         }
         let ahead = self.lane.waiting() + self.asked.load(Ordering::Acquire);
-        let wanted = self.lane.due_within(COMMIT_AHEAD).max(1);
+        let can_leave = self.can_leave();
+        let due = self.lane.due_within(COMMIT_AHEAD);
+        let wanted = due.min(can_leave).max(1);
         let Some(segments) = wanted.checked_sub(ahead).filter(|segments| *segments > 0) else {
             return;
         };
