@@ -99,6 +99,7 @@ impl Dialect for Twilio {
             status: Some(ReceiptStatus::Undelivered),
             error_code: Some("30003".to_owned()),
             provider_status: "undelivered".to_owned(),
+            to: Phone::from_e164(TO).ok(),
         };
         (body, receipt)
     }

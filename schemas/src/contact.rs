@@ -19,18 +19,25 @@ pub type ContactFields = BTreeMap<String, String>;
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {
     /// Whose contact.
+    #[serde(rename = "a")]
     pub account: AccountId,
     /// Its id. Its slice is that of the number it was created with.
+    #[serde(rename = "i")]
     pub id: ContactId,
     /// Its number.
+    #[serde(rename = "t")]
     pub phone: Phone,
     /// The rest.
+    #[serde(rename = "f")]
     pub fields: ContactFields,
     /// When it was created.
+    #[serde(rename = "w")]
     pub created_at: UnixMicros,
     /// When it was last changed.
+    #[serde(rename = "u")]
     pub updated_at: UnixMicros,
     /// The journal sequence that this row includes.
+    #[serde(rename = "q")]
     pub sequence: Sequence,
 }
 
@@ -144,19 +151,26 @@ impl Versioned for ContactList {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ListMember {
     /// The list.
+    #[serde(rename = "l")]
     pub list: ListId,
     /// The number's slice.
+    #[serde(rename = "s")]
     pub slice: Slice,
     /// The number.
+    #[serde(rename = "n")]
     pub number: NumberKey,
     /// Who.
+    #[serde(rename = "k")]
     pub contact: ContactId,
     /// The import and the line of its file that put it there: read again after a
     /// crash, the same line is still the first of its number, not a repetition.
+    #[serde(rename = "b")]
     pub added_by: (JobId, u64),
     /// When: a campaign's audience holds who was on the list when it was started.
+    #[serde(rename = "w")]
     pub added_at: UnixMicros,
     /// The journal sequence that this row includes.
+    #[serde(rename = "q")]
     pub sequence: Sequence,
 }
 

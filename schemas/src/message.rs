@@ -1,4 +1,8 @@
 //! Messages: what is to be sent, what became of it, and how it is found again.
+//!
+//! Rows that there are one or more of for each message are stored under names of one
+//! letter: written out, the names would be a third of the row, and every byte is merged
+//! several times. A letter is never used again for another field.
 
 use std::sync::Arc;
 
@@ -10,7 +14,7 @@ use crate::position::Sequence;
 use crate::provider::{AttemptRef, DeliveryReceipt};
 use crate::record::{Key, KeyPart, Projection, Record, Table, WriteOnce, tables};
 use crate::secret::Body;
-use crate::slice::Partition;
+use crate::slice::{Partition, Slice};
 use crate::status::MessageStatus;
 use crate::time::UnixMicros;
 
@@ -53,32 +57,46 @@ pub enum Encoding {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Envelope {
     /// Whose message.
+    #[serde(rename = "a")]
     pub account: AccountId,
     /// Its id.
+    #[serde(rename = "i")]
     pub id: MessageId,
     /// The campaign it belongs to.
+    #[serde(rename = "c")]
     pub campaign: Option<CampaignId>,
     /// The contact it is for.
+    #[serde(rename = "k")]
     pub contact: Option<ContactId>,
     /// The recipient.
+    #[serde(rename = "t")]
     pub to: Phone,
     /// The sender asked for; it limits routing to the accounts that own it.
+    #[serde(rename = "f")]
     pub from: Option<String>,
     /// The text.
+    #[serde(rename = "b")]
     pub body: Body,
     /// The class.
+    #[serde(rename = "l")]
     pub class: MessageClass,
     /// The provider account asked for; `None` is `auto`.
+    #[serde(rename = "p")]
     pub provider: Option<ProviderId>,
     /// Not before this instant.
+    #[serde(rename = "s")]
     pub send_at: Option<UnixMicros>,
     /// Not after this instant.
+    #[serde(rename = "v")]
     pub valid_until: UnixMicros,
     /// How the text is encoded.
+    #[serde(rename = "e")]
     pub encoding: Encoding,
     /// How many parts the text has on the air.
+    #[serde(rename = "n")]
     pub segments: u32,
     /// When we took it.
+    #[serde(rename = "w")]
     pub created_at: UnixMicros,
 }
 
@@ -86,28 +104,40 @@ pub struct Envelope {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Message {
     /// What is sent.
+    #[serde(rename = "e")]
     pub envelope: Arc<Envelope>,
     /// Where it stands.
+    #[serde(rename = "s")]
     pub status: MessageStatus,
     /// A stable word for why it stands there, for ends that need one.
+    #[serde(rename = "r")]
     pub reason: Option<String>,
     /// Attempts committed so far.
+    #[serde(rename = "n")]
     pub attempts: u32,
     /// The provider account of the last attempt.
+    #[serde(rename = "p")]
     pub provider: Option<ProviderId>,
     /// The sender of the last attempt.
+    #[serde(rename = "f")]
     pub sender: Option<String>,
     /// The provider's own id of the text.
+    #[serde(rename = "i")]
     pub provider_message_id: Option<String>,
     /// When the last attempt was committed.
+    #[serde(rename = "a")]
     pub last_attempt_at: Option<UnixMicros>,
     /// When the provider was last written to: the send stamp that pacing is judged by.
+    #[serde(rename = "w")]
     pub last_sent_at: Option<UnixMicros>,
     /// When the next attempt is due, while it waits for one.
+    #[serde(rename = "d")]
     pub next_attempt_at: Option<UnixMicros>,
     /// Everything that happened, oldest first.
+    #[serde(rename = "t")]
     pub timeline: Vec<TimelineEntry>,
     /// The journal sequence that this row includes.
+    #[serde(rename = "q")]
     pub sequence: Sequence,
 }
 
@@ -115,16 +145,22 @@ pub struct Message {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TimelineEntry {
     /// When.
+    #[serde(rename = "w")]
     pub at: UnixMicros,
     /// The state afterwards.
+    #[serde(rename = "s")]
     pub status: MessageStatus,
     /// What happened: a stable word, such as `attempt_begun` or `receipt`.
+    #[serde(rename = "e")]
     pub event: String,
     /// More of it, for people: the provider's code, the wait, the gate's reason.
+    #[serde(rename = "d")]
     pub detail: Option<String>,
     /// The provider account concerned.
+    #[serde(rename = "p")]
     pub provider: Option<ProviderId>,
     /// The attempt concerned, from 1.
+    #[serde(rename = "n")]
     pub attempt: Option<u32>,
 }
 
@@ -219,20 +255,27 @@ impl Record for IdempotencyKey {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Binding {
     /// The provider account.
+    #[serde(rename = "p")]
     pub provider: ProviderId,
     /// The provider's own id of the text.
+    #[serde(rename = "i")]
     pub provider_message_id: String,
     /// Our attempt.
+    #[serde(rename = "a")]
     pub attempt: AttemptRef,
     /// The journal sequence that this row includes.
+    #[serde(rename = "q")]
     pub sequence: Sequence,
 }
 
 impl Binding {
-    /// The row key of a provider's text.
-    pub fn key_of(provider: ProviderId, provider_message_id: &str) -> Key {
+    /// The row key of a provider's text to a recipient of this slice. The slice comes
+    /// first because a campaign goes by slices: by the providers' ids, which are random,
+    /// the store would merge each new row into all there are.
+    pub fn key_of(provider: ProviderId, slice: Slice, provider_message_id: &str) -> Key {
         vec![
             KeyPart::Id(*provider.as_bytes()),
+            KeyPart::U16(slice.number()),
             KeyPart::Text(provider_message_id.to_owned()),
         ]
     }
@@ -243,7 +286,8 @@ impl Record for Binding {
     const TABLE: Table = tables::BINDINGS;
 
     fn key(&self) -> Key {
-        Self::key_of(self.provider, &self.provider_message_id)
+        let slice = self.attempt.message.slice();
+        Self::key_of(self.provider, slice, &self.provider_message_id)
     }
 }
 
@@ -251,16 +295,22 @@ impl Record for Binding {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct DueEntry {
     /// The partition whose owner reads it.
+    #[serde(rename = "p")]
     pub partition: Partition,
     /// When.
+    #[serde(rename = "d")]
     pub due: UnixMicros,
     /// Whose message.
+    #[serde(rename = "a")]
     pub account: AccountId,
     /// The message.
+    #[serde(rename = "m")]
     pub message: MessageId,
     /// What for.
+    #[serde(rename = "t")]
     pub task: DueTask,
     /// The journal sequence that this row includes.
+    #[serde(rename = "q")]
     pub sequence: Sequence,
 }
 

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AccountId, MessageId, ProviderId};
+use crate::phone::Phone;
 use crate::position::Sequence;
 use crate::record::{Key, KeyPart, Projection, Record, Table, tables};
-use crate::slice::Partition;
+use crate::slice::{Partition, Slice};
 use crate::status::ReceiptStatus;
 use crate::time::UnixMicros;
 
@@ -75,10 +76,13 @@ impl RejectClass {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct AttemptRef {
     /// Whose message.
+    #[serde(rename = "a")]
     pub account: AccountId,
     /// The message.
+    #[serde(rename = "m")]
     pub message: MessageId,
     /// Number of the attempt, from 1.
+    #[serde(rename = "n")]
     pub attempt: u32,
 }
 
@@ -95,6 +99,20 @@ pub struct DeliveryReceipt {
     pub error_code: Option<String>,
     /// The provider's own word.
     pub provider_status: String,
+    /// The recipient's number, where the provider tells it.
+    #[serde(default)]
+    pub to: Option<Phone>,
+}
+
+impl DeliveryReceipt {
+    /// The slice of the message that it is about; `None` when nothing tells.
+    pub fn slice(&self) -> Option<Slice> {
+        match (&self.attempt, &self.to) {
+            (Some(attempt), _) => Some(attempt.message.slice()),
+            (None, Some(to)) => Some(to.slice()),
+            (None, None) => None,
+        }
+    }
 }
 
 /// When a provider account was last written to: a node that starts rests until one

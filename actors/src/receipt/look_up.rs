@@ -199,7 +199,8 @@ impl LookUps {
         };
         let mut free = Vec::new();
         for text in texts {
-            let key = Binding::key_of(account.id, &text.receipt.provider_message_id);
+            let (slice, id) = (search.to.slice(), &text.receipt.provider_message_id);
+            let key = Binding::key_of(account.id, slice, id);
             if self.store.get::<Binding>(&key).await?.is_none() {
                 free.push(text.receipt);
             }

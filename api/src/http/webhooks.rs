@@ -88,12 +88,12 @@ pub async fn status(
     Ok(HttpResponse::Ok().finish())
 }
 
-/// The partition of the message that the receipt is about. One that carries nothing of
-/// ours waits in the first partition for a message that fits.
+/// The partition of the message that the receipt is about: by what our callback URL
+/// carries, else by the recipient's number. One that tells neither fits no message; it
+/// waits in the first partition for people to look at.
 fn owner(partitions: PartitionCount, receipt: &DeliveryReceipt) -> Partition {
-    receipt.attempt.map_or(Partition(0), |attempt| {
-        partitions.of(attempt.message.slice())
-    })
+    let slice = receipt.slice();
+    slice.map_or(Partition(0), |slice| partitions.of(slice))
 }
 
 impl From<ReceiptError> for Problem {

@@ -250,7 +250,11 @@ pub(super) fn binding<V: View>(
     provider: ProviderId,
     receipt: &DeliveryReceipt,
 ) -> Result<Option<Binding>, StoreError> {
-    view.get(&Binding::key_of(provider, &receipt.provider_message_id))
+    let Some(slice) = receipt.slice() else {
+        return Ok(None);
+    };
+    let id = &receipt.provider_message_id;
+    view.get(&Binding::key_of(provider, slice, id))
 }
 
 /// A text of an earlier attempt proves only that it was delivered after all; what else

@@ -109,6 +109,7 @@ fn parked_receipt() -> ParkedReceipt {
             status: Some(ReceiptStatus::Undelivered),
             error_code: some("30003"),
             provider_status: "undelivered".to_owned(),
+            to: Phone::from_e164("+14155550123").ok(),
         },
         received_at: AT,
         sequence: 79,

@@ -1,8 +1,19 @@
 //! Receipts: only from the provider itself, and answered only when they are kept.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
+use engine::journal::Verdict;
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::Method;
+use schemas::campaign::CampaignTally;
+use schemas::change::{AfterAttempt, Change};
+use schemas::message::message_key;
+use schemas::provider::{AttemptRef, SubmitOutcome};
+use schemas::{
+    AccountId, Body, CampaignId, Encoding, Envelope, Message, MessageClass, MessageId,
+    MessageStatus, Partition, Phone, ProviderId, UnixMicros,
+};
 use sha1::Sha1;
 
 use crate::server::{AUTH_TOKEN, Answer, PUBLIC_URL, TestServer};
@@ -70,4 +81,94 @@ async fn only_the_provider_itself_is_believed() {
         .body(vec![b'x'; 70_000]);
     assert_eq!(Answer::of(oversize).await.refusal().0, 413);
     server.stop().await;
+}
+
+/// A receipt may come without the query that our callback URL has, where somebody set
+/// another URL at the provider. The number leads to the partition that owns the message.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_without_our_query_reaches_its_message_by_the_number() {
+    let server = TestServer::start("webhook-number").await;
+    let (account, _) = server.account().await;
+    let provider: ProviderId = server.provider.parse().expect("an id");
+    let campaign = CampaignId::from_bytes([7; 16]);
+    let envelope = envelope(account, campaign);
+    let partition = server.storage.journal.partitions().of(envelope.to.slice());
+    assert_ne!(partition, Partition(0), "the test needs another partition");
+    for change in accepted(&envelope, provider) {
+        let committed = server.storage.journal.commit(vec![(partition, change)]);
+        assert_eq!(committed.await.expect("durable"), [Verdict::Done]);
+    }
+    let mut form = FORM.to_vec();
+    form.push(("To", envelope.to.as_str()));
+    let path = format!("/v1/webhooks/{}/status", server.provider);
+    let request = server.client(None).request(Method::POST, &path).form(&form);
+    let request = request.header("X-Twilio-Signature", signature(&path, &form));
+    assert_eq!(Answer::of(request).await.status, 200);
+
+    let key = message_key(account, envelope.id);
+    let message = server.storage.store.get::<Message>(&key).await;
+    let message = message.expect("it can be read").expect("it has a row");
+    assert_eq!(message.status, MessageStatus::Delivered);
+    let tally = CampaignTally::key_of(campaign, partition);
+    let tally = server.storage.store.get::<CampaignTally>(&tally).await;
+    let tally = tally.expect("it can be read").expect("it has a row");
+    assert!(tally.is_exact(), "{tally:?}");
+    assert_eq!(tally.count(MessageStatus::Delivered), 1);
+    server.stop().await;
+}
+
+fn envelope(account: AccountId, campaign: CampaignId) -> Arc<Envelope> {
+    let to = Phone::from_e164("+14155550123").expect("a number");
+    let now = UnixMicros(1_800_000_000_000_000);
+    Arc::new(Envelope {
+        account,
+        id: MessageId::new(now, to.slice(), [1; 8]),
+        campaign: Some(campaign),
+        contact: None,
+        to,
+        from: None,
+        body: Body::new("Hi"),
+        class: MessageClass::Marketing,
+        provider: None,
+        send_at: None,
+        valid_until: now.plus_micros(3_600_000_000),
+        encoding: Encoding::Gsm7,
+        segments: 1,
+        created_at: now,
+    })
+}
+
+/// One recipient, whose text the provider took.
+fn accepted(envelope: &Arc<Envelope>, provider: ProviderId) -> [Change; 3] {
+    let at = envelope.created_at;
+    let attempt = AttemptRef {
+        account: envelope.account,
+        message: envelope.id,
+        attempt: 1,
+    };
+    [
+        Change::AudienceFrozen {
+            campaign: envelope.campaign.expect("it has one"),
+            chunk: 0,
+            entries: 1,
+            last: true,
+        },
+        Change::AttemptBegun {
+            envelope: Arc::clone(envelope),
+            attempt: 1,
+            provider,
+            sender: "+15005550001".to_owned(),
+            at,
+            deadline: at.plus_micros(1_000_000),
+        },
+        Change::AttemptEnded {
+            attempt,
+            outcome: SubmitOutcome::Accepted {
+                provider_message_id: FORM[0].1.to_owned(),
+            },
+            then: AfterAttempt::Settle,
+            sent_at: Some(at),
+            at,
+        },
+    ]
 }

@@ -216,6 +216,7 @@ fn unknown() -> SubmitOutcome {
 }
 
 fn receipt(
+    envelope: &Envelope,
     attempt: Option<AttemptRef>,
     provider_message_id: &str,
     status: Option<ReceiptStatus>,
@@ -231,6 +232,7 @@ fn receipt(
             status,
             error_code: None,
             provider_status: word.to_owned(),
+            to: Some(envelope.to.clone()),
         },
         learnt,
         at: now,

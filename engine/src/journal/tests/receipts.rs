@@ -40,7 +40,7 @@ fn ends(outcome: &SubmitOutcome, then: AfterAttempt, told: &[Told], named: bool)
                 None => ended(attempt(&message, 1), outcome.clone(), then, now),
                 told => {
                     let named = named.then(|| attempt(&message, 1));
-                    receipt(named, "SM1", told, Learnt::Webhook, now)
+                    receipt(&message, named, "SM1", told, Learnt::Webhook, now)
                 }
             };
             let _ = owner.commit(change);
@@ -136,7 +136,14 @@ fn what_an_earlier_attempt_failed_at_is_not_the_end_of_a_later_one() {
         let second = ended(attempt(&message, 2), unknown(), look_up(), at(4));
         assert_eq!(owner.commit(second), Verdict::Done);
         let about_first = Some(attempt(&message, 1));
-        let old = receipt(about_first, "SM1", Some(told), Learnt::Webhook, at(5));
+        let old = receipt(
+            &message,
+            about_first,
+            "SM1",
+            Some(told),
+            Learnt::Webhook,
+            at(5),
+        );
         let _ = owner.commit(old);
         let row = owner.message(&message).expect("it has a row");
         assert_eq!(
@@ -146,7 +153,14 @@ fn what_an_earlier_attempt_failed_at_is_not_the_end_of_a_later_one() {
         );
         let about_second = Some(attempt(&message, 2));
         let last = Some(Told::Delivered);
-        let _ = owner.commit(receipt(about_second, "SM2", last, Learnt::Webhook, at(6)));
+        let _ = owner.commit(receipt(
+            &message,
+            about_second,
+            "SM2",
+            last,
+            Learnt::Webhook,
+            at(6),
+        ));
         let row = owner.message(&message).expect("it has a row");
         assert_eq!(row.status, MessageStatus::Delivered);
         assert_eq!(row.provider_message_id.as_deref(), Some("SM2"));
@@ -176,7 +190,14 @@ fn an_early_receipt_found_by_the_providers_id_survives_a_crash() {
     for change in [begun(&message, 1, at(0)), first, no_receipt, resend, second] {
         assert_eq!(owner.commit(change), Verdict::Done);
     }
-    let unnamed = receipt(None, "SM1", Some(Told::Delivered), Learnt::Webhook, at(5));
+    let unnamed = receipt(
+        &message,
+        None,
+        "SM1",
+        Some(Told::Delivered),
+        Learnt::Webhook,
+        at(5),
+    );
     assert_eq!(owner.commit(unnamed), Verdict::Done);
     let open = owner.open_attempts();
     assert_eq!(open[0].early.len(), 1);
@@ -193,7 +214,14 @@ fn an_early_receipt_found_by_the_providers_id_survives_a_crash() {
 fn found(owner: &mut Owner, number: u8, attempts: u32, text: &str, now: UnixMicros) -> Verdict {
     let message = envelope(number, 0, None);
     let about = Some(attempt(&message, attempts));
-    owner.commit(receipt(about, text, Some(Told::Sent), Learnt::Search, now))
+    owner.commit(receipt(
+        &message,
+        about,
+        text,
+        Some(Told::Sent),
+        Learnt::Search,
+        now,
+    ))
 }
 
 #[test]
@@ -244,7 +272,14 @@ fn a_search_does_not_settle_a_resent_message_with_the_text_of_its_first_attempt(
     assert_eq!(owner.commit(second), Verdict::Done);
     // The first text is learnt of late, and bound.
     let about_first = Some(attempt(&message, 1));
-    let sent = receipt(about_first, "SM1", Some(Told::Sent), Learnt::Webhook, at(5));
+    let sent = receipt(
+        &message,
+        about_first,
+        "SM1",
+        Some(Told::Sent),
+        Learnt::Webhook,
+        at(5),
+    );
     let _ = owner.commit(sent);
     assert_eq!(found(&mut owner, 0, 2, "SM2", at(6)), Verdict::Done);
     let row = owner.message(&message).expect("it has a row");
@@ -256,7 +291,14 @@ fn a_search_does_not_settle_a_resent_message_with_the_text_of_its_first_attempt(
 #[test]
 fn a_parked_receipt_is_dropped_once_and_can_be_tried_again() {
     let message = envelope(0, 0, None);
-    let early = receipt(None, "SM1", Some(Told::Delivered), Learnt::Webhook, at(0));
+    let early = receipt(
+        &message,
+        None,
+        "SM1",
+        Some(Told::Delivered),
+        Learnt::Webhook,
+        at(0),
+    );
     let Change::Receipt { receipt: said, .. } = &early else {
         panic!("it is a receipt")
     };
@@ -276,6 +318,7 @@ fn a_parked_receipt_is_dropped_once_and_can_be_tried_again() {
     let outcome = ended(attempt(&message, 1), unknown(), look_up(), at(2));
     assert_eq!(owner.commit(outcome), Verdict::Done);
     let again = receipt(
+        &message,
         Some(attempt(&message, 1)),
         "SM1",
         Some(Told::Delivered),

@@ -85,7 +85,8 @@ impl World {
             } => {
                 let number = model.made.saturating_sub(*back).max(1);
                 let named = named.then(|| attempt(envelope, number));
-                receipt(named, &text_id(index, *text, number), *status, *learnt, now)
+                let id = text_id(index, *text, number);
+                receipt(envelope, named, &id, *status, *learnt, now)
             }
             Step::Resend => Change::Resend {
                 account,
@@ -203,7 +204,8 @@ impl World {
             return false;
         }
         let id = text_id(index, *text, model.made.max(1));
-        let bound = self.owner.row::<Binding>(&Binding::key_of(provider(), &id));
+        let key = Binding::key_of(provider(), envelope.to.slice(), &id);
+        let bound = self.owner.row::<Binding>(&key);
         let own = attempt(envelope, model.made);
         bound.is_none_or(|binding| binding.attempt == own)
     }

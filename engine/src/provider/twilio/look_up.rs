@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use reqwest::{Method, StatusCode, Url};
-use schemas::UnixMicros;
 use schemas::provider::DeliveryReceipt;
+use schemas::{Phone, UnixMicros};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -170,6 +170,7 @@ impl Resource {
             status: receipt_status(&self.status, code),
             error_code: code.map(|code| code.to_string()),
             provider_status: self.status.clone(),
+            to: Phone::from_e164(self.to.as_str()).ok(),
         }
     }
 

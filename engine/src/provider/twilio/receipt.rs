@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use schemas::Phone;
 use schemas::provider::{AttemptRef, DeliveryReceipt};
 
 use super::codes::{is_message_sid, receipt_status};
@@ -38,6 +39,8 @@ pub(super) fn parse(
         status: receipt_status(word, code.and_then(|code| code.parse().ok())),
         error_code: code.map(str::to_owned),
         provider_status: word.to_owned(),
+        // What is no number, such as another channel's address, is none of our texts'.
+        to: field(&form, "To").and_then(|to| Phone::from_e164(to).ok()),
     }])
 }
 
