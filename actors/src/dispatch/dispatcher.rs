@@ -171,7 +171,7 @@ impl Dispatcher {
     pub(super) fn finish(&mut self, origins: &[Origin]) {
         for origin in origins {
             if let Some(source) = self.sources.get_mut(&(origin.partition, origin.source)) {
-                source.positions.finish(origin.position);
+                source.positions.finish(origin.position, origin.message);
             }
         }
     }

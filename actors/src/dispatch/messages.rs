@@ -97,8 +97,9 @@ impl Handler<Read> for Dispatcher {
         };
         source.reading = false;
         source.poked |= batch.more;
-        let positions: Vec<u64> = batch.positions().collect();
-        source.positions.read(positions, batch.next);
+        let read = batch.origins();
+        let read = read.map(|origin| (origin.position, origin.message));
+        source.positions.read(read, batch.next);
         self.finish(&batch.handled);
         self.settle(batch.settled, context);
         for ready in batch.ready {

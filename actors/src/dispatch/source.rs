@@ -106,13 +106,11 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Every position that was read.
-    pub fn positions(&self) -> impl Iterator<Item = u64> + '_ {
-        let ready = self.ready.iter().map(|ready| ready.origin.position);
-        let settled = self.settled.iter().map(|(origin, _)| origin.position);
-        ready
-            .chain(settled)
-            .chain(self.handled.iter().map(|origin| origin.position))
+    /// Where every message was read.
+    pub fn origins(&self) -> impl Iterator<Item = &Origin> + '_ {
+        let ready = self.ready.iter().map(|ready| &ready.origin);
+        let settled = self.settled.iter().map(|(origin, _)| origin);
+        ready.chain(settled).chain(&self.handled)
     }
 }
 
@@ -197,13 +195,14 @@ impl Readers {
             ..Batch::default()
         };
         for (offset, payload) in records {
+            let Ok(item) = rmp_serde::from_slice::<WorkItem>(&payload) else {
+                return Err(StoreError::damaged("work", "a work item cannot be read").into());
+            };
             let origin = Origin {
                 partition,
                 source: SourceId::Work(class),
                 position: offset,
-            };
-            let Ok(item) = rmp_serde::from_slice::<WorkItem>(&payload) else {
-                return Err(StoreError::damaged("work", "a work item cannot be read").into());
+                message: item.message,
             };
             let key = message_key(item.account, item.message);
             match self.store.get::<Intake>(&key).await? {
@@ -278,6 +277,7 @@ impl Readers {
                 partition,
                 source: SourceId::Due(DueKind::Send),
                 position,
+                message: entry.message,
             };
             let key = message_key(entry.account, entry.message);
             match self.store.get::<Message>(&key).await? {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
-use schemas::audience::{AudienceChunk, NumberKey};
+use schemas::audience::AudienceChunk;
 use schemas::campaign::Campaign;
 use schemas::change::SkippedRecipient;
 use schemas::contact::Contact;
@@ -138,13 +138,19 @@ pub async fn read(
             chunk: place.chunk,
             entry: entry as u32,
         };
-        let source = SourceId::Audience(plan.campaign.id);
+        let Some(phone) = number.phone() else {
+            return Err(StoreError::damaged(
+                "audience_chunks",
+                "an entry is not a number",
+            ));
+        };
         let origin = Origin {
             partition,
-            source,
+            source: SourceId::Audience(plan.campaign.id),
             position: place.as_number(),
+            message: plan.message_id(&phone),
         };
-        items.push(item(store, plan, origin, *number, *contact).await?);
+        items.push(item(store, plan, origin, phone, *contact).await?);
     }
     let read = first + items.len();
     let next = if read < chunk.entries.len() {
@@ -168,17 +174,11 @@ async fn item(
     store: &Store,
     plan: &CampaignPlan,
     origin: Origin,
-    number: NumberKey,
+    phone: Phone,
     contact: ContactId,
 ) -> Result<AudienceItem, StoreError> {
     let campaign = &plan.campaign;
-    let Some(phone) = number.phone() else {
-        return Err(StoreError::damaged(
-            "audience_chunks",
-            "an entry is not a number",
-        ));
-    };
-    let id = plan.message_id(&phone);
+    let id = origin.message;
     let stored = store
         .get::<Contact>(&Contact::key_of(campaign.account, contact))
         .await?;

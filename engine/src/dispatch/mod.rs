@@ -14,7 +14,7 @@ pub mod routing;
 use std::sync::Arc;
 
 use schemas::position::SourceId;
-use schemas::{Envelope, Partition};
+use schemas::{Envelope, MessageId, Partition};
 
 use routing::Routes;
 
@@ -36,6 +36,8 @@ pub struct Origin {
     pub source: SourceId,
     /// The position in it.
     pub position: u64,
+    /// The message read there.
+    pub message: MessageId,
 }
 
 /// A message that can be sent now.

@@ -1,24 +1,28 @@
 //! HTTP to providers: one request, one answer, and on failure the one thing that
 //! matters: whether a byte of the request can have left.
 //!
-//! Nothing is repeated. reqwest's own repeats are off. What stays on, below it, is that
-//! hyper-util moves a request to a fresh connection when a pooled one turned out closed
-//! *before hyper took the request up* (hyper hands the request itself back as the
-//! proof, hyper-util 0.1.21 `legacy/client.rs`, `TrySendError::Retryable`); a request of
-//! which a byte was given to a socket is never handed back. A pooled connection that
-//! closes after that is `connection_lost`, which is unknown.
-
-#![allow(
-    clippy::wildcard_enum_match_arm,
-    reason = "the wildcards are over other crates' growing enums"
-)]
+//! Nothing is repeated. What the pool does is to move a request to a fresh connection
+//! when a pooled one turned out closed *before hyper took the request up* (hyper hands
+//! the request itself back as the proof, hyper-util 0.1.21 `legacy/client.rs`,
+//! `TrySendError::Retryable`); a request of which a byte was given to a socket is never
+//! handed back. A pooled connection that closes after that is `connection_lost`, which
+//! is unknown. Redirects are not followed: an answer is an answer.
 
 use std::error::Error as _;
 use std::io;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Request, Response, StatusCode, Url, redirect, retry};
+use bytes::Bytes;
+use futures::future::{Either, select};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::{DATE, HeaderMap, RETRY_AFTER};
+use hyper::{Request, StatusCode};
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use super::connect::{ConnectTimeout, Connector, DnsFailure, TlsProblem};
 
 /// How long an idle connection is kept. It must end before the provider's side ends it,
 /// or requests meet closing connections and become unknown; 60 s is the shortest
@@ -68,98 +72,107 @@ pub(super) struct Answer {
     pub(super) body: Result<Vec<u8>, &'static str>,
 }
 
-/// A client for one provider account.
-///
-/// # Errors
-/// reqwest's, when the trusted certificates of the system cannot be read.
-pub(super) fn client(base_url: &Url, limits: Limits) -> Result<Client, reqwest::Error> {
-    let idle = usize::try_from(limits.max_in_flight).unwrap_or(usize::MAX);
-    let builder = Client::builder()
-        // Over HTTP/2 hyper holds one connection per host and queues silently when its
-        // streams run out (hyper issue 3623); over HTTP/1.1 each open request has its own.
-        .http1_only()
-        .redirect(redirect::Policy::none())
-        .referer(false)
-        .retry(retry::never())
-        .no_proxy()
-        .connect_timeout(limits.connect_timeout)
-        .timeout(limits.request_timeout)
-        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-        .pool_max_idle_per_host(idle);
-    if base_url.scheme() == "https" {
-        builder.build()
-    } else {
-        // Plain HTTP, a sandbox: it must work on a machine without any certificates.
-        builder.tls_certs_only([]).build()
+/// Connections to one provider account, over HTTP/1.1: over HTTP/2 hyper holds one
+/// connection per host and queues silently when its streams run out (hyper issue 3623).
+pub(super) struct Client {
+    pool: legacy::Client<Connector, Full<Bytes>>,
+    request_timeout: Duration,
+}
+
+impl Client {
+    /// A client without connections; `tls` tells whether it will need any certificates.
+    ///
+    /// # Errors
+    /// When the trusted certificates of the system cannot be read.
+    pub(super) fn new(limits: Limits, tls: bool) -> Result<Self, TlsProblem> {
+        let idle = usize::try_from(limits.max_in_flight).unwrap_or(usize::MAX);
+        let pool = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .pool_max_idle_per_host(idle)
+            .build(Connector::new(limits.connect_timeout, tls)?);
+        Ok(Self {
+            pool,
+            request_timeout: limits.request_timeout,
+        })
+    }
+
+    /// Sends `request` once and reads its answer up to `limit` bytes of body.
+    ///
+    /// # Errors
+    /// [`TransportFailure`] when not even the head of an answer came.
+    pub(super) async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        limit: usize,
+    ) -> Result<Answer, TransportFailure> {
+        let mut deadline = pin!(tokio::time::sleep(self.request_timeout));
+        let response = match select(self.pool.request(request), deadline.as_mut()).await {
+            Either::Left((answered, _)) => answered.map_err(|error| classify(&error))?,
+            Either::Right(_) => return Err(TransportFailure::Unknown(TIMEOUT)),
+        };
+        let (head, body) = response.into_parts();
+        let body = read_body(body, limit, deadline).await;
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            body,
+        })
     }
 }
 
-/// Sends `request` once and reads its answer up to `limit` bytes of body.
-///
-/// # Errors
-/// [`TransportFailure`] when not even the head of an answer came.
-pub(super) async fn exchange(
-    client: &Client,
-    request: Request,
-    limit: usize,
-) -> Result<Answer, TransportFailure> {
-    let mut response = client
-        .execute(request)
-        .await
-        .map_err(|error| classify(&error))?;
-    let status = response.status();
-    let headers = std::mem::take(response.headers_mut());
-    let body = read_body(&mut response, limit).await;
-    Ok(Answer {
-        status,
-        headers,
-        body,
-    })
-}
+const TIMEOUT: &str = "timeout";
+const CONNECTION_LOST: &str = "connection_lost";
 
-/// The body, unless it is longer than `limit` bytes or breaks off.
-async fn read_body(response: &mut Response, limit: usize) -> Result<Vec<u8>, &'static str> {
-    let mut body = Vec::new();
+/// The body, unless it is longer than `limit` bytes, breaks off or comes too late.
+async fn read_body(
+    mut body: Incoming,
+    limit: usize,
+    mut deadline: Pin<&mut tokio::time::Sleep>,
+) -> Result<Vec<u8>, &'static str> {
+    let mut content = Vec::new();
     loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() > limit => return Err("answer_too_large"),
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return Ok(body),
-            Err(error) => return Err(classify(&error).cause()),
+        let frame = match select(body.frame(), deadline.as_mut()).await {
+            Either::Left((frame, _)) => frame,
+            Either::Right(_) => return Err(TIMEOUT),
+        };
+        match frame {
+            Some(Ok(frame)) => match frame.data_ref() {
+                Some(chunk) if content.len() + chunk.len() > limit => {
+                    return Err("answer_too_large");
+                }
+                Some(chunk) => content.extend_from_slice(chunk),
+                None => {}
+            },
+            Some(Err(_)) => return Err(CONNECTION_LOST),
+            None => return Ok(content),
         }
     }
 }
 
 /// The one place that says what a failure of the transport means. Only what is proven
 /// not to have left is `NotSent`.
-fn classify(error: &reqwest::Error) -> TransportFailure {
-    if error.is_builder() {
-        return TransportFailure::NotSent("invalid_request");
-    }
+fn classify(error: &legacy::Error) -> TransportFailure {
     if error.is_connect() {
         // Connecting ends before the first byte of a request is written, TLS included.
-        return TransportFailure::NotSent(if error.is_dns() {
-            "dns"
-        } else if error.is_timeout() {
-            "connect_timeout"
-        } else {
-            connect_cause(error)
-        });
+        return TransportFailure::NotSent(connect_cause(error));
     }
     if never_started(error) {
         return TransportFailure::NotSent("connection_closed");
     }
-    TransportFailure::Unknown(if error.is_timeout() {
-        "timeout"
-    } else {
-        "connection_lost"
-    })
+    TransportFailure::Unknown(CONNECTION_LOST)
 }
 
 /// The word for a connection that did not come about.
-fn connect_cause(error: &reqwest::Error) -> &'static str {
+fn connect_cause(error: &legacy::Error) -> &'static str {
     let mut next = error.source();
     while let Some(cause) = next {
+        if cause.is::<DnsFailure>() {
+            return "dns";
+        }
+        if cause.is::<ConnectTimeout>() {
+            return "connect_timeout";
+        }
         let Some(io_error) = cause.downcast_ref::<io::Error>() else {
             next = cause.source();
             continue;
@@ -167,6 +180,9 @@ fn connect_cause(error: &reqwest::Error) -> &'static str {
         let kind = io_error.kind();
         if kind == io::ErrorKind::ConnectionRefused {
             return "connect_refused";
+        }
+        if kind == io::ErrorKind::TimedOut {
+            return "connect_timeout";
         }
         // What rustls does not understand, and a line cut in the handshake: a bare TCP
         // connect yields neither.
@@ -188,7 +204,7 @@ fn connect_cause(error: &reqwest::Error) -> &'static str {
 /// Whether hyper proves that it never took the request up: on HTTP/1.1 it reports
 /// "canceled" only together with the untouched request (hyper 1.12,
 /// `client/dispatch.rs` and `proto/h1/dispatch.rs`).
-fn never_started(error: &reqwest::Error) -> bool {
+fn never_started(error: &legacy::Error) -> bool {
     let mut source = error.source();
     while let Some(cause) = source {
         if let Some(cause) = cause.downcast_ref::<hyper::Error>() {
@@ -218,7 +234,7 @@ pub(super) fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+    use hyper::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 
     use super::{LONGEST_RETRY_AFTER_MS, retry_after_ms};
 

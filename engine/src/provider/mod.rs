@@ -7,6 +7,7 @@
 //!
 //! Each company's dialect is one folder; [`open`] holds the table of their names.
 
+mod connect;
 #[cfg(feature = "testkit")]
 pub mod contract;
 mod http;

@@ -4,7 +4,7 @@
 //! (<https://www.twilio.com/docs/api/errors>). Only codes are stable; message texts are
 //! never looked at.
 
-use reqwest::StatusCode;
+use hyper::StatusCode;
 use schemas::provider::{RejectClass, SubmitOutcome};
 use schemas::status::ReceiptStatus;
 
@@ -164,8 +164,8 @@ pub(super) fn is_sid(text: &str, prefix: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use hyper::StatusCode;
     use proptest::prelude::*;
-    use reqwest::StatusCode;
     use schemas::provider::{RejectClass, SubmitOutcome};
     use schemas::status::ReceiptStatus;
 

@@ -6,14 +6,16 @@
 
 use std::collections::BTreeMap;
 
-use reqwest::{Method, StatusCode, Url};
+use bytes::Bytes;
+use hyper::{Method, StatusCode};
+use reqwest::Url;
 use schemas::provider::DeliveryReceipt;
 use schemas::{Phone, UnixMicros};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::codes::{is_message_sid, is_sid, receipt_status};
-use super::{ANSWER_LIMIT, Twilio};
+use super::{ANSWER_LIMIT, Twilio, uri};
 use crate::provider::{FoundText, LookUpError, TextSearch, http};
 
 /// Texts on one page.
@@ -139,12 +141,11 @@ async fn get<T: DeserializeOwned>(
     url: Url,
     limit: usize,
 ) -> Result<T, LookUpError> {
-    let request = twilio.request(Method::GET, url);
-    let answer = http::exchange(&twilio.client, request, limit)
-        .await
-        .map_err(|failure| LookUpError::NoAnswer {
-            cause: failure.cause(),
-        })?;
+    let no_answer = |cause| LookUpError::NoAnswer { cause };
+    let uri = uri(&url).ok_or(no_answer("invalid_request"))?;
+    let request = twilio.request(Method::GET, uri, Bytes::new());
+    let answer = twilio.client.exchange(request, limit).await;
+    let answer = answer.map_err(|failure| no_answer(failure.cause()))?;
     match answer.status {
         StatusCode::OK => {
             let body = answer

@@ -12,15 +12,19 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Client, Method, Request, Url};
+use http_body_util::Full;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Uri};
+use reqwest::Url;
 use schemas::provider::{DeliveryReceipt, SubmitOutcome};
 use schemas::{ProviderId, Secret};
 use serde::Deserialize;
 
-use super::http::{self, Answer, TransportFailure};
+use super::connect::TlsProblem;
+use super::http::{self, Answer, Client, TransportFailure};
 use super::{
     FoundText, InboundRequest, LookUpError, Provider, ProviderSettings, ProviderSettingsError,
     ReceiptError, SubmitRequest, TextSearch,
@@ -48,8 +52,10 @@ struct Twilio {
     account_sid: String,
     /// The base URL without a slash at its end; look-ups follow paths under it only.
     base_url: String,
-    /// Where texts are created and listed.
+    /// Where texts are listed.
     messages_url: Url,
+    /// The same, where texts are created.
+    create_uri: Uri,
     /// What reaches us with receipts; `None` without a public URL.
     callbacks: Option<Callbacks>,
     keys: Keys,
@@ -126,7 +132,9 @@ fn twilio(
     let path = format!("{base_url}/2010-04-01/Accounts/{account_sid}/Messages.json");
     let messages_url =
         Url::parse(&path).map_err(|error| settings.invalid("base_url", error.to_string()))?;
-    let client = http::client(&messages_url, settings.limits())
+    let create_uri = uri(&messages_url)
+        .ok_or_else(|| settings.invalid("base_url", "must be a URL that can be requested"))?;
+    let client = Client::new(settings.limits(), messages_url.scheme() == "https")
         .map_err(|error| settings.invalid("base_url", client_problem(&error)))?;
     Ok(Twilio {
         client,
@@ -135,6 +143,7 @@ fn twilio(
         account_sid: account_sid.to_owned(),
         base_url,
         messages_url,
+        create_uri,
         callbacks: callbacks(settings, public_url)?,
         keys: Keys {
             auth_token: Secret::new(auth_token),
@@ -151,7 +160,12 @@ fn authorization(user: &str, password: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
-fn client_problem(error: &reqwest::Error) -> String {
+/// A URL as requests have it.
+fn uri(url: &Url) -> Option<Uri> {
+    url.as_str().parse().ok()
+}
+
+fn client_problem(error: &TlsProblem) -> String {
     format!("needs TLS, which cannot start; are the system's certificates installed? ({error})")
 }
 
@@ -215,13 +229,13 @@ impl Twilio {
     }
 
     async fn submit_once(&self, request: &SubmitRequest) -> SubmitOutcome {
-        let mut http_request = self.request(Method::POST, self.messages_url.clone());
+        let form = self.form_of(request).into();
+        let mut http_request = self.request(Method::POST, self.create_uri.clone(), form);
         http_request.headers_mut().insert(
             CONTENT_TYPE,
             HeaderValue::from_static("application/x-www-form-urlencoded"),
         );
-        *http_request.body_mut() = Some(self.form_of(request).into());
-        match http::exchange(&self.client, http_request, ANSWER_LIMIT).await {
+        match self.client.exchange(http_request, ANSWER_LIMIT).await {
             Ok(answer) => outcome_of(&answer),
             Err(TransportFailure::NotSent(cause)) => SubmitOutcome::NotSent {
                 cause: cause.to_owned(),
@@ -232,8 +246,10 @@ impl Twilio {
         }
     }
 
-    fn request(&self, method: Method, url: Url) -> Request {
-        let mut request = Request::new(method, url);
+    fn request(&self, method: Method, uri: Uri, body: Bytes) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
         let headers = request.headers_mut();
         headers.insert(AUTHORIZATION, self.authorization.clone());
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
