@@ -25,7 +25,9 @@ impl<V: View> Applying<'_, V> {
         if self.state.open.contains_key(&envelope.id) {
             return Ok(Verdict::Refused(Refusal::AttemptOpen));
         }
-        let (from, made) = match self.message(envelope.account, envelope.id)? {
+        let stored = self.message(envelope.account, envelope.id)?;
+        let unwritten = stored.is_none();
+        let (from, made) = match stored {
             Some(message) if message.status.has_not_begun() => (message.status, message.attempts),
             Some(_) => return Ok(Verdict::Refused(Refusal::AlreadyHandled)),
             None => (MessageStatus::Queued, 0),
@@ -37,6 +39,9 @@ impl<V: View> Applying<'_, V> {
             .count_move(self.view, &envelope, from, MessageStatus::Submitting)?;
         let stamp = self.state.stamp(self.view, open.provider)?;
         stamp.latest_deadline = stamp.latest_deadline.max(open.deadline);
+        if unwritten {
+            self.state.unwritten.insert(envelope.id);
+        }
         self.state.open.insert(envelope.id, open);
         Ok(Verdict::Done)
     }
@@ -64,7 +69,11 @@ impl<V: View> Applying<'_, V> {
         else {
             return Ok(Verdict::Refused(Refusal::NoOpenAttempt));
         };
-        let stored = self.message(attempt.account, attempt.message)?;
+        let stored = if self.state.unwritten.remove(&attempt.message) {
+            None
+        } else {
+            self.message(attempt.account, attempt.message)?
+        };
         let mut message =
             stored.unwrap_or_else(|| lives::new_message(&open.envelope, MessageStatus::Queued));
         begin(&mut message, &open);

@@ -1,7 +1,7 @@
 //! What the owner of a partition knows without reading: its place in the journal, the
 //! attempts that are open, and the rows that nearly every commit changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use schemas::campaign::CampaignTally;
@@ -91,6 +91,9 @@ pub struct PartitionState {
     pub sequence: Sequence,
     /// Open attempts. Bounded by what is in flight and what is committed ahead.
     pub open: BTreeMap<MessageId, OpenAttempt>,
+    /// Those of them whose messages are known to have no row: nothing writes one while an
+    /// attempt is open, so the outcome need not look. Not known after a start.
+    pub unwritten: BTreeSet<MessageId>,
     /// How many receipts are parked; while none is, nothing looks for them.
     pub parked: u64,
     /// Entries due before these instants have been read: new ones go after them.
@@ -107,6 +110,7 @@ impl PartitionState {
             partition,
             sequence,
             open: BTreeMap::new(),
+            unwritten: BTreeSet::new(),
             parked: 0,
             due_marks: BTreeMap::new(),
             tallies: Cached::default(),

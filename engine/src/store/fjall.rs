@@ -57,11 +57,13 @@ const WRITE_AHEAD_BYTES: u64 = 128 << 20;
 /// Files kept open. Each costs a descriptor; the usual limit of a process is 1,024.
 const OPEN_FILES: usize = 256;
 
-/// Threads that write memtables out and merge files. With two, the first spends its
-/// time handing merges to itself while the second is at one: a tenth of a node's whole
-/// processor time, measured over 40,000 messages. Memtables fill slowly enough that
-/// writing out waits for a merge without holding up the writer.
-const WORKER_THREADS: usize = 1;
+/// Threads that write memtables out and merge files. fjall queues one step of merging for
+/// each thread and memtable written. With one thread the steps may be too few: what is not
+/// merged piles up, fjall halts the writer until it is, and nothing queues the next step
+/// (seen: a node that stood still for good, with files of 2 MiB). With two, the first,
+/// which only writes memtables out, hands merges to itself while the second is at one: a
+/// tenth of a node's processor time.
+const WORKER_THREADS: usize = 3;
 
 /// One database in `<folder>/db`.
 pub(crate) struct FjallKv {
