@@ -269,12 +269,13 @@ pub struct Binding {
 }
 
 impl Binding {
-    /// The row key of a provider's text to a recipient of this slice. The slice comes
-    /// first because a campaign goes by slices: by the providers' ids, which are random,
-    /// the store would merge each new row into all there are.
+    /// The row key of a provider's text to a recipient of this slice. Shard and slice come
+    /// first because a campaign goes by them: by the providers' ids, which are random, the
+    /// store would merge each new row into all there are.
     pub fn key_of(provider: ProviderId, slice: Slice, provider_message_id: &str) -> Key {
         vec![
             KeyPart::Id(*provider.as_bytes()),
+            KeyPart::U16(u16::from(slice.shard())),
             KeyPart::U16(slice.number()),
             KeyPart::Text(provider_message_id.to_owned()),
         ]
@@ -372,9 +373,9 @@ impl DueEntry {
     /// The partition key of one bucket: what falls due in one minute.
     pub fn bucket_key(partition: Partition, kind: DueKind, minute: i64) -> Key {
         vec![
-            KeyPart::U16(partition.0),
             KeyPart::U16(kind.number()),
             KeyPart::I64(minute),
+            KeyPart::U16(partition.0),
         ]
     }
 }

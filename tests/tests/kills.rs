@@ -47,10 +47,10 @@ const LEAST_OPEN: u64 = 500;
 /// How far ahead of its permits a sender commits attempts, in seconds.
 const COMMITTED_AHEAD: f64 = 0.020;
 
-/// How often a settled state is looked for, 50 ms apart: at least 90 seconds. Receipts
-/// that a dead node missed are asked for after 20 seconds, unknown texts are searched
+/// How often a settled state is looked for, 50 ms apart: at least 130 seconds. Receipts
+/// that a dead node missed are asked for after 60 seconds, unknown texts are searched
 /// for after 3, 15 and 60.
-const SETTLED_LOOKS: u32 = 1_800;
+const SETTLED_LOOKS: u32 = 2_600;
 
 /// One at a time: each of them uses the whole machine.
 static MACHINE: Mutex<()> = Mutex::new(());

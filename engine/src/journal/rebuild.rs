@@ -69,8 +69,8 @@ fn compare(stored: &dyn Kv, rebuilt: &dyn Kv) -> Result<Result<u64, Difference>,
         let mut start = key::encode(table, &[])?;
         let end = key::prefix_end(&start);
         loop {
-            let left = stored.scan(Space::Rows, &start, &end, Direction::Forward, PAGE)?;
-            let right = rebuilt.scan(Space::Rows, &start, &end, Direction::Forward, PAGE)?;
+            let left = stored.scan(Space::of(table), &start, &end, Direction::Forward, PAGE)?;
+            let right = rebuilt.scan(Space::of(table), &start, &end, Direction::Forward, PAGE)?;
             for index in 0..left.len().max(right.len()) {
                 if left.get(index) != right.get(index) {
                     let first = left.get(index).into_iter().chain(right.get(index)).min();

@@ -12,9 +12,9 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
 /// With a public address, in seconds: a phone that is on and its carrier answer within a
-/// minute or two. Asking sooner would ask about most texts of a campaign while their
+/// minute. Asking sooner would ask about most texts of a campaign while their
 /// receipts are on the way, at a tenth of the rate that texts need.
-const RECEIPTS_EXPECTED: [u64; 5] = [2 * MINUTE, 10 * MINUTE, HOUR, 6 * HOUR, DAY];
+const RECEIPTS_EXPECTED: [u64; 5] = [MINUTE, 10 * MINUTE, HOUR, 6 * HOUR, DAY];
 
 /// Without a public address, in seconds.
 const NO_RECEIPTS: [u64; 8] = [3, 10, 30, 2 * MINUTE, 10 * MINUTE, HOUR, 6 * HOUR, DAY];
@@ -30,7 +30,7 @@ pub struct LookupSchedule {
 }
 
 impl LookupSchedule {
-    /// For accepted messages where the provider can reach our public address: 2 min, 10 min,
+    /// For accepted messages where the provider can reach our public address: 1 min, 10 min,
     /// 1 h, 6 h, then every 24 h.
     pub fn receipts_expected() -> Self {
         Self {
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn the_tables_are_as_documented() {
-        let expected = [120, 600, 3_600, 21_600, 86_400, 86_400, 86_400].map(Some);
+        let expected = [60, 600, 3_600, 21_600, 86_400, 86_400, 86_400].map(Some);
         assert_eq!(seconds(LookupSchedule::receipts_expected(), 7), expected);
         let expected = [3, 10, 30, 120, 600, 3_600, 21_600, 86_400, 86_400].map(Some);
         assert_eq!(seconds(LookupSchedule::no_receipts(), 9), expected);

@@ -2,7 +2,7 @@
 //!
 //! A node must stay small (at most 128 MiB with a million messages), so every buffer
 //! has a bound here. At rest it is the block cache and one memtable for each space
-//! (24 MiB together); while a full memtable is written out, a second one of that space
+//! (28 MiB together); while a full memtable is written out, a second one of that space
 //! is filled; fjall halts the writer when four of one space wait, which bounds the
 //! worst case.
 
@@ -41,8 +41,9 @@ const TABLES_BEFORE_MERGE: u8 = 8;
 /// while their messages are in flight, the journal and the log hardly ever.
 const fn memtable_bytes(space: Space) -> u64 {
     match space {
-        Space::Rows => 8 << 20,
-        Space::Journal | Space::Log => 4 << 20,
+        Space::Messages => 6 << 20,
+        Space::Rows | Space::Journal => 4 << 20,
+        Space::Bindings | Space::Due | Space::Log => 2 << 20,
     }
 }
 
@@ -68,7 +69,7 @@ const WORKER_THREADS: usize = 3;
 /// One database in `<folder>/db`.
 pub(crate) struct FjallKv {
     // Fields are dropped in this order: the lock on the folder is released last.
-    spaces: [Keyspace; 3],
+    spaces: Spaces,
     database: Database,
     record: CommitRecord,
     /// Bytes in each active memtable, about. Only the writer's thread takes it.
@@ -150,7 +151,9 @@ impl FjallKv {
     }
 }
 
-fn open_database(path: &Path) -> fjall::Result<(Database, [Keyspace; 3])> {
+type Spaces = [Keyspace; Space::ALL.len()];
+
+fn open_database(path: &Path) -> fjall::Result<(Database, Spaces)> {
     let database = Database::builder(path)
         .cache_size(BLOCK_CACHE_BYTES)
         .max_journaling_size(WRITE_AHEAD_BYTES)
@@ -171,8 +174,15 @@ fn open_database(path: &Path) -> fjall::Result<(Database, [Keyspace; 3])> {
                 .compaction_strategy(Arc::clone(&merging) as _)
         })
     };
-    let [rows, journal, log] = Space::ALL;
-    let spaces = [open(rows)?, open(journal)?, open(log)?];
+    let [rows, messages, bindings, due, journal, log] = Space::ALL;
+    let spaces = [
+        open(rows)?,
+        open(messages)?,
+        open(bindings)?,
+        open(due)?,
+        open(journal)?,
+        open(log)?,
+    ];
     Ok((database, spaces))
 }
 

@@ -6,11 +6,21 @@
 
 use std::path::PathBuf;
 
-/// The three ordered maps of one database.
+use schemas::record::{Table, tables};
+
+/// The ordered maps of one database. Tables that grow with every message have one each:
+/// a file of theirs then covers the few keys that were written together, and is merged
+/// with those around them instead of with everything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Space {
-    /// Rows of [`schemas::record::Record`]s, by table and key.
+    /// Rows of the other [`schemas::record::Record`]s, by table and key.
     Rows,
+    /// Messages.
+    Messages,
+    /// Bindings of providers' texts.
+    Bindings,
+    /// Due entries.
+    Due,
     /// Journal records, by partition and sequence.
     Journal,
     /// Log records, by topic, partition and offset.
@@ -19,14 +29,37 @@ pub(crate) enum Space {
 
 impl Space {
     /// Every space, in the order of [`Space::index`].
-    pub(crate) const ALL: [Self; 3] = [Self::Rows, Self::Journal, Self::Log];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Rows,
+        Self::Messages,
+        Self::Bindings,
+        Self::Due,
+        Self::Journal,
+        Self::Log,
+    ];
+
+    /// Where the rows of a table lie.
+    pub(crate) const fn of(table: Table) -> Self {
+        if table.tag == tables::MESSAGES.tag {
+            Self::Messages
+        } else if table.tag == tables::BINDINGS.tag {
+            Self::Bindings
+        } else if table.tag == tables::DUE.tag {
+            Self::Due
+        } else {
+            Self::Rows
+        }
+    }
 
     /// Its place in an array with one entry for each space.
     pub(crate) const fn index(self) -> usize {
         match self {
             Self::Rows => 0,
-            Self::Journal => 1,
-            Self::Log => 2,
+            Self::Messages => 1,
+            Self::Bindings => 2,
+            Self::Due => 3,
+            Self::Journal => 4,
+            Self::Log => 5,
         }
     }
 
@@ -34,6 +67,9 @@ impl Space {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Rows => "rows",
+            Self::Messages => "messages",
+            Self::Bindings => "bindings",
+            Self::Due => "due",
             Self::Journal => "journal",
             Self::Log => "log",
         }

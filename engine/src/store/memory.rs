@@ -19,7 +19,7 @@ pub struct MemoryKv {
 }
 
 struct State {
-    spaces: [BTreeMap<Vec<u8>, Vec<u8>>; 3],
+    spaces: [BTreeMap<Vec<u8>, Vec<u8>>; Space::ALL.len()],
     /// What stood there before each change that was not synced yet, oldest first.
     undo: Vec<KvChange>,
     writes: u64,
@@ -47,7 +47,7 @@ impl MemoryKv {
     /// An empty one.
     pub fn new() -> Self {
         let state = State {
-            spaces: [BTreeMap::new(), BTreeMap::new(), BTreeMap::new()],
+            spaces: Default::default(),
             undo: Vec::new(),
             writes: 0,
             syncs: 0,

@@ -133,7 +133,9 @@ impl Store {
     pub async fn get<R: Record>(&self, key: &[KeyPart]) -> Result<Option<R>, StoreError> {
         // One row is a few blocks at most, and what is asked for is mostly in memory:
         // handing it to another thread would cost more than it could block.
-        let bytes = self.kv.get(Space::Rows, &key::encode(R::TABLE, key)?)?;
+        let bytes = self
+            .kv
+            .get(Space::of(R::TABLE), &key::encode(R::TABLE, key)?)?;
         bytes.map(|bytes| row::decode(&bytes)).transpose()
     }
 
@@ -171,10 +173,10 @@ impl Store {
         let key = key::encode(R::TABLE, &row.key())?;
         let bytes = row::encode(row)?;
         let put = move |overlay: &mut overlay::Overlay<'_>| {
-            if let Some(taken) = overlay.get_raw(Space::Rows, &key)? {
+            if let Some(taken) = overlay.get_raw(Space::of(R::TABLE), &key)? {
                 return Ok(PutOnce::Exists(row::decode(taken)?));
             }
-            overlay.put_raw(Space::Rows, key, bytes);
+            overlay.put_raw(Space::of(R::TABLE), key, bytes);
             Ok(PutOnce::Stored)
         };
         self.operations.run(Admission::Intake, put).await
@@ -309,7 +311,7 @@ impl Store {
         let kv = Arc::clone(&self.kv);
         let read = move || {
             let KeyRange { start, end } = range;
-            kv.scan(Space::Rows, &start, &end, order.direction(), limit)?
+            kv.scan(Space::of(R::TABLE), &start, &end, order.direction(), limit)?
                 .into_iter()
                 .map(|(key, bytes)| Ok((key, row::decode(&bytes)?)))
                 .collect()

@@ -18,7 +18,7 @@ use super::row;
 /// Stored bytes, and the changes of one group commit over them.
 pub(crate) struct Overlay<'a> {
     kv: &'a dyn Kv,
-    entries: [BTreeMap<Vec<u8>, Entry>; 3],
+    entries: [BTreeMap<Vec<u8>, Entry>; Space::ALL.len()],
     /// What to put back at a rollback, oldest first.
     undo: Vec<Undo>,
     /// Bytes of keys and values changed so far.
@@ -71,7 +71,7 @@ impl<'a> Overlay<'a> {
     /// The record with this key.
     pub(crate) fn get<R: Record>(&mut self, key: &[KeyPart]) -> Result<Option<R>, StoreError> {
         let key = key::encode(R::TABLE, key)?;
-        match self.look_up(Space::Rows, key)? {
+        match self.look_up(Space::of(R::TABLE), key)? {
             Some(bytes) => row::decode(bytes).map(Some),
             None => Ok(None),
         }
@@ -81,19 +81,19 @@ impl<'a> Overlay<'a> {
     /// release stored there are kept.
     pub(crate) fn put<R: Record>(&mut self, record: &R) -> Result<(), StoreError> {
         let key = key::encode(R::TABLE, &record.key())?;
-        let known = self.entries[Space::Rows.index()].get(&key);
+        let known = self.entries[Space::of(R::TABLE).index()].get(&key);
         let bytes = match known.and_then(Entry::current).flatten() {
             Some(previous) => row::encode_over(record, previous)?,
             None => row::encode(record)?,
         };
-        self.set(Space::Rows, key, Some(bytes));
+        self.set(Space::of(R::TABLE), key, Some(bytes));
         Ok(())
     }
 
     /// Deletes the record with this key, if there is one.
     pub(crate) fn delete<R: Record>(&mut self, key: &[KeyPart]) -> Result<(), StoreError> {
         let key = key::encode(R::TABLE, key)?;
-        self.set(Space::Rows, key, None);
+        self.set(Space::of(R::TABLE), key, None);
         Ok(())
     }
 
@@ -111,7 +111,7 @@ impl<'a> Overlay<'a> {
             Some(from) => key::encode(R::TABLE, from)?.max(prefix),
             None => prefix,
         };
-        self.scan_raw(Space::Rows, &start, &end, Direction::Forward, limit)?
+        self.scan_raw(Space::of(R::TABLE), &start, &end, Direction::Forward, limit)?
             .iter()
             .map(|(_, bytes)| row::decode(bytes))
             .collect()
