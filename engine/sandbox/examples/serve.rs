@@ -5,7 +5,11 @@
 //! ```
 //!
 //! With `bare` it is the bare counter instead. Account `AC1`, token `token`,
-//! sender `+15005550001`.
+//! sender `+15005550001`. The load:
+//!
+//! ```text
+//! wrk -t2 -c64 -d10s -s engine/sandbox/examples/post.lua http://127.0.0.1:8099
+//! ```
 
 use sandbox::{AccountConfig, BareCounter, FaultPlan, Sandbox, SandboxConfig};
 use std::error::Error;
