@@ -18,3 +18,4 @@ pub mod node;
 mod observe;
 mod parameters;
 pub mod problem;
+mod signal;

@@ -280,6 +280,13 @@ impl Binding {
             KeyPart::Text(provider_message_id.to_owned()),
         ]
     }
+
+    /// The row key of the text that a receipt is about; `None` when nothing tells whose
+    /// it is.
+    pub fn key_told_by(provider: ProviderId, receipt: &DeliveryReceipt) -> Option<Key> {
+        let slice = receipt.slice()?;
+        Some(Self::key_of(provider, slice, &receipt.provider_message_id))
+    }
 }
 
 impl Record for Binding {

@@ -20,7 +20,8 @@ use schemas::job::{Job, JobProgress, JobState, JobWork};
 use schemas::message::shard_key;
 use schemas::record::{Key, Record};
 use schemas::{
-    AccountId, CampaignId, JobId, ListId, Message, MessageClass, Partition, PartitionCount, Secret,
+    AccountId, Body, CampaignId, Encoding, Envelope, JobId, ListId, Message, MessageClass,
+    MessageId, Partition, PartitionCount, Phone, Secret, UnixMicros,
 };
 
 /// Runs a test on an actix system over a multi-thread runtime, as a node runs.
@@ -363,4 +364,26 @@ pub fn contacts(count: u32) -> (String, BTreeMap<String, String>) {
         names.insert(phone, name);
     }
     (csv, names)
+}
+
+/// One text of a campaign, or one that belongs to none.
+pub fn envelope(account: AccountId, campaign: Option<CampaignId>, to: &str) -> Arc<Envelope> {
+    let to = Phone::from_e164(to).expect("a number");
+    let now = UnixMicros(1_800_000_000_000_000);
+    Arc::new(Envelope {
+        account,
+        id: MessageId::new(now, to.slice(), [1; 8]),
+        campaign,
+        contact: None,
+        to,
+        from: None,
+        body: Body::new("Hi"),
+        class: MessageClass::Marketing,
+        provider: None,
+        send_at: None,
+        valid_until: now.plus_micros(3_600_000_000),
+        encoding: Encoding::Gsm7,
+        segments: 1,
+        created_at: now,
+    })
 }

@@ -208,39 +208,18 @@ pub fn most_sent(messages: &[Message]) -> BTreeMap<ProviderId, u64> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::Arc;
 
     use sandbox::core::Status;
-    use schemas::{
-        AccountId, Body, Encoding, Envelope, Message, MessageClass, MessageId, MessageStatus,
-        Phone, UnixMicros,
-    };
+    use schemas::{AccountId, Message, MessageStatus};
 
     use super::{AtProvider, Taken, Verdict, Witness, judge};
+    use crate::fixture;
 
     const TO: &str = "+14155550100";
 
     fn message(status: MessageStatus) -> Message {
-        let to = Phone::from_e164(TO).expect("a number");
-        let now = UnixMicros(1_790_000_000_000_000);
-        let envelope = Envelope {
-            account: AccountId::from_bytes([1; 16]),
-            id: MessageId::new(now, to.slice(), [0; 8]),
-            campaign: None,
-            contact: None,
-            to,
-            from: None,
-            body: Body::new("Hi"),
-            class: MessageClass::Marketing,
-            provider: None,
-            send_at: None,
-            valid_until: now,
-            encoding: Encoding::Gsm7,
-            segments: 1,
-            created_at: now,
-        };
         Message {
-            envelope: Arc::new(envelope),
+            envelope: fixture::envelope(AccountId::from_bytes([1; 16]), None, TO),
             status,
             reason: None,
             attempts: 1,

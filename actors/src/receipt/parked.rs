@@ -83,11 +83,9 @@ async fn has_message(store: &Store, parked: &ParkedReceipt) -> Result<bool, Stor
     let attempt = match parked.receipt.attempt {
         Some(attempt) => attempt,
         None => {
-            let Some(slice) = parked.receipt.slice() else {
+            let Some(key) = Binding::key_told_by(parked.provider, &parked.receipt) else {
                 return Ok(false);
             };
-            let id = &parked.receipt.provider_message_id;
-            let key = Binding::key_of(parked.provider, slice, id);
             let Some(binding) = store.get::<Binding>(&key).await? else {
                 return Ok(false);
             };

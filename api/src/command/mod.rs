@@ -3,7 +3,6 @@
 mod administration;
 mod sandbox;
 mod serve;
-mod signal;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

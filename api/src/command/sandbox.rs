@@ -10,9 +10,9 @@ use engine::runtime::Runtime;
 use futures::future::select;
 use sandbox::{AccountConfig, FaultPlan, Sandbox, SandboxConfig};
 
-use super::signal::StopSignals;
 use super::{complain, give, tokio_runtime};
 use crate::exit::Exit;
+use crate::signal::StopSignals;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

@@ -9,10 +9,10 @@ use futures::future::{Either, select};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
-use super::signal::StopSignals;
 use super::{SettingsArguments, complain, tell, tokio_runtime};
 use crate::exit::Exit;
 use crate::node::{RunningNode, start};
+use crate::signal::StopSignals;
 
 /// The bounds of histograms of seconds: from a fast commit to a slow provider.
 const SECONDS_BUCKETS: [f64; 14] = [

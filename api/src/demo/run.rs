@@ -7,7 +7,6 @@ use engine::runtime::{Runtime, WorkLost};
 use engine::settings::{Settings, SettingsError};
 use futures::future::{Either, select};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::audit::{AuditError, Evidence, audit, circumstances, names};
 use super::balance::{Accounts, Balance, ImportCounts};
@@ -23,6 +22,7 @@ use super::tail::BookTail;
 use super::{give, tell};
 use crate::exit::Exit;
 use crate::node::{RunningNode, StartError, start};
+use crate::signal::StopSignals;
 
 /// A demonstration that did not come to its balance.
 #[derive(Debug, thiserror::Error)]
@@ -383,14 +383,6 @@ async fn stay(user: &User, url: &str, campaign: &str) -> Result<(), DemoError> {
 
 /// Waits for SIGTERM or Ctrl-C.
 async fn asked_to_stop() -> std::io::Result<()> {
-    let (mut terminate, mut interrupt) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
-    let (terminate, interrupt) = (
-        std::pin::pin!(terminate.recv()),
-        std::pin::pin!(interrupt.recv()),
-    );
-    select(terminate, interrupt).await;
+    StopSignals::listen()?.received().await;
     Ok(())
 }

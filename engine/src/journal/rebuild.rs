@@ -66,11 +66,12 @@ const PAGE: usize = 1_000;
 fn compare(stored: &dyn Kv, rebuilt: &dyn Kv) -> Result<Result<u64, Difference>, StoreError> {
     let mut equal = 0;
     for table in tables::PROJECTIONS {
+        let space = Space::of(table);
         let mut start = key::encode(table, &[])?;
         let end = key::prefix_end(&start);
         loop {
-            let left = stored.scan(Space::of(table), &start, &end, Direction::Forward, PAGE)?;
-            let right = rebuilt.scan(Space::of(table), &start, &end, Direction::Forward, PAGE)?;
+            let left = stored.scan(space, &start, &end, Direction::Forward, PAGE)?;
+            let right = rebuilt.scan(space, &start, &end, Direction::Forward, PAGE)?;
             for index in 0..left.len().max(right.len()) {
                 if left.get(index) != right.get(index) {
                     let first = left.get(index).into_iter().chain(right.get(index)).min();

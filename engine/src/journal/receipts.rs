@@ -250,11 +250,7 @@ pub(super) fn binding<V: View>(
     provider: ProviderId,
     receipt: &DeliveryReceipt,
 ) -> Result<Option<Binding>, StoreError> {
-    let Some(slice) = receipt.slice() else {
-        return Ok(None);
-    };
-    let id = &receipt.provider_message_id;
-    view.get(&Binding::key_of(provider, slice, id))
+    Binding::key_told_by(provider, receipt).map_or(Ok(None), |key| view.get(&key))
 }
 
 /// A text of an earlier attempt proves only that it was delivered after all; what else

@@ -10,11 +10,9 @@ use schemas::campaign::CampaignTally;
 use schemas::change::{AfterAttempt, Change};
 use schemas::message::message_key;
 use schemas::provider::{AttemptRef, SubmitOutcome};
-use schemas::{
-    AccountId, Body, CampaignId, Encoding, Envelope, Message, MessageClass, MessageId,
-    MessageStatus, Partition, Phone, ProviderId, UnixMicros,
-};
+use schemas::{CampaignId, Envelope, Message, MessageStatus, Partition, ProviderId};
 use sha1::Sha1;
+use tests::fixture;
 
 use crate::server::{AUTH_TOKEN, Answer, PUBLIC_URL, TestServer};
 
@@ -91,7 +89,7 @@ async fn a_receipt_without_our_query_reaches_its_message_by_the_number() {
     let (account, _) = server.account().await;
     let provider: ProviderId = server.provider.parse().expect("an id");
     let campaign = CampaignId::from_bytes([7; 16]);
-    let envelope = envelope(account, campaign);
+    let envelope = fixture::envelope(account, Some(campaign), "+14155550123");
     let partition = server.storage.journal.partitions().of(envelope.to.slice());
     assert_ne!(partition, Partition(0), "the test needs another partition");
     for change in accepted(&envelope, provider) {
@@ -115,27 +113,6 @@ async fn a_receipt_without_our_query_reaches_its_message_by_the_number() {
     assert!(tally.is_exact(), "{tally:?}");
     assert_eq!(tally.count(MessageStatus::Delivered), 1);
     server.stop().await;
-}
-
-fn envelope(account: AccountId, campaign: CampaignId) -> Arc<Envelope> {
-    let to = Phone::from_e164("+14155550123").expect("a number");
-    let now = UnixMicros(1_800_000_000_000_000);
-    Arc::new(Envelope {
-        account,
-        id: MessageId::new(now, to.slice(), [1; 8]),
-        campaign: Some(campaign),
-        contact: None,
-        to,
-        from: None,
-        body: Body::new("Hi"),
-        class: MessageClass::Marketing,
-        provider: None,
-        send_at: None,
-        valid_until: now.plus_micros(3_600_000_000),
-        encoding: Encoding::Gsm7,
-        segments: 1,
-        created_at: now,
-    })
 }
 
 /// One recipient, whose text the provider took.

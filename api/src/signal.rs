@@ -5,14 +5,14 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGTERM and Ctrl-C.
-pub(super) struct StopSignals {
+pub(crate) struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl StopSignals {
     /// Listens from now on; the signals end the process no more by themselves.
-    pub(super) fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -20,7 +20,7 @@ impl StopSignals {
     }
 
     /// Waits for either.
-    pub(super) async fn received(&mut self) {
+    pub(crate) async fn received(&mut self) {
         let terminate = std::pin::pin!(self.terminate.recv());
         let interrupt = std::pin::pin!(self.interrupt.recv());
         futures::future::select(terminate, interrupt).await;
