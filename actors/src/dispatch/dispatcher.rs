@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use engine::dispatch::Origin;
+use engine::dispatch::read_ahead::ReadAhead;
 use engine::dispatch::ready::ReadyQueue;
 use engine::journal::CommitError;
 use schemas::change::Change;
@@ -95,15 +96,23 @@ impl Dispatcher {
         });
     }
 
-    /// Starts a read of every source that wants one.
+    /// Starts a read of every source that has something and room for it.
     pub(super) fn read_sources(&mut self, context: &Context<Self>) {
+        let mut read_ahead: BTreeMap<SourceId, ReadAhead> = BTreeMap::new();
+        for ((_, source), state) in &self.sources {
+            let counted = read_ahead.entry(*source).or_default();
+            counted.count(state.unfinished(), state.has_more());
+        }
         for (&(partition, source), state) in &mut self.sources {
-            if !state.wants_read() {
+            if !state.has_more() {
                 continue;
             }
-            state.reading = true;
+            let shared = read_ahead.entry(source).or_default();
+            let Some(limit) = shared.grant(state.unfinished()) else {
+                continue;
+            };
+            state.reading = limit;
             state.poked = false;
-            let limit = state.read_ahead - state.positions.unfinished();
             let (kind, from) = (state.kind.clone(), state.positions.next());
             let (readers, address) = (self.parts.readers.clone(), context.address());
             self.parts.readers.runtime.spawn(async move {

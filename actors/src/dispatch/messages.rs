@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use actix::prelude::*;
+use engine::dispatch::Origin;
 use engine::dispatch::audience::CampaignPlan;
 use engine::dispatch::positions::PositionTracker;
-use engine::dispatch::{MIN_READ_AHEAD, Origin, READ_AHEAD};
 use schemas::position::SourceId;
 use schemas::{CampaignId, MessageClass, Partition};
 
@@ -59,13 +59,10 @@ impl Handler<Opened> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, opened: Opened, context: &mut Self::Context) {
-        let partitions = usize::from(self.parts.readers.journal.partitions().get());
-        let read_ahead = (READ_AHEAD / partitions).max(MIN_READ_AHEAD);
         let source = Source {
             kind: opened.kind,
             positions: PositionTracker::at(opened.position),
-            read_ahead,
-            reading: false,
+            reading: 0,
             poked: true,
         };
         self.sources
@@ -95,7 +92,7 @@ impl Handler<Read> for Dispatcher {
         let Some(source) = self.sources.get_mut(&(read.partition, read.source)) else {
             return;
         };
-        source.reading = false;
+        source.reading = 0;
         source.poked |= batch.more;
         let read = batch.origins();
         let read = read.map(|origin| (origin.position, origin.message));

@@ -68,25 +68,27 @@ pub struct Source {
     pub kind: Kind,
     /// How far it was read and finished.
     pub positions: PositionTracker,
-    /// How many positions may be read and not finished.
-    pub read_ahead: usize,
-    /// Whether a read is under way.
-    pub reading: bool,
+    /// How many positions are being read: 0 when no read is under way.
+    pub reading: usize,
     /// Whether there may be something to read: set when something was added.
     pub poked: bool,
 }
 
 impl Source {
-    /// Whether to start a read now.
-    pub fn wants_read(&self) -> bool {
-        let has_room = self.positions.unfinished() <= self.read_ahead / 2;
+    /// Positions that were read, or are being read, and are not finished.
+    pub fn unfinished(&self) -> usize {
+        self.positions.unfinished() + self.reading
+    }
+
+    /// Whether there is something that nobody reads yet.
+    pub fn has_more(&self) -> bool {
         let has_more = match &self.kind {
             Kind::Audience { chunks, .. } => {
                 AudiencePosition::from_number(self.positions.next()).chunk < *chunks
             }
             Kind::Work(_) | Kind::Due => self.poked,
         };
-        !self.reading && has_room && has_more
+        self.reading == 0 && has_more
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is sent next, by whom, and what follows from an outcome.
 //!
-//! Sources are read a bounded way ahead ([`positions`]); what was read waits in
+//! Sources are read a bounded way ahead ([`read_ahead`], [`positions`]); what was read waits in
 //! [`ready`] until a provider with free permits asks; [`routing`] says which providers
 //! may carry it; [`outcome`] says what follows an attempt.
 
@@ -8,6 +8,7 @@ pub mod audience;
 pub mod freeze;
 pub mod outcome;
 pub mod positions;
+pub mod read_ahead;
 pub mod ready;
 pub mod routing;
 
@@ -17,15 +18,6 @@ use schemas::position::SourceId;
 use schemas::{Envelope, MessageId, Partition};
 
 use routing::Routes;
-
-/// How many positions of a source may be read and not finished. A campaign has one
-/// source for each partition and shares this number among them, at least
-/// [`MIN_READ_AHEAD`] each: at some 500 bytes an item this bounds a campaign to 2 MiB
-/// at 8 partitions, and to 64 items each at 64.
-pub const READ_AHEAD: usize = 4_096;
-
-/// See [`READ_AHEAD`].
-pub const MIN_READ_AHEAD: usize = 64;
 
 /// Where a message that is ready was read.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
