@@ -37,8 +37,8 @@ impl std::fmt::Debug for NumberKey {
 }
 
 /// This many entries make a chunk: 24 bytes each, so a chunk is 48 kB. It is read again
-/// for each part that is sent, some 256 entries of it, so a larger one would be unpacked
-/// more often than it saves rows, and hold more memory while it is.
+/// for each part that is sent, some hundreds of its entries, so a larger one would be
+/// unpacked more often than it saves rows, and hold more memory while it is.
 pub const CHUNK_ENTRIES: usize = 2_000;
 
 /// A part of the audience of one partition, in (slice, number) order.

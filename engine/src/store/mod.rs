@@ -301,6 +301,41 @@ impl Store {
         Ok(found.into_iter().map(|(_, row)| row).collect())
     }
 
+    /// The rows under each of these prefixes, ascending: for many short ranges. It answers
+    /// for the first prefixes alone, as many as are read to their end within `limit` rows.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidRange`] as in [`Store::list`].
+    pub async fn list_each<R: Record>(
+        &self,
+        prefixes: &[Vec<KeyPart>],
+        limit: usize,
+    ) -> Result<Vec<Vec<R>>, StoreError> {
+        let prefixes = prefixes
+            .iter()
+            .map(|prefix| checked_prefix(R::TABLE, prefix, limit));
+        let prefixes: Vec<Vec<u8>> = prefixes.collect::<Result<_, _>>()?;
+        let kv = Arc::clone(&self.kv);
+        let read = move || {
+            let (mut lists, mut left) = (Vec::with_capacity(prefixes.len()), limit);
+            for start in prefixes {
+                let range = KeyRange {
+                    end: key::prefix_end(&start),
+                    start,
+                };
+                // One row more tells whether the end was reached.
+                let found = read_rows(&*kv, &range, Order::Ascending, left + 1)?;
+                if found.len() > left {
+                    break;
+                }
+                left -= found.len();
+                lists.push(found.into_iter().map(|(_, row)| row).collect());
+            }
+            Ok(lists)
+        };
+        self.runtime.blocking(read).await?
+    }
+
     /// Rows with their keys. Many rows may block, so another thread reads them.
     async fn scan<R: Record>(
         &self,
@@ -309,13 +344,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, R)>, StoreError> {
         let kv = Arc::clone(&self.kv);
-        let read = move || {
-            let KeyRange { start, end } = range;
-            kv.scan(Space::of(R::TABLE), &start, &end, order.direction(), limit)?
-                .into_iter()
-                .map(|(key, bytes)| Ok((key, row::decode(&bytes)?)))
-                .collect()
-        };
+        let read = move || read_rows(&*kv, &range, order, limit);
         self.runtime.blocking(read).await?
     }
 }
@@ -324,6 +353,19 @@ impl std::fmt::Debug for Store {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("Store")
     }
+}
+
+fn read_rows<R: Record>(
+    kv: &dyn Kv,
+    range: &KeyRange,
+    order: Order,
+    limit: usize,
+) -> Result<Vec<(Vec<u8>, R)>, StoreError> {
+    let (space, direction) = (Space::of(R::TABLE), order.direction());
+    kv.scan(space, &range.start, &range.end, direction, limit)?
+        .into_iter()
+        .map(|(key, bytes)| Ok((key, row::decode(&bytes)?)))
+        .collect()
 }
 
 fn checked_prefix(table: Table, prefix: &[KeyPart], limit: usize) -> Result<Vec<u8>, StoreError> {

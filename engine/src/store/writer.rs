@@ -28,9 +28,9 @@ const QUEUE_SUBMISSIONS: usize = 4_096;
 /// would only make the first of them wait longer.
 const GROUP_SUBMISSIONS: usize = 1_024;
 
-/// Bytes of changes in one group. The smallest memtable takes 8 MiB, so a group fills
-/// about half of one at most; the submission that passes the bound is its last.
-const GROUP_BYTES: usize = 4 << 20;
+/// Bytes of changes in one group, over all spaces: what one space's memtable takes. The
+/// submission that passes the bound is the group's last.
+const GROUP_BYTES: usize = 2 << 20;
 
 /// Free space below which nothing new is taken in. It leaves room for the outcomes of
 /// what is in flight and for the merging of files.

@@ -6,23 +6,21 @@
 //! in. A chunk is durable before it is counted, and is the same when it is made again,
 //! so a freeze that was interrupted goes on after its last chunk.
 
-use std::collections::BTreeMap;
+mod members;
+#[cfg(test)]
+mod tests;
 
-use schemas::audience::{AudienceChunk, CHUNK_ENTRIES, NumberKey};
+use schemas::audience::{AudienceChunk, CHUNK_ENTRIES};
 use schemas::campaign::{Campaign, CampaignTally};
 use schemas::change::Change;
-use schemas::contact::ListMember;
-use schemas::record::KeyPart;
-use schemas::{ContactId, ListId, Partition, PartitionCount, Slice};
+use schemas::{Partition, PartitionCount};
 
+use self::members::Members;
 use crate::journal::{CommitError, Journal};
-use crate::store::{Order, PutOnce, Store, StoreError};
+use crate::store::{PutOnce, Store, StoreError};
 
 /// The first chunk of a partition is small, so that sending starts with little delay.
 pub const FIRST_CHUNK_ENTRIES: usize = 250;
-
-/// How many members of a list are read at a time.
-const MEMBERS_PAGE: usize = 1_000;
 
 /// Freezing stopped.
 #[derive(Debug, thiserror::Error)]
@@ -40,9 +38,7 @@ pub enum FreezeError {
 pub struct Freeze {
     partition: Partition,
     chunk: u32,
-    slice: u16,
-    last_slice: u16,
-    after: Option<NumberKey>,
+    members: Members,
     done: bool,
 }
 
@@ -64,9 +60,7 @@ impl Freeze {
         let mut freeze = Self {
             partition,
             chunk,
-            slice: first.number(),
-            last_slice: last.number(),
-            after: None,
+            members: Members::of(first, last),
             done,
         };
         if let Some(previous) = chunk.checked_sub(1) {
@@ -79,11 +73,10 @@ impl Freeze {
     }
 
     fn go_on_after(&mut self, chunk: &AudienceChunk) -> Result<(), StoreError> {
-        if let Some((number, _)) = chunk.entries.last() {
-            self.slice = slice_of(*number)?.number();
-            self.after = Some(*number);
+        match chunk.entries.last() {
+            Some((number, _)) => self.members.go_on_after(*number),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// The partition.
@@ -116,7 +109,7 @@ impl Freeze {
         } else {
             CHUNK_ENTRIES
         };
-        let entries = self.collect(store, campaign, wanted).await?;
+        let entries = self.members.take(store, campaign, wanted).await?;
         let chunk = self.chunk;
         let row = AudienceChunk {
             campaign: campaign.id,
@@ -143,87 +136,4 @@ impl Freeze {
         self.chunk += 1;
         Ok(())
     }
-
-    async fn collect(
-        &mut self,
-        store: &Store,
-        campaign: &Campaign,
-        wanted: usize,
-    ) -> Result<Vec<(NumberKey, ContactId)>, StoreError> {
-        let mut entries = Vec::with_capacity(wanted);
-        while entries.len() < wanted {
-            let room = wanted - entries.len();
-            let members = self.members_of_slice(store, campaign, room).await?;
-            if let Some((number, _)) = members.last() {
-                self.after = Some(*number);
-            }
-            let slice_is_read = members.len() < room;
-            entries.extend(members);
-            if slice_is_read {
-                self.after = None;
-                if self.slice == self.last_slice {
-                    break;
-                }
-                self.slice += 1;
-            }
-        }
-        Ok(entries)
-    }
-
-    /// Up to `room` members of the slice after the last one taken, over all lists.
-    async fn members_of_slice(
-        &self,
-        store: &Store,
-        campaign: &Campaign,
-        room: usize,
-    ) -> Result<Vec<(NumberKey, ContactId)>, StoreError> {
-        let mut joined = BTreeMap::new();
-        for list in &campaign.lists {
-            let members = self.list_members(store, campaign, *list, room).await?;
-            for (number, contact) in members {
-                joined.entry(number).or_insert(contact);
-            }
-        }
-        Ok(joined.into_iter().take(room).collect())
-    }
-
-    async fn list_members(
-        &self,
-        store: &Store,
-        campaign: &Campaign,
-        list: ListId,
-        room: usize,
-    ) -> Result<Vec<(NumberKey, ContactId)>, StoreError> {
-        let prefix = ListMember::slice_key(list, Slice::from_low_bits(self.slice));
-        let mut next = self.after.map_or(0, |number| number.0 + 1);
-        let mut members = Vec::new();
-        while members.len() < room {
-            let mut from = prefix.clone();
-            from.push(KeyPart::U64(next));
-            let page = store
-                .list_from::<ListMember>(&prefix, &from, Order::Ascending, MEMBERS_PAGE)
-                .await?;
-            let Some(last) = page.last() else { break };
-            next = last.number.0 + 1;
-            let is_end = page.len() < MEMBERS_PAGE;
-            let in_time = page.iter().filter(|member| {
-                campaign
-                    .started_at
-                    .is_none_or(|start| member.added_at <= start)
-            });
-            members.extend(in_time.map(|member| (member.number, member.contact)));
-            if is_end {
-                break;
-            }
-        }
-        members.truncate(room);
-        Ok(members)
-    }
-}
-
-fn slice_of(number: NumberKey) -> Result<Slice, StoreError> {
-    let phone = number.phone();
-    phone
-        .map(|phone| phone.slice())
-        .ok_or_else(|| StoreError::damaged("audience_chunks", "an entry is not a number"))
 }
