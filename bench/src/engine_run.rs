@@ -138,6 +138,19 @@ pub fn start_counter() -> Result<(Process, Listening), BenchError> {
     Ok((counter, listening))
 }
 
+/// Starts the sandbox, with its book beside the store.
+///
+/// # Errors
+/// When it cannot listen, or its book has no place.
+pub fn start_sandbox(store: &RunStore) -> Result<(Process, Listening), BenchError> {
+    let book = book_folder(&store.folder);
+    std::fs::create_dir_all(&book).map_err(machine("the folder of the book"))?;
+    let arguments = ["--data".to_owned(), book.to_string_lossy().into_owned()];
+    let mut sandbox = Process::start("sandbox", &arguments)?;
+    let listening = sandbox.hear()?;
+    Ok((sandbox, listening))
+}
+
 /// Sends a whole campaign to the counter. Fails unless it counted every recipient
 /// exactly once.
 ///
@@ -175,11 +188,7 @@ pub fn against_sandbox(
     connections: u32,
 ) -> Result<EngineRun, BenchError> {
     let store = stores.copy(recipients)?;
-    let book = book_folder(&store.folder);
-    std::fs::create_dir_all(&book).map_err(machine("the folder of the book"))?;
-    let arguments = ["--data".to_owned(), book.to_string_lossy().into_owned()];
-    let mut sandbox = Process::start("sandbox", &arguments)?;
-    let listening: Listening = sandbox.hear()?;
+    let (mut sandbox, listening) = start_sandbox(&store)?;
     let reach = Reach {
         address: listening.address,
         connections,
