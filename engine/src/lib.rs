@@ -17,3 +17,4 @@ pub mod settings;
 pub mod storage;
 pub mod store;
 pub mod text;
+pub mod verify;

@@ -158,6 +158,7 @@ fn kill_again_and_again(
         let cut_off = settings.attempts_cut_off();
         node.run_until(|| (taken(sandbox) + cut_off) as f64 >= at);
         node.kill();
+        verify(settings);
         node = ChildNode::start(settings);
     }
     tasks.block_on(user.finished(campaign));
@@ -171,7 +172,15 @@ fn kill_again_and_again(
         );
     }
     node.stop();
+    verify(settings);
     settings.attempts_cut_off()
+}
+
+/// What is on the disk agrees with itself at any moment.
+fn verify(settings: &ChildSettings) {
+    if let Err(error) = engine::verify::folder(&settings.data()) {
+        panic!("{error}");
+    }
 }
 
 fn judge_campaign(settings: &ChildSettings, partitions: u16) {

@@ -3,6 +3,7 @@
 mod administration;
 mod sandbox;
 mod serve;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,6 +35,8 @@ enum Command {
     Key(administration::KeyCommand),
     /// Send a campaign through three simulated providers and check it against their book.
     Demo(DemoArguments),
+    /// Prove that everything in a data folder agrees; exit code 1 if something does not.
+    Verify(verify::Arguments),
     /// Run a provider that exists only on this machine, for trying things out.
     Sandbox(sandbox::Arguments),
 }
@@ -73,6 +76,7 @@ pub fn run() -> ExitCode {
         Command::Account(command) => administration::run_account(&command),
         Command::Key(command) => administration::run_key(&command),
         Command::Sandbox(arguments) => sandbox::run(arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
         Command::Demo(arguments) => return demo::run(arguments),
     };
     exit.into()

@@ -17,13 +17,13 @@
 
 mod apply;
 mod attempts;
-mod checkpoint;
+pub(crate) mod checkpoint;
 mod imports;
 mod lives;
 mod projector;
 mod rebuild;
 mod receipts;
-mod records;
+pub(crate) mod records;
 mod state;
 mod view;
 
@@ -35,7 +35,7 @@ use schemas::message::DueKind;
 use schemas::{Partition, PartitionCount, UnixMicros};
 
 pub use lives::TIMELINE_ENTRIES;
-pub(crate) use projector::{Projector, Reply, Request};
+pub(crate) use projector::{Projector, Reply, Request, stored_partition_count};
 pub use rebuild::Difference;
 pub(crate) use rebuild::compare_with_rebuilt;
 pub use state::{EarlyReceipt, OpenAttempt};

@@ -195,21 +195,30 @@ fn check_partition_count(
     view: &mut Overlay<'_>,
     partitions: PartitionCount,
 ) -> Result<bool, StoreError> {
-    let Some(stored) = view.get_raw(Space::Journal, PARTITION_COUNT)? else {
-        return Ok(false);
-    };
-    let stored = <[u8; 2]>::try_from(stored).map(u16::from_be_bytes);
-    match stored {
-        Ok(stored) if stored == partitions.get() => Ok(true),
-        Ok(stored) => Err(StoreError::OtherPartitionCount {
-            stored,
+    match stored_partition_count(view)? {
+        None => Ok(false),
+        Some(stored) if stored == partitions => Ok(true),
+        Some(stored) => Err(StoreError::OtherPartitionCount {
+            stored: stored.get(),
             asked: partitions.get(),
         }),
-        Err(_) => Err(StoreError::damaged(
-            "journal",
-            "the number of partitions is not a number",
-        )),
     }
+}
+
+/// The number of partitions that the journal was begun with; `None` before the first
+/// commit.
+pub(crate) fn stored_partition_count(
+    view: &mut Overlay<'_>,
+) -> Result<Option<PartitionCount>, StoreError> {
+    let Some(stored) = view.get_raw(Space::Journal, PARTITION_COUNT)? else {
+        return Ok(None);
+    };
+    let stored = <[u8; 2]>::try_from(stored).map(u16::from_be_bytes).ok();
+    let stored = stored.and_then(|stored| PartitionCount::new(stored).ok());
+    stored.map(Some).ok_or_else(|| {
+        let detail = "the number of partitions is not a number";
+        StoreError::damaged("journal", detail)
+    })
 }
 
 /// What the cursors of due entries have passed stays closed after a start too: the

@@ -26,6 +26,14 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
+/// The database of a data folder alone, with nothing recovered and nobody who writes.
+///
+/// # Errors
+/// [`FolderError`], which names the folder and the cure.
+pub(crate) fn open_kv(folder: &Path) -> Result<Arc<dyn Kv>, FolderError> {
+    Ok(Arc::new(FjallKv::open(folder)?))
+}
+
 /// An open store, its log, and the way to the participant `P`. The database is closed
 /// when everything here is dropped and [`Embedded::closed`] has told so.
 pub(crate) struct Embedded<P: GroupParticipant> {

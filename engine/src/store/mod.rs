@@ -49,6 +49,7 @@ mod writer_tests;
 
 pub use cursor::Cursor;
 pub use embedded::OpenError;
+pub(crate) use embedded::open_kv;
 pub use error::StoreError;
 pub use folder::FolderError;
 pub use memory::MemoryKv;

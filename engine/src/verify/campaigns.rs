@@ -1,0 +1,137 @@
+//! Campaigns: the numbers of every partition, counted again from its chunks and rows.
+
+use schemas::audience::AudienceChunk;
+use schemas::campaign::{Campaign, CampaignTally};
+use schemas::position::{AudiencePosition, CommittedPosition, SourceId};
+use schemas::{CampaignId, MessageStatus, Partition, PartitionCount, Slice};
+
+use super::journal::Journal;
+use super::messages::{ByCampaign, Told};
+use super::{Difference, Verified, VerifyError, rows};
+use crate::store::kv::Kv;
+
+/// Counts every campaign again.
+pub(super) fn check(
+    kv: &dyn Kv,
+    partitions: PartitionCount,
+    journal: &Journal,
+    told: &ByCampaign,
+    verified: &mut Verified,
+) -> Result<(), VerifyError> {
+    rows::each::<Campaign>(kv, |campaign| {
+        verified.campaigns += 1;
+        for partition in partitions.all() {
+            let nothing = Told::default();
+            let told = told.get(&(campaign.id, partition)).unwrap_or(&nothing);
+            let counting = Counting {
+                kv,
+                partitions,
+                campaign: campaign.id,
+                partition,
+                told,
+            };
+            verified.recipients += counting.check(journal)?;
+        }
+        Ok(())
+    })
+}
+
+/// One campaign's part in one partition.
+struct Counting<'a> {
+    kv: &'a dyn Kv,
+    partitions: PartitionCount,
+    campaign: CampaignId,
+    partition: Partition,
+    told: &'a Told,
+}
+
+impl Counting<'_> {
+    /// Counts everything again and tells how many recipients there are.
+    fn check(&self, journal: &Journal) -> Result<u64, VerifyError> {
+        let key = CampaignTally::key_of(self.campaign, self.partition);
+        let tally = rows::get::<CampaignTally>(self.kv, &key)?;
+        let tally = tally.unwrap_or_else(|| CampaignTally::empty(self.campaign, self.partition));
+        journal.check_sequence(self.partition, tally.sequence, self.subject())?;
+        let recipients = self.audience(tally.chunks)?;
+        self.agree("recipients", tally.total_recipients, recipients)?;
+        let open = self.open(journal);
+        self.agree("submitting", tally.count(MessageStatus::Submitting), open)?;
+        let mut elsewhere = open;
+        for status in MessageStatus::ALL {
+            let rows = self.told.by_status.get(&status).copied().unwrap_or(0);
+            if !matches!(status, MessageStatus::Queued | MessageStatus::Submitting) {
+                self.agree(status.as_str(), tally.count(status), rows)?;
+                elsewhere += rows;
+            }
+        }
+        // Who is not read yet has no row, and is queued.
+        let queued = recipients.saturating_sub(elsewhere);
+        self.agree("queued", tally.count(MessageStatus::Queued), queued)?;
+        if tally.skipped == self.told.skipped {
+            return Ok(recipients);
+        }
+        let (noted, found) = (&tally.skipped, &self.told.skipped);
+        Err(self.differs(format!("skipped: {noted:?} noted, {found:?} in rows")))
+    }
+
+    /// Counts the audience, and looks for the messages behind the cursor, which must be
+    /// there, and for those that nobody is to get.
+    fn audience(&self, chunks: u32) -> Result<u64, VerifyError> {
+        let source = SourceId::Audience(self.campaign);
+        let key = CommittedPosition::key_of(self.partition, &source);
+        let cursor = rows::get::<CommittedPosition>(self.kv, &key)?;
+        let cursor = AudiencePosition::from_number(cursor.map_or(0, |row| row.position));
+        let (mut recipients, mut with_row, mut last) = (0, 0, None);
+        for chunk in 0..chunks {
+            let key = AudienceChunk::key_of(self.campaign, self.partition, chunk);
+            let row = rows::get::<AudienceChunk>(self.kv, &key)?;
+            let row = row.ok_or_else(|| self.differs(format!("chunk {chunk} is not there")))?;
+            for (entry, (number, _)) in (0..).zip(&row.entries) {
+                let place = AudiencePosition { chunk, entry };
+                let slice = number.phone().map(|phone| phone.slice());
+                let in_order = Some((slice, *number)) > last;
+                if !in_order || !slice.is_some_and(|slice| self.owns(slice)) {
+                    return Err(self.differs(format!("{place:?} is out of order")));
+                }
+                last = Some((slice, *number));
+                recipients += 1;
+                if self.told.numbers.binary_search(&number.0).is_ok() {
+                    with_row += 1;
+                } else if place < cursor {
+                    let detail = format!("{place:?} lies behind the cursor and has no message");
+                    return Err(self.differs(detail));
+                }
+            }
+        }
+        let messages = self.told.numbers.len() as u64;
+        self.agree("messages to its audience", messages, with_row)?;
+        Ok(recipients)
+    }
+
+    fn open(&self, journal: &Journal) -> u64 {
+        let open = journal
+            .open
+            .iter()
+            .filter(|(id, open)| open.campaign == Some(self.campaign) && self.owns(id.slice()));
+        open.count() as u64
+    }
+
+    fn owns(&self, slice: Slice) -> bool {
+        self.partitions.of(slice) == self.partition
+    }
+
+    fn agree(&self, what: &str, noted: u64, counted: u64) -> Result<(), VerifyError> {
+        if noted == counted {
+            return Ok(());
+        }
+        Err(self.differs(format!("{what}: {noted} noted, {counted} counted")))
+    }
+
+    fn differs(&self, detail: String) -> VerifyError {
+        Difference::new(self.subject(), detail).into()
+    }
+
+    fn subject(&self) -> String {
+        format!("{} in partition {}", self.campaign, self.partition.0)
+    }
+}

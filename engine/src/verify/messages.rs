@@ -1,0 +1,180 @@
+//! Messages: each life along the edges there are, and its place in what is due.
+
+use std::collections::BTreeMap;
+
+use schemas::message::{DueEntry, DueKind, DueTask, TimelineEntry};
+use schemas::position::{CommittedPosition, SourceId};
+use schemas::record::Record;
+use schemas::{CampaignId, Message, MessageStatus, Partition, PartitionCount, UnixMicros};
+
+use super::journal::Journal;
+use super::{Difference, Verified, VerifyError, rows};
+use crate::store::kv::Kv;
+
+/// What the messages of one campaign and partition tell.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// Rows by state; those with an open attempt are `submitting`, whatever their row says.
+    pub(super) by_status: BTreeMap<MessageStatus, u64>,
+    /// Skipped ones by reason.
+    pub(super) skipped: BTreeMap<String, u64>,
+    /// The numbers that have a row, in order once all are there.
+    pub(super) numbers: Vec<u64>,
+}
+
+/// By campaign and partition.
+pub(super) type ByCampaign = BTreeMap<(CampaignId, Partition), Told>;
+
+/// Follows every message.
+pub(super) fn check(
+    kv: &dyn Kv,
+    partitions: PartitionCount,
+    journal: &Journal,
+    verified: &mut Verified,
+) -> Result<ByCampaign, VerifyError> {
+    let mut told = ByCampaign::new();
+    rows::each::<Message>(kv, |message| {
+        let id = message.envelope.id;
+        let partition = partitions.of(message.envelope.to.slice());
+        if id.slice() != message.envelope.to.slice() {
+            let detail = "its id carries another slice than its recipient";
+            return Err(Difference::new(id, detail).into());
+        }
+        life(&message).map_err(|detail| Difference::new(id, detail))?;
+        journal.check_sequence(partition, message.sequence, id)?;
+        verified.messages += 1;
+        let open = journal.open.get(&id);
+        if open.is_none() {
+            is_due(kv, partition, &message)?;
+        }
+        if let Some(campaign) = message.envelope.campaign {
+            let told = told.entry((campaign, partition)).or_default();
+            let status = match open {
+                Some(_) => MessageStatus::Submitting,
+                None => message.status,
+            };
+            *told.by_status.entry(status).or_default() += 1;
+            if status == MessageStatus::Skipped {
+                let reason = message.reason.clone().unwrap_or_default();
+                *told.skipped.entry(reason).or_default() += 1;
+            }
+            told.numbers.push(number(message.envelope.to.digits()));
+        }
+        Ok(())
+    })?;
+    for ((campaign, partition), told) in &mut told {
+        told.numbers.sort_unstable();
+        if told.numbers.windows(2).any(|pair| pair[0] == pair[1]) {
+            let subject = format!("{campaign} in partition {}", partition.0);
+            return Err(Difference::new(subject, "a number has two messages").into());
+        }
+    }
+    Ok(told)
+}
+
+/// The digits as a number; E.164 has at most 15.
+pub(super) fn number(digits: &str) -> u64 {
+    digits.parse().unwrap_or(0)
+}
+
+/// What is wrong with a message's life, if anything.
+fn life(message: &Message) -> Result<(), String> {
+    use MessageStatus as S;
+    let mut before: Option<MessageStatus> = None;
+    // An attempt that was handed back untouched does not count, and its number comes again.
+    let (mut attempts, mut handed_back) = (0, false);
+    for entry in &message.timeline {
+        let TimelineEntry { status, event, .. } = entry;
+        let fits = match before {
+            None => matches!(status, S::Scheduled | S::Queued),
+            Some(before) => before == *status || follows(before, *status),
+        };
+        if !fits {
+            let before = before.map_or("nothing", MessageStatus::as_str);
+            return Err(format!("{event}: {} after {before}", status.as_str()));
+        }
+        match event.as_str() {
+            "attempt_begun" => {
+                let number = entry.attempt.unwrap_or(0);
+                if number != attempts + 1 && !(handed_back && number == attempts) {
+                    return Err(format!("attempt {number} follows attempt {attempts}"));
+                }
+                (attempts, handed_back) = (number, false);
+            }
+            "retry_planned" => {
+                let detail = entry.detail.as_deref().unwrap_or_default();
+                handed_back = detail.starts_with("not sent");
+            }
+            _ => {}
+        }
+        before = Some(*status);
+    }
+    if before != Some(message.status) {
+        let status = message.status.as_str();
+        return Err(format!("it is {status}, its life ends otherwise"));
+    }
+    let uncounted = handed_back && message.attempts + 1 == attempts;
+    if message.attempts != attempts && !uncounted {
+        let noted = message.attempts;
+        return Err(format!("{noted} attempts noted, {attempts} in its life"));
+    }
+    if message.status == S::Accepted && message.provider_message_id.is_none() {
+        return Err("accepted without the provider's id".to_owned());
+    }
+    if message.status == S::Skipped && message.reason.is_none() {
+        return Err("skipped without a reason".to_owned());
+    }
+    Ok(())
+}
+
+/// Every edge of a message's life, spelled out again on purpose.
+fn follows(before: MessageStatus, after: MessageStatus) -> bool {
+    use MessageStatus as S;
+    let has_receipt = matches!(
+        after,
+        S::Sent | S::Delivered | S::Undelivered | S::Failed | S::Expired | S::Canceled
+    );
+    match before {
+        S::Scheduled => matches!(after, S::Queued | S::Skipped | S::Expired | S::Canceled),
+        S::Queued => has_receipt || matches!(after, S::Submitting | S::Skipped | S::Accepted),
+        S::Submitting => matches!(
+            after,
+            S::Accepted | S::Failed | S::Queued | S::Unknown | S::Expired
+        ),
+        S::Accepted => has_receipt || after == S::Unknown,
+        S::Sent => (has_receipt && after != S::Sent) || after == S::Unknown,
+        S::Unknown => has_receipt || matches!(after, S::Queued | S::Accepted),
+        S::Delivered | S::Undelivered | S::Failed | S::Expired | S::Canceled | S::Skipped => false,
+    }
+}
+
+/// That a message which waits for an instant lies in a bucket that is still to be read.
+fn is_due(kv: &dyn Kv, partition: Partition, message: &Message) -> Result<(), VerifyError> {
+    let due = if message.status == MessageStatus::Scheduled {
+        message.envelope.send_at
+    } else {
+        let waits = message.status == MessageStatus::Queued;
+        message.next_attempt_at.filter(|_| waits)
+    };
+    let Some(due) = due else { return Ok(()) };
+    let entry = DueEntry {
+        partition,
+        due,
+        account: message.envelope.account,
+        message: message.envelope.id,
+        task: DueTask::Send,
+        sequence: 0,
+    };
+    if rows::get::<DueEntry>(kv, &entry.key())?.is_none() {
+        let detail = "it waits for an instant and lies in no bucket";
+        return Err(Difference::new(message.envelope.id, detail).into());
+    }
+    let source = SourceId::Due(DueKind::Send);
+    let key = CommittedPosition::key_of(partition, &source);
+    let cursor = rows::get::<CommittedPosition>(kv, &key)?.map_or(0, |row| row.position);
+    if due < UnixMicros(i64::try_from(cursor).unwrap_or(i64::MAX)) {
+        let detail = "it waits behind the cursor of its bucket";
+        return Err(Difference::new(message.envelope.id, detail).into());
+    }
+    Ok(())
+}
