@@ -13,7 +13,6 @@ use crate::runtime::Runtime;
 use crate::store::embedded::Embedded;
 use crate::store::kv::Kv;
 use crate::store::{MemoryKv, OpenError, Store, StoreError, WriterClosed};
-use crate::verify::{self, Verified, VerifyError};
 
 /// How the journal is kept.
 #[derive(Clone, Copy, Debug)]
@@ -82,14 +81,6 @@ impl Storage {
             closed: embedded.closed,
             kv: embedded.kv,
         }
-    }
-
-    /// Verifies everything that is stored, while nobody writes. Blocks.
-    ///
-    /// # Errors
-    /// The first difference, or what cannot be read.
-    pub fn verify(&self) -> Result<Verified, VerifyError> {
-        verify::database(&*self.kv)
     }
 
     /// Makes every projection again from a journal that was never trimmed and compares

@@ -24,8 +24,7 @@ const OUTCOMES_A_COMMIT: usize = 2_000;
 
 /// Outcomes are committed no more often than this. Nothing waits for them but positions
 /// and those who ask, while every commit costs the same however few it holds: written
-/// down as they come, outcomes took a fifth of a node's processor time at the start of a
-/// campaign.
+/// down as they come, outcomes took a tenth of a node's processor time more.
 const COMMIT_OUTCOMES_EVERY: Duration = Duration::from_millis(5);
 
 /// Writes outcomes until the last sender of them is gone.
