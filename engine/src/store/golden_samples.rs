@@ -116,7 +116,7 @@ fn parked_receipt() -> ParkedReceipt {
     }
 }
 
-fn campaign() -> Campaign {
+pub(crate) fn campaign() -> Campaign {
     Campaign {
         account: AccountId::from_bytes([1; 16]),
         id: CampaignId::from_bytes([2; 16]),

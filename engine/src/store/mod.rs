@@ -41,7 +41,7 @@ mod folder_tests;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
-mod golden_samples;
+pub(crate) mod golden_samples;
 #[cfg(test)]
 pub(crate) mod subject;
 #[cfg(test)]

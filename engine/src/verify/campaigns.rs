@@ -95,7 +95,7 @@ impl Counting<'_> {
                 }
                 last = Some((slice, *number));
                 recipients += 1;
-                if self.told.numbers.binary_search(&number.0).is_ok() {
+                if self.told.numbers.binary_search(number).is_ok() {
                     with_row += 1;
                 } else if place < cursor {
                     let detail = format!("{place:?} lies behind the cursor and has no message");

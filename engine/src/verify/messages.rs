@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemas::audience::NumberKey;
 use schemas::message::{DueEntry, DueKind, DueTask, TimelineEntry};
 use schemas::position::{CommittedPosition, SourceId};
 use schemas::record::Record;
@@ -19,7 +20,7 @@ pub(super) struct Told {
     /// Skipped ones by reason.
     pub(super) skipped: BTreeMap<String, u64>,
     /// The numbers that have a row, in order once all are there.
-    pub(super) numbers: Vec<u64>,
+    pub(super) numbers: Vec<NumberKey>,
 }
 
 /// By campaign and partition.
@@ -58,7 +59,7 @@ pub(super) fn check(
                 let reason = message.reason.clone().unwrap_or_default();
                 *told.skipped.entry(reason).or_default() += 1;
             }
-            told.numbers.push(number(message.envelope.to.digits()));
+            told.numbers.push(NumberKey::of(&message.envelope.to));
         }
         Ok(())
     })?;
@@ -70,11 +71,6 @@ pub(super) fn check(
         }
     }
     Ok(told)
-}
-
-/// The digits as a number; E.164 has at most 15.
-pub(super) fn number(digits: &str) -> u64 {
-    digits.parse().unwrap_or(0)
 }
 
 /// What is wrong with a message's life, if anything.

@@ -75,7 +75,7 @@ impl From<KvError> for VerifyError {
 }
 
 /// Verifies a data folder that no node serves. Blocks for as long as reading it takes;
-/// memory grows by some 40 bytes for each message of the largest campaign.
+/// memory grows by 8 to 16 bytes for each message of all campaigns.
 ///
 /// # Errors
 /// The first difference, or why the folder cannot be read.

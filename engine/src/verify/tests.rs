@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use schemas::audience::{AudienceChunk, NumberKey};
-use schemas::campaign::{Campaign, CampaignState, CampaignTally};
+use schemas::campaign::CampaignTally;
 use schemas::change::{AfterAttempt, Change};
 use schemas::message::{DueEntry, DueTask, message_key};
 use schemas::position::{AudiencePosition, CommittedPosition, SourceId};
@@ -18,7 +18,7 @@ use super::{Difference, VerifyError, database};
 use crate::runtime::Runtime;
 use crate::storage::{JournalSettings, Storage};
 use crate::store::kv::{Kv, KvBatch, KvChange, Space};
-use crate::store::{MemoryKv, key, row};
+use crate::store::{MemoryKv, golden_samples, key, row};
 
 const START: UnixMicros = UnixMicros(1_790_000_000_000_000);
 const PARTITION: Partition = Partition(0);
@@ -46,7 +46,7 @@ impl World {
             memory: MemoryKv::new(),
             people,
         };
-        world.put(&campaign_row());
+        world.put(&golden_samples::campaign());
         let entries = world.people.iter().map(|person| {
             let contact = ContactId::from_bytes([3; 16]);
             (NumberKey::of(&person.to), contact)
@@ -187,25 +187,6 @@ fn envelope(number: u8) -> Arc<Envelope> {
         segments: 1,
         created_at: START,
     })
-}
-
-fn campaign_row() -> Campaign {
-    Campaign {
-        account: account(),
-        id: campaign(),
-        name: "Summer".to_owned(),
-        lists: Vec::new(),
-        template: "text".to_owned(),
-        class: MessageClass::Marketing,
-        from: None,
-        provider: None,
-        validity_seconds: 3_600,
-        state: CampaignState::Running,
-        created_at: START,
-        started_at: Some(START),
-        finished_at: None,
-        version: 1,
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

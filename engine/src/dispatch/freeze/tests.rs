@@ -3,16 +3,13 @@
 use std::collections::BTreeMap;
 
 use schemas::audience::NumberKey;
-use schemas::campaign::CampaignState;
 use schemas::contact::ContactFields;
-use schemas::{
-    AccountId, CampaignId, ContactId, JobId, ListId, MessageClass, Phone, Slice, UnixMicros,
-};
+use schemas::{ContactId, JobId, ListId, Phone, Slice, UnixMicros};
 
 use super::*;
 use crate::runtime::Runtime;
 use crate::storage::{JournalSettings, Storage};
-use crate::store::MemoryKv;
+use crate::store::{MemoryKv, golden_samples};
 
 const START: UnixMicros = UnixMicros(1_790_000_000_000_000);
 
@@ -36,20 +33,9 @@ impl Lists {
         let storage = Storage::in_memory(MemoryKv::new(), &runtime, settings);
         let lists = (0..lists).map(|number| ListId::from_bytes([number; 16]));
         let campaign = Campaign {
-            account: AccountId::from_bytes([1; 16]),
-            id: CampaignId::from_bytes([2; 16]),
-            name: "Summer".to_owned(),
             lists: lists.collect(),
-            template: "Hello".to_owned(),
-            class: MessageClass::Marketing,
-            from: None,
-            provider: None,
-            validity_seconds: 3_600,
-            state: CampaignState::Running,
-            created_at: START,
             started_at: Some(START),
-            finished_at: None,
-            version: 0,
+            ..golden_samples::campaign()
         };
         Self {
             storage: storage.expect("storage in memory"),
