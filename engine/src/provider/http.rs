@@ -14,15 +14,17 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::{Either, select};
+use futures::FutureExt;
+use futures::future::{BoxFuture, Either, select};
 use http_body_util::{BodyExt, Full};
+use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::{DATE, HeaderMap, RETRY_AFTER};
-use hyper::{Request, StatusCode};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::connect::{ConnectTimeout, Connector, DnsFailure, TlsProblem};
+use super::transport::{Answer, Transport, TransportFailure};
 
 /// How long an idle connection is kept. It must end before the provider's side ends it,
 /// or requests meet closing connections and become unknown; 60 s is the shortest
@@ -42,34 +44,6 @@ pub(super) struct Limits {
     pub(super) request_timeout: Duration,
     /// Idle connections kept: as many as may be in use at once.
     pub(super) max_in_flight: u32,
-}
-
-/// Why no answer came. The words are stable.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum TransportFailure {
-    /// No byte of the request left.
-    NotSent(&'static str),
-    /// Some or all of the request may have arrived.
-    Unknown(&'static str),
-}
-
-impl TransportFailure {
-    /// The word alone.
-    pub(super) const fn cause(self) -> &'static str {
-        match self {
-            Self::NotSent(cause) | Self::Unknown(cause) => cause,
-        }
-    }
-}
-
-/// The head of an answer and as much of its body as came.
-pub(super) struct Answer {
-    /// The status line's number.
-    pub(super) status: StatusCode,
-    /// The headers.
-    pub(super) headers: HeaderMap,
-    /// The whole body, or why it is not whole: a stable word.
-    pub(super) body: Result<Vec<u8>, &'static str>,
 }
 
 /// Connections to one provider account, over HTTP/1.1: over HTTP/2 hyper holds one
@@ -97,17 +71,14 @@ impl Client {
         })
     }
 
-    /// Sends `request` once and reads its answer up to `limit` bytes of body.
-    ///
-    /// # Errors
-    /// [`TransportFailure`] when not even the head of an answer came.
-    pub(super) async fn exchange(
+    async fn carry(
         &self,
-        request: Request<Full<Bytes>>,
+        request: Request<Bytes>,
         limit: usize,
     ) -> Result<Answer, TransportFailure> {
+        let request = self.pool.request(request.map(Full::new));
         let mut deadline = pin!(tokio::time::sleep(self.request_timeout));
-        let response = match select(self.pool.request(request), deadline.as_mut()).await {
+        let response = match select(request, deadline.as_mut()).await {
             Either::Left((answered, _)) => answered.map_err(|error| classify(&error))?,
             Either::Right(_) => return Err(TransportFailure::Unknown(TIMEOUT)),
         };
@@ -118,6 +89,16 @@ impl Client {
             headers: head.headers,
             body,
         })
+    }
+}
+
+impl Transport for Client {
+    fn exchange(
+        &self,
+        request: Request<Bytes>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Answer, TransportFailure>> {
+        self.carry(request, limit).boxed()
     }
 }
 

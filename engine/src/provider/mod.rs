@@ -12,6 +12,7 @@ mod connect;
 pub mod contract;
 mod http;
 mod settings;
+pub mod transport;
 mod twilio;
 
 use std::fmt;
@@ -21,6 +22,9 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use schemas::provider::{AttemptRef, DeliveryReceipt, SubmitOutcome};
 use schemas::{Body, Phone, ProviderId, UnixMicros};
+
+use connect::TlsProblem;
+use transport::Transport;
 
 pub use settings::{ProviderSettings, ProviderSettingsError, Specifics};
 
@@ -242,8 +246,15 @@ pub enum LookUpError {
     },
 }
 
+/// What makes the transport of an account, with its limits and whether it needs TLS.
+type Connect<'a> = &'a dyn Fn(http::Limits, bool) -> Result<Arc<dyn Transport>, TlsProblem>;
+
 /// A way to open an account of one kind of provider.
-type Open = fn(&ProviderSettings, Option<&str>) -> Result<Arc<dyn Provider>, ProviderSettingsError>;
+type Open = fn(
+    &ProviderSettings,
+    Option<&str>,
+    Connect<'_>,
+) -> Result<Arc<dyn Provider>, ProviderSettingsError>;
 
 /// Every kind of provider there is: the word in the settings, and what opens it.
 const KINDS: [(&str, Open); 1] = [(twilio::KIND, twilio::open)];
@@ -258,6 +269,29 @@ pub fn open(
     settings: &ProviderSettings,
     public_url: Option<&str>,
 ) -> Result<ProviderAccount, ProviderSettingsError> {
+    let connect = |limits, tls| -> Result<Arc<dyn Transport>, TlsProblem> {
+        Ok(Arc::new(http::Client::new(limits, tls)?))
+    };
+    open_with(settings, public_url, &connect)
+}
+
+/// The same over another transport than sockets.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_over(
+    transport: &Arc<dyn Transport>,
+    settings: &ProviderSettings,
+    public_url: Option<&str>,
+) -> Result<ProviderAccount, ProviderSettingsError> {
+    open_with(settings, public_url, &|_, _| Ok(Arc::clone(transport)))
+}
+
+fn open_with(
+    settings: &ProviderSettings,
+    public_url: Option<&str>,
+    connect: Connect<'_>,
+) -> Result<ProviderAccount, ProviderSettingsError> {
     let default_sender = settings.check()?;
     let Some((_, open_kind)) = KINDS.iter().find(|(kind, _)| *kind == settings.kind) else {
         return Err(ProviderSettingsError::UnknownKind {
@@ -266,7 +300,7 @@ pub fn open(
             known: KINDS.map(|(kind, _)| kind).join(", "),
         });
     };
-    let provider = open_kind(settings, public_url)?;
+    let provider = open_kind(settings, public_url, connect)?;
     Ok(ProviderAccount {
         id: ProviderId::of_name(&settings.name),
         name: settings.name.clone(),

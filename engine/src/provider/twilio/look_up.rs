@@ -144,7 +144,7 @@ async fn get<T: DeserializeOwned>(
     let no_answer = |cause| LookUpError::NoAnswer { cause };
     let uri = uri(&url).ok_or(no_answer("invalid_request"))?;
     let request = twilio.request(Method::GET, uri, Bytes::new());
-    let answer = twilio.client.exchange(request, limit).await;
+    let answer = twilio.transport.exchange(request, limit).await;
     let answer = answer.map_err(|failure| no_answer(failure.cause()))?;
     match answer.status {
         StatusCode::OK => {

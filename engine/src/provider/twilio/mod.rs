@@ -15,7 +15,6 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http_body_util::Full;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Uri};
 use reqwest::Url;
@@ -24,10 +23,11 @@ use schemas::{ProviderId, Secret};
 use serde::Deserialize;
 
 use super::connect::TlsProblem;
-use super::http::{self, Answer, Client, TransportFailure};
+use super::http;
+use super::transport::{Answer, Transport, TransportFailure};
 use super::{
-    FoundText, InboundRequest, LookUpError, Provider, ProviderSettings, ProviderSettingsError,
-    ReceiptError, SubmitRequest, TextSearch,
+    Connect, FoundText, InboundRequest, LookUpError, Provider, ProviderSettings,
+    ProviderSettingsError, ReceiptError, SubmitRequest, TextSearch,
 };
 use codes::{is_message_sid, is_sid, outcome_of_refusal};
 use signature::{Keys, PublicUrl};
@@ -46,7 +46,7 @@ const VALIDITY_SECONDS: std::ops::RangeInclusive<u32> = 1..=36_000;
 
 /// One Twilio account.
 struct Twilio {
-    client: Client,
+    transport: Arc<dyn Transport>,
     /// `Basic` and the credentials, marked sensitive.
     authorization: HeaderValue,
     account_sid: String,
@@ -102,13 +102,15 @@ impl Code {
 pub(super) fn open(
     settings: &ProviderSettings,
     public_url: Option<&str>,
+    connect: Connect<'_>,
 ) -> Result<Arc<dyn Provider>, ProviderSettingsError> {
-    Ok(Arc::new(twilio(settings, public_url)?))
+    Ok(Arc::new(twilio(settings, public_url, connect)?))
 }
 
 fn twilio(
     settings: &ProviderSettings,
     public_url: Option<&str>,
+    connect: Connect<'_>,
 ) -> Result<Twilio, ProviderSettingsError> {
     settings.check_specifics(&FIELDS)?;
     let account_sid = settings.text("account_sid")?.unwrap_or("");
@@ -134,10 +136,10 @@ fn twilio(
         Url::parse(&path).map_err(|error| settings.invalid("base_url", error.to_string()))?;
     let create_uri = uri(&messages_url)
         .ok_or_else(|| settings.invalid("base_url", "must be a URL that can be requested"))?;
-    let client = Client::new(settings.limits(), messages_url.scheme() == "https")
+    let transport = connect(settings.limits(), messages_url.scheme() == "https")
         .map_err(|error| settings.invalid("base_url", client_problem(&error)))?;
     Ok(Twilio {
-        client,
+        transport,
         authorization: authorization(account_sid, auth_token)
             .ok_or_else(|| settings.invalid("auth_token", "must be letters and digits"))?,
         account_sid: account_sid.to_owned(),
@@ -235,7 +237,7 @@ impl Twilio {
             CONTENT_TYPE,
             HeaderValue::from_static("application/x-www-form-urlencoded"),
         );
-        match self.client.exchange(http_request, ANSWER_LIMIT).await {
+        match self.transport.exchange(http_request, ANSWER_LIMIT).await {
             Ok(answer) => outcome_of(&answer),
             Err(TransportFailure::NotSent(cause)) => SubmitOutcome::NotSent {
                 cause: cause.to_owned(),
@@ -246,8 +248,8 @@ impl Twilio {
         }
     }
 
-    fn request(&self, method: Method, uri: Uri, body: Bytes) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(body));
+    fn request(&self, method: Method, uri: Uri, body: Bytes) -> Request<Bytes> {
+        let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         let headers = request.headers_mut();

@@ -6,9 +6,12 @@ use schemas::provider::AttemptRef;
 use schemas::status::ReceiptStatus;
 use schemas::{AccountId, Body, MessageId, Phone};
 
+use super::super::connect::TlsProblem;
+use super::super::http::Client;
+use super::super::transport::Transport;
 use super::super::{InboundRequest, ReceiptError, SubmitRequest};
 use super::receipt::BODY_LIMIT;
-use super::{ProviderId, ProviderSettings, Twilio, open, push_encoded};
+use super::{ProviderId, ProviderSettings, Twilio, push_encoded};
 
 const TOKEN: &str = "12345678901234567890123456789012";
 const CALLBACK: &str = "AccountSid=AC0123456789abcdef0123456789abcdef&ApiVersion=2010-04-01\
@@ -36,7 +39,12 @@ fn settings() -> ProviderSettings {
 }
 
 fn provider() -> std::sync::Arc<dyn super::Provider> {
-    open(&settings(), Some("https://sms.example.com")).expect("opens")
+    open_at(Some("https://sms.example.com"))
+}
+
+fn open_at(public_url: Option<&str>) -> std::sync::Arc<dyn super::Provider> {
+    let opened = crate::provider::open(&settings(), public_url);
+    opened.expect("opens").provider
 }
 
 fn inbound(path: &str, signature: &str, body: impl Into<Vec<u8>>) -> InboundRequest {
@@ -173,9 +181,7 @@ fn a_request_without_one_signature_is_refused() {
         refusal(&large),
         ReceiptError::TooLarge { limit: BODY_LIMIT }
     );
-    let unexpected = open(&settings(), None)
-        .expect("opens")
-        .parse_receipts(&request);
+    let unexpected = open_at(None).parse_receipts(&request);
     assert_eq!(unexpected, Err(ReceiptError::NotExpected));
 }
 
@@ -215,7 +221,7 @@ fn a_callback_carries_its_attempt() {
     assert_eq!(receipt.provider_status, "undelivered");
 
     // A prefix of the public URL counts whether or not a proxy took it off.
-    let prefixed = open(&settings(), Some("https://sms.example.com/volley/")).expect("opens");
+    let prefixed = open_at(Some("https://sms.example.com/volley/"));
     let signature = sign(&format!("https://sms.example.com/volley{path}"), &form);
     for seen in [path.clone(), format!("/volley{path}")] {
         let request = inbound(&seen, &signature, form.clone());
@@ -260,7 +266,11 @@ fn submit_request(body: &str, sender: &str) -> SubmitRequest {
 }
 
 fn twilio(public_url: Option<&str>) -> Twilio {
-    super::twilio(&settings(), public_url).expect("opens")
+    let settings = settings();
+    let connect = |limits, tls| -> Result<std::sync::Arc<dyn Transport>, TlsProblem> {
+        Ok(std::sync::Arc::new(Client::new(limits, tls)?))
+    };
+    super::twilio(&settings, public_url, &connect).expect("opens")
 }
 
 #[test]
