@@ -121,8 +121,13 @@ impl IdempotencyHeader {
             return Ok(None);
         };
         let key = IdempotencyKey::key_of(account, &row.key);
-        let earlier = state.store().get::<IdempotencyKey>(&key).await?;
-        earlier.map(|earlier| compare(&row, &earlier)).transpose()
+        let Some(earlier) = state.store().get::<IdempotencyKey>(&key).await? else {
+            return Ok(None);
+        };
+        // The first request may still be on its way to the disk: whoever hears of it here
+        // must not hear of it before that.
+        state.store().settled().await?;
+        compare(&row, &earlier).map(Some)
     }
 
     /// Claims `id`, or finds what was claimed before.

@@ -8,7 +8,7 @@ use std::collections::hash_map::RandomState;
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -42,8 +42,16 @@ pub trait Spawner: Send + Sync + 'static {
 #[derive(Clone)]
 pub struct Runtime {
     clock: Arc<dyn Clock>,
+    latest: Arc<Mutex<Latest>>,
     random: Arc<Mutex<ChaCha12Rng>>,
     spawner: Arc<dyn Spawner>,
+}
+
+/// The latest instant that was told, and when.
+#[derive(Default)]
+struct Latest {
+    now: UnixMicros,
+    boot: BootMicros,
 }
 
 /// Work ended without a result: it panicked, or its runtime is gone.
@@ -57,6 +65,7 @@ impl Runtime {
         let random = Arc::new(Mutex::new(ChaCha12Rng::seed_from_u64(seed)));
         Self {
             clock,
+            latest: Arc::default(),
             random,
             spawner,
         }
@@ -72,9 +81,38 @@ impl Runtime {
         )
     }
 
-    /// The wall clock.
+    /// The time of day, which never goes back: what was planned, joined or cut off by an
+    /// earlier instant must stay before a later one. When the wall clock is set back, time
+    /// passes at half its speed until the wall clock has caught up.
     pub fn now(&self) -> UnixMicros {
-        self.clock.now()
+        let (wall, boot) = (self.clock.now(), self.clock.boot());
+        let mut latest = self.latest();
+        if wall >= latest.now {
+            *latest = Latest { now: wall, boot };
+        } else {
+            let half = boot.saturating_sub(latest.boot) / 2;
+            latest.now = latest.now.plus(Duration::from_micros(half));
+            latest.boot += 2 * half;
+        }
+        latest.now
+    }
+
+    /// It is later than this instant, whatever the wall clock says: an earlier process
+    /// has told it.
+    pub fn not_before(&self, instant: UnixMicros) {
+        let (wall, boot) = (self.clock.now(), self.clock.boot());
+        if wall < instant {
+            let behind = Duration::from_micros(instant.0.abs_diff(wall.0));
+            tracing::warn!(?behind, "the clock is behind what was written before");
+        }
+        let mut latest = self.latest();
+        if latest.now < instant {
+            *latest = Latest { now: instant, boot };
+        }
+    }
+
+    fn latest(&self) -> MutexGuard<'_, Latest> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The boot-time clock, in microseconds.
@@ -180,5 +218,61 @@ impl Spawner for TokioSpawner {
         if let Err(error) = spawned {
             tracing::error!(%error, name, "cannot start a thread");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+    use super::{BootMicros, Clock, Runtime, Spawner, UnixMicros};
+
+    #[derive(Default)]
+    struct Clocks {
+        wall: AtomicI64,
+        boot: AtomicU64,
+    }
+
+    impl Clock for Clocks {
+        fn now(&self) -> UnixMicros {
+            UnixMicros(self.wall.load(Ordering::Relaxed))
+        }
+
+        fn boot(&self) -> BootMicros {
+            self.boot.load(Ordering::Relaxed)
+        }
+    }
+
+    struct Nobody;
+
+    impl Spawner for Nobody {
+        fn spawn(&self, _: Pin<Box<dyn Future<Output = ()> + Send>>) {}
+        fn spawn_blocking(&self, _: Box<dyn FnOnce() + Send>) {}
+        fn spawn_dedicated(&self, _: &str, _: Pin<Box<dyn Future<Output = ()> + Send>>) {}
+    }
+
+    #[test]
+    fn time_never_goes_back_and_the_clock_catches_up() {
+        let clocks = Arc::new(Clocks::default());
+        let runtime = Runtime::new(Arc::clone(&clocks) as Arc<dyn Clock>, Arc::new(Nobody), 1);
+        let at = |wall: i64, boot: u64| {
+            clocks.wall.store(wall, Ordering::Relaxed);
+            clocks.boot.store(boot, Ordering::Relaxed);
+            runtime.now().0
+        };
+        assert_eq!(at(1_000, 10), 1_000);
+        // Set back by 400: half speed, also where it is asked very often.
+        assert_eq!(at(600, 10), 1_000);
+        let asked: Vec<i64> = (0_i64..=100)
+            .map(|step| at(600 + step, 10 + step as u64))
+            .collect();
+        assert!(asked.is_sorted());
+        assert_eq!(asked.last(), Some(&1_050));
+        assert_eq!(at(1_400, 810), 1_400);
+        assert_eq!(at(1_500, 910), 1_500);
+        runtime.not_before(UnixMicros(9_000));
+        assert_eq!(at(1_600, 1_010), 9_050);
     }
 }

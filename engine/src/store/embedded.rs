@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use super::Store;
 use super::error::StoreError;
+use super::fail_stop::FailStop;
 use super::fjall::FjallKv;
 use super::folder::FolderError;
 use super::kv::Kv;
+use super::latest;
 use super::memory::MemoryKv;
 use super::overlay::Overlay;
 use super::writer::{self, GroupParticipant, Submitter, WriterClosed};
@@ -77,7 +79,11 @@ impl<P: GroupParticipant> Embedded<P> {
         runtime: &Runtime,
         recover: impl FnOnce(&mut Overlay<'_>) -> Result<P, StoreError>,
     ) -> Result<Self, StoreError> {
+        let kv: Arc<dyn Kv> = Arc::new(FailStop::over(kv));
         let participant = recover(&mut Overlay::new(&*kv))?;
+        if let Some(instant) = latest::read(&*kv)? {
+            runtime.not_before(instant);
+        }
         let appended = Arc::new(Appended::new());
         let announce = {
             let appended = Arc::clone(&appended);

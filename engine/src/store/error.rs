@@ -68,6 +68,7 @@ impl StoreError {
 impl From<KvError> for StoreError {
     fn from(error: KvError) -> Self {
         match error {
+            KvError::Failed { .. } => Self::Closed,
             KvError::DiskFull { folder } => Self::DiskFull { folder },
             KvError::Damaged { .. } => Self::Damaged {
                 table: "database",

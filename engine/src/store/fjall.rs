@@ -343,5 +343,9 @@ fn folder_error(path: &Path, error: fjall::Error) -> FolderError {
         KvError::DiskFull { folder } => FolderError::DiskFull { folder },
         KvError::Damaged { folder, detail } => FolderError::Damaged { folder, detail },
         KvError::Io { folder, detail } => FolderError::Failed { folder, detail },
+        KvError::Failed { folder } => FolderError::Failed {
+            folder,
+            detail: "it has failed before".to_owned(),
+        },
     }
 }

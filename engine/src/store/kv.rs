@@ -137,6 +137,12 @@ pub(crate) trait Kv: Send + Sync + 'static {
 /// Why the database could not do it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum KvError {
+    /// A write or sync failed before: only the next start knows what is there.
+    #[error("the disk that holds {} has failed before", folder.display())]
+    Failed {
+        /// The data folder.
+        folder: PathBuf,
+    },
     /// No space left.
     #[error("the disk that holds {} is full: free some space and start again", folder.display())]
     DiskFull {

@@ -18,6 +18,16 @@ pub struct MemoryKv {
     state: Arc<Mutex<State>>,
 }
 
+/// What becomes of that which a failed sync should have made durable. Nobody can know
+/// before the next start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It is gone after a crash.
+    Lost,
+    /// It is durable all the same.
+    Kept,
+}
+
 struct State {
     spaces: [BTreeMap<Vec<u8>, Vec<u8>>; Space::ALL.len()],
     /// What stood there before each change that was not synced yet, oldest first.
@@ -25,7 +35,7 @@ struct State {
     writes: u64,
     syncs: u64,
     fail_write: Option<u64>,
-    fail_sync: Option<u64>,
+    fail_sync: Option<(u64, Fate)>,
     free: u64,
     /// Set by a failed write or sync, as a disk's are: only a crash ends it.
     broken: bool,
@@ -79,11 +89,11 @@ impl MemoryKv {
         state.fail_write = Some(state.writes + nth);
     }
 
-    /// The `nth` sync from now (1 is the next) fails; what it should have made durable
-    /// is still visible and lost in a crash.
-    pub fn fail_sync(&self, nth: u64) {
+    /// The `nth` sync from now (1 is the next) fails. What it should have made durable
+    /// is still visible, and a crash shows what became of it.
+    pub fn fail_sync(&self, nth: u64, fate: Fate) {
         let mut state = self.lock();
-        state.fail_sync = Some(state.syncs + nth);
+        state.fail_sync = Some((state.syncs + nth, fate));
     }
 
     /// So many bytes are free from now on.
@@ -178,7 +188,11 @@ impl Kv for MemoryKv {
     fn sync(&self) -> Result<(), KvError> {
         let mut state = self.lock();
         state.syncs += 1;
-        if state.broken || state.fail_sync == Some(state.syncs) {
+        let fails = state.fail_sync.filter(|(nth, _)| *nth == state.syncs);
+        if !state.broken && fails.is_some_and(|(_, fate)| fate == Fate::Kept) {
+            state.undo.clear();
+        }
+        if state.broken || fails.is_some() {
             return Err(state.failed("injected failure of a sync"));
         }
         state.undo.clear();
@@ -196,7 +210,7 @@ impl Kv for MemoryKv {
 
 #[cfg(test)]
 mod tests {
-    use super::{Direction, Kv, KvBatch, KvChange, MemoryKv, Space};
+    use super::{Direction, Fate, Kv, KvBatch, KvChange, MemoryKv, Space};
 
     fn put(key: &str, value: Option<&str>) -> KvBatch {
         KvBatch {
@@ -228,7 +242,7 @@ mod tests {
     #[test]
     fn after_a_failed_sync_nothing_is_written_until_the_crash() {
         let memory = MemoryKv::new();
-        memory.fail_sync(1);
+        memory.fail_sync(1, Fate::Lost);
         memory.write(put("lost", Some("1"))).expect("write");
         assert!(memory.sync().is_err());
         assert!(memory.sync().is_err());
@@ -237,5 +251,17 @@ mod tests {
         assert_eq!(memory.get(Space::Rows, b"lost").expect("get"), None);
         memory.write(put("again", Some("1"))).expect("write");
         memory.sync().expect("sync");
+    }
+
+    #[test]
+    fn a_sync_may_fail_and_have_kept_everything() {
+        let memory = MemoryKv::new();
+        memory.fail_sync(1, Fate::Kept);
+        memory.write(put("kept", Some("1"))).expect("write");
+        assert!(memory.sync().is_err());
+        assert!(memory.write(put("late", Some("1"))).is_err());
+        memory.crash();
+        let kept = memory.get(Space::Rows, b"kept").expect("get");
+        assert_eq!(kept, Some(b"1".to_vec()));
     }
 }

@@ -25,10 +25,12 @@ pub mod contract;
 mod cursor;
 pub(crate) mod embedded;
 mod error;
+mod fail_stop;
 mod fjall;
 mod folder;
 pub(crate) mod key;
 pub(crate) mod kv;
+mod latest;
 pub(crate) mod memory;
 pub(crate) mod overlay;
 pub(crate) mod row;
@@ -52,7 +54,7 @@ pub use embedded::OpenError;
 pub(crate) use embedded::open_kv;
 pub use error::StoreError;
 pub use folder::FolderError;
-pub use memory::MemoryKv;
+pub use memory::{Fate, MemoryKv};
 pub use writer::{WriterClosed, WriterEnd};
 
 /// The most rows of one page or list: 10,000 rows of 500 bytes are 5 MB.
@@ -138,6 +140,17 @@ impl Store {
             .kv
             .get(Space::of(R::TABLE), &key::encode(R::TABLE, key)?)?;
         bytes.map(|bytes| row::decode(&bytes)).transpose()
+    }
+
+    /// Waits until everything that could be read before is durable, for those who tell
+    /// somebody of it.
+    ///
+    /// # Errors
+    /// As [`Store::put_once`], but for a full disk.
+    pub async fn settled(&self) -> Result<(), StoreError> {
+        // Groups are committed one after the other: when the one of this is, the one that
+        // wrote what was read is.
+        self.operations.run(Admission::Outcome, |_| Ok(())).await
     }
 
     /// Stores a row unless its key is taken. Durable when it returns.

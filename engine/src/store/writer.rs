@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::error::StoreError;
 use super::kv::{Kv, KvError};
+use super::latest;
 use super::overlay::Overlay;
 use super::submit::{Submission, Waiting};
 use crate::runtime::Runtime;
@@ -216,6 +217,9 @@ impl<P: GroupParticipant> GroupCommit<P> {
             }
         }
         let sealed = self.participant.seal(&mut overlay);
+        if overlay.bytes() > 0 {
+            latest::write(&mut overlay, self.runtime.now());
+        }
         let announced = overlay.announced();
         let batch = overlay.into_batch();
         let records = batch.changes.len();
@@ -293,7 +297,7 @@ impl<P: GroupParticipant> GroupCommit<P> {
             Ok(_) => None,
             Err(KvError::DiskFull { folder }) => Some(StoreError::DiskFull { folder }),
             // What cannot be asked now shows when it is written.
-            Err(KvError::Damaged { .. } | KvError::Io { .. }) => None,
+            Err(KvError::Damaged { .. } | KvError::Io { .. } | KvError::Failed { .. }) => None,
         }
     }
 }

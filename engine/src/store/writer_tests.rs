@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::StoreError;
 use super::embedded::Embedded;
 use super::kv::{Kv, Space};
-use super::memory::MemoryKv;
+use super::memory::{Fate, MemoryKv};
 use super::overlay::Overlay;
 use super::subject::{in_memory, runtime};
 use super::submit::Submission;
@@ -145,9 +145,11 @@ async fn a_group_that_cannot_be_sealed_is_not_written() {
 
 #[tokio::test]
 async fn a_failed_write_or_sync_answers_everybody_and_closes() {
-    for fail in [MemoryKv::fail_write, MemoryKv::fail_sync] {
+    let fail_write = |memory: &MemoryKv| memory.fail_write(1);
+    let fail_sync = |memory: &MemoryKv| memory.fail_sync(1, Fate::Lost);
+    for fail in [&fail_write as &dyn Fn(&MemoryKv), &fail_sync] {
         let memory = MemoryKv::new();
-        fail(&memory, 1);
+        fail(&memory);
         let group = one_group(&memory, false, &[2, 4]);
         assert_eq!(group.told.last(), Some(&"aborted"));
         assert!(
@@ -171,7 +173,7 @@ async fn after_a_failed_sync_the_store_stays_closed() {
     let control = crate::log::Topic::Control;
     let append = |byte: u8| log.append(control, schemas::Partition(0), vec![vec![byte]]);
     assert_eq!(append(1).await.expect("append"), 0);
-    memory.fail_sync(1);
+    memory.fail_sync(1, Fate::Lost);
     assert!(append(2).await.is_err());
     assert!(matches!(
         closed.wait().await,

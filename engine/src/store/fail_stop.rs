@@ -1,0 +1,102 @@
+//! A database that stops at its first failed write or sync, also for readers: what they
+//! would see may be gone after the next start, and whoever acts on it (answers a repeated
+//! request, for one) would promise what is not there.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::kv::{Direction, Kv, KvBatch, KvError, KvPairs, Space};
+
+/// A database and whether it has failed.
+pub(super) struct FailStop {
+    kv: Arc<dyn Kv>,
+    failed: AtomicBool,
+}
+
+impl FailStop {
+    pub(super) fn over(kv: Arc<dyn Kv>) -> Self {
+        Self {
+            kv,
+            failed: AtomicBool::new(false),
+        }
+    }
+
+    fn check(&self) -> Result<(), KvError> {
+        if self.failed.load(Ordering::Acquire) {
+            let folder = self.kv.folder();
+            return Err(KvError::Failed { folder });
+        }
+        Ok(())
+    }
+
+    fn note<T>(&self, done: Result<T, KvError>) -> Result<T, KvError> {
+        if done.is_err() {
+            self.failed.store(true, Ordering::Release);
+        }
+        done
+    }
+}
+
+impl Kv for FailStop {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
+        self.check()?;
+        self.kv.get(space, key)
+    }
+
+    fn scan(
+        &self,
+        space: Space,
+        start: &[u8],
+        end: &[u8],
+        direction: Direction,
+        limit: usize,
+    ) -> Result<KvPairs, KvError> {
+        self.check()?;
+        self.kv.scan(space, start, end, direction, limit)
+    }
+
+    fn write(&self, batch: KvBatch) -> Result<(), KvError> {
+        self.check()?;
+        self.note(self.kv.write(batch))
+    }
+
+    fn sync(&self) -> Result<(), KvError> {
+        self.check()?;
+        self.note(self.kv.sync())
+    }
+
+    fn free_bytes(&self) -> Result<u64, KvError> {
+        self.kv.free_bytes()
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.kv.folder()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::memory::{Fate, MemoryKv};
+    use super::{FailStop, Kv, KvBatch, KvError, Space};
+
+    #[test]
+    fn after_a_failed_sync_nothing_is_read() {
+        let memory = MemoryKv::new();
+        let kv = FailStop::over(Arc::new(memory.clone()));
+        assert!(kv.get(Space::Rows, b"key").is_ok());
+        memory.fail_sync(1, Fate::Lost);
+        kv.write(KvBatch::default()).expect("write");
+        assert!(matches!(kv.sync(), Err(KvError::Io { .. })));
+        assert!(matches!(
+            kv.get(Space::Rows, b"key"),
+            Err(KvError::Failed { .. })
+        ));
+        assert!(matches!(
+            kv.write(KvBatch::default()),
+            Err(KvError::Failed { .. })
+        ));
+    }
+}
