@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use schemas::audience::NumberKey;
 use schemas::change::{Change, JournalRecord};
 use schemas::message::message_key;
 use schemas::position::Sequence;
 use schemas::provider::AttemptRef;
-use schemas::{CampaignId, Message, MessageId, Partition, PartitionCount};
+use schemas::{CampaignId, Envelope, Message, MessageId, Partition, PartitionCount};
 
 use super::{Difference, Verified, VerifyError, rows};
 use crate::journal::{checkpoint, records};
@@ -18,6 +19,7 @@ use crate::store::overlay::Overlay;
 pub(super) struct Open {
     pub(super) attempt: u32,
     pub(super) campaign: Option<CampaignId>,
+    pub(super) to: NumberKey,
 }
 
 /// What the journal says of every partition.
@@ -64,7 +66,7 @@ pub(super) fn read(
             return Err(Difference::new(subject(partition), detail).into());
         }
         for open in &checkpoint.open {
-            journal.begin(open.attempt, open.envelope.campaign)?;
+            journal.begin(&open.envelope, open.attempt.attempt)?;
         }
         let mut last = checkpoint.sequence;
         let mut found = Ok(());
@@ -99,12 +101,7 @@ impl Journal {
             } = change
                 && is_after_checkpoint
             {
-                let begun = AttemptRef {
-                    account: envelope.account,
-                    message: envelope.id,
-                    attempt: *attempt,
-                };
-                self.begin(begun, envelope.campaign)?;
+                self.begin(envelope, *attempt)?;
             }
             if let Change::AttemptEnded { attempt, .. } = change {
                 if is_after_checkpoint {
@@ -116,16 +113,20 @@ impl Journal {
         Ok(())
     }
 
-    fn begin(&mut self, begun: AttemptRef, campaign: Option<CampaignId>) -> Result<(), Difference> {
-        let attempt = begun.attempt;
-        match self.open.insert(begun.message, Open { attempt, campaign }) {
+    fn begin(&mut self, envelope: &Envelope, attempt: u32) -> Result<(), Difference> {
+        let open = Open {
+            attempt,
+            campaign: envelope.campaign,
+            to: NumberKey::of(&envelope.to),
+        };
+        match self.open.insert(envelope.id, open) {
             None => Ok(()),
             Some(earlier) => {
                 let detail = format!(
                     "attempt {attempt} began while attempt {} was open",
                     earlier.attempt
                 );
-                Err(Difference::new(begun.message, detail))
+                Err(Difference::new(envelope.id, detail))
             }
         }
     }

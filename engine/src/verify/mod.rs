@@ -15,10 +15,12 @@ mod tests;
 
 use std::path::Path;
 
+use schemas::record::Record;
+
 use crate::journal::stored_partition_count;
 use crate::store::kv::{Kv, KvError};
 use crate::store::overlay::Overlay;
-use crate::store::{FolderError, StoreError, open_kv};
+use crate::store::{FolderError, MemoryKv, StoreError, open_kv};
 
 /// What was looked at; everything agreed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -86,6 +88,27 @@ pub fn folder(path: &Path) -> Result<Verified, VerifyError> {
     }
     let kv = open_kv(path)?;
     database(&*kv)
+}
+
+/// Verifies what is in memory.
+///
+/// # Errors
+/// As [`folder`].
+pub fn memory(memory: &MemoryKv) -> Result<Verified, VerifyError> {
+    database(memory)
+}
+
+/// Every row of one kind in memory, in the order of their keys, for other judges.
+///
+/// # Errors
+/// When a row cannot be read.
+pub fn rows_in_memory<R: Record>(memory: &MemoryKv) -> Result<Vec<R>, VerifyError> {
+    let mut rows = Vec::new();
+    rows::each::<R>(memory, |row| {
+        rows.push(row);
+        Ok(())
+    })?;
+    Ok(rows)
 }
 
 pub(crate) fn database(kv: &dyn Kv) -> Result<Verified, VerifyError> {
