@@ -1,8 +1,6 @@
 //! What starts campaigns and imports: the control log, read from its end, and before
 //! that every campaign and job that was under way when the node stopped.
 
-use std::collections::BTreeSet;
-
 use engine::log::{Log, LogError, Topic};
 use engine::store::{Order, Store, StoreError};
 use schemas::account::Account;
@@ -34,12 +32,11 @@ pub enum Start {
     Job(AccountId, JobId),
 }
 
-/// Tells what to start, each thing once.
+/// Tells what to start. It may tell of a thing again: a request that is repeated is
+/// announced again, and what was found under way may be in the log as well.
 pub struct Control {
     store: Store,
     log: Log,
-    /// What was found under way. The control log may tell of it once more.
-    found: BTreeSet<Start>,
     next: u64,
 }
 
@@ -50,19 +47,14 @@ impl Control {
     /// When the control log cannot be read.
     pub async fn new(store: Store, log: Log) -> Result<Self, LogError> {
         let next = log.end(Topic::Control, Partition(0)).await?;
-        Ok(Self {
-            store,
-            log,
-            found: BTreeSet::new(),
-            next,
-        })
+        Ok(Self { store, log, next })
     }
 
     /// Everything that was under way when the node stopped.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn under_way(&mut self) -> Result<Vec<Start>, ControlError> {
+    pub async fn under_way(&self) -> Result<Vec<Start>, ControlError> {
         let mut starts = Vec::new();
         for account in self.all::<Account>(&Account::partition_key()).await? {
             let prefix = Campaign::partition_key(account.id);
@@ -82,7 +74,6 @@ impl Control {
                 starts.extend(is_open.then_some(Start::Job(account.id, job.id)));
             }
         }
-        self.found.extend(&starts);
         Ok(starts)
     }
 
@@ -101,7 +92,7 @@ impl Control {
             if let Some((last, _)) = records.last() {
                 self.next = last + 1;
                 let starts = records.iter().filter_map(|(_, payload)| start_of(payload));
-                return Ok(starts.filter(|start| !self.found.remove(start)).collect());
+                return Ok(starts.collect());
             }
             if appended.changed().await.is_err() {
                 return Err(LogError::Closed.into());

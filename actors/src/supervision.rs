@@ -8,11 +8,14 @@
 //! a fresh process starts from the journal.
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use actix::prelude::*;
 use engine::runtime::{BootMicros, Runtime};
+use futures::FutureExt;
+use tokio::task::JoinHandle;
 
 /// How often and how fast a child is built again.
 #[derive(Debug, Clone, Copy)]
@@ -170,6 +173,20 @@ pub struct ChildSpec<A: Actor> {
 pub struct Escalation(tokio::sync::mpsc::Sender<String>);
 
 impl Escalation {
+    /// A task without which the node cannot go on, and which nobody builds anew.
+    pub fn guard<F: Future<Output = ()>>(
+        &self,
+        name: &'static str,
+        task: F,
+    ) -> impl Future<Output = ()> + use<F> {
+        let escalation = self.clone();
+        async move {
+            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+                escalation.raise(format!("{name} panicked"));
+            }
+        }
+    }
+
     /// Escalates over this channel; the node stops at the first cause.
     pub fn new(causes: tokio::sync::mpsc::Sender<String>) -> Self {
         Self(causes)
@@ -182,12 +199,41 @@ impl Escalation {
     }
 }
 
-/// Starts a child on the current arbiter and keeps it alive until it finishes.
-pub fn supervise<A>(runtime: &Runtime, escalation: Escalation, spec: ChildSpec<A>)
+/// A task of an actor panicked. The actor waits for what the task was to tell it, so it
+/// must be built anew.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct TaskPanicked;
+
+/// An actor that is built anew when one of its tasks panics.
+pub trait HasTasks: Actor<Context = Context<Self>> + Handler<TaskPanicked> {}
+
+impl<A: Actor<Context = Context<A>> + Handler<TaskPanicked>> HasTasks for A {}
+
+/// Starts a task that an actor waits for.
+pub fn spawn_for<A: HasTasks>(
+    runtime: &Runtime,
+    actor: Addr<A>,
+    task: impl Future<Output = ()> + Send + 'static,
+) {
+    runtime.spawn(async move {
+        // What the task held is dropped with it; what it shared stands behind locks whose
+        // holders leave nothing half-done.
+        if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+            // An actor that has ended already waits for nothing.
+            let _ = actor.send(TaskPanicked).await;
+        }
+    });
+}
+
+/// Starts a child on the current arbiter and keeps it alive until it finishes. What is
+/// returned tells when that is; dropping it changes nothing.
+pub fn supervise<A>(runtime: &Runtime, escalation: Escalation, spec: ChildSpec<A>) -> JoinHandle<()>
 where
     A: Actor<Context = Context<A>>,
 {
     let runtime = runtime.clone();
+    let guard = escalation.clone();
     let watch = async move {
         let mut restarts = Restarts::new(RestartPolicy::default());
         for generation in 0_u64.. {
@@ -219,7 +265,7 @@ where
     };
     // Actors live on the arbiter that supervises them.
     #[allow(clippy::disallowed_methods)]
-    actix::spawn(watch);
+    actix::spawn(guard.guard("a supervisor", watch))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use schemas::{AccountId, CampaignId, Partition};
 
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::messages::{CampaignEnded, CampaignRuns};
-use crate::supervision::{Escalation, Lifeline, Post};
+use crate::supervision::{Escalation, Lifeline, Post, TaskPanicked, spawn_for};
 
 /// How often the numbers are looked at, to see whether the campaign is finished.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -83,7 +83,7 @@ impl CampaignCoordinator {
         }
         self.looking = true;
         let (parts, address) = (self.parts.clone(), context.address());
-        self.parts.runtime.spawn(async move {
+        spawn_for(&self.parts.runtime, context.address(), async move {
             let is_finished = match finish(&parts).await {
                 Ok(is_finished) => is_finished,
                 Err(error) => return parts.escalation.raise(error.to_string()),
@@ -182,7 +182,7 @@ impl Actor for CampaignCoordinator {
 
     fn started(&mut self, context: &mut Self::Context) {
         let (parts, address) = (self.parts.clone(), context.address());
-        self.parts.runtime.spawn(async move {
+        spawn_for(&self.parts.runtime, context.address(), async move {
             let escalation = parts.escalation.clone();
             if let Err(error) = run(parts, address).await {
                 escalation.raise(error.to_string());
@@ -238,5 +238,13 @@ impl Handler<Looked> for CampaignCoordinator {
             self.lifeline.finish();
             context.stop();
         }
+    }
+}
+
+impl Handler<TaskPanicked> for CampaignCoordinator {
+    type Result = ();
+
+    fn handle(&mut self, _: TaskPanicked, context: &mut Self::Context) {
+        context.terminate();
     }
 }

@@ -47,6 +47,24 @@ pub struct Beginner {
     pub routing: Arc<Routing>,
     /// Where outcomes go.
     pub outcomes: OutcomeSink,
+    /// Picks whose attempts are being committed.
+    pub under_way: Arc<AtomicU64>,
+}
+
+/// Counts a pick for as long as it is under way.
+struct UnderWay(Arc<AtomicU64>);
+
+impl UnderWay {
+    fn one_more(count: &Arc<AtomicU64>) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Beginner {
@@ -55,7 +73,21 @@ impl Beginner {
     ///
     /// # Errors
     /// When the journal takes nothing more.
-    pub async fn begin(&self, pick: Pick) -> Result<Vec<Origin>, CommitError> {
+    pub fn begin(
+        &self,
+        pick: Pick,
+    ) -> impl Future<Output = Result<Vec<Origin>, CommitError>> + Send + use<> {
+        // Counted from now on, not from when the task is first polled.
+        let under_way = UnderWay::one_more(&self.under_way);
+        let beginner = self.clone();
+        async move {
+            let begun = beginner.commit(pick).await;
+            drop(under_way);
+            begun
+        }
+    }
+
+    async fn commit(&self, pick: Pick) -> Result<Vec<Origin>, CommitError> {
         let now = self.runtime.now();
         let boot_deadline = self.runtime.boot() + ATTEMPT_DEADLINE.as_micros() as u64;
         let partitions = self.journal.partitions();

@@ -18,7 +18,7 @@ use schemas::{MessageClass, Partition, ProviderId};
 use super::begin::{Beginner, Pick};
 use super::messages::{Demand, Finished, Opened, Read};
 use super::source::{Kind, Readers, Source};
-use crate::supervision::{Escalation, Lifeline};
+use crate::supervision::{Escalation, Lifeline, TaskPanicked, spawn_for};
 
 /// How often cursors are committed. What a crash leaves behind its cursor is read
 /// again and refused, so this only bounds how much that is.
@@ -50,6 +50,8 @@ pub struct Dispatcher {
     pub(super) sources: BTreeMap<(Partition, SourceId), Source>,
     pub(super) ready: ReadyQueue,
     pub(super) demands: BTreeMap<usize, Demand>,
+    /// Nothing is given out any more.
+    pub(super) is_closed: bool,
     _lifeline: Lifeline,
 }
 
@@ -61,6 +63,7 @@ impl Dispatcher {
             sources: BTreeMap::new(),
             ready: ReadyQueue::default(),
             demands: BTreeMap::new(),
+            is_closed: false,
             _lifeline: lifeline,
         }
     }
@@ -78,7 +81,7 @@ impl Dispatcher {
             self.parts.readers.store.clone(),
             self.parts.escalation.clone(),
         );
-        self.parts.readers.runtime.spawn(async move {
+        spawn_for(&self.parts.readers.runtime, context.address(), async move {
             let key = CommittedPosition::key_of(partition, &source);
             match store.get::<CommittedPosition>(&key).await {
                 Ok(row) => {
@@ -115,7 +118,7 @@ impl Dispatcher {
             state.poked = false;
             let (kind, from) = (state.kind.clone(), state.positions.next());
             let (readers, address) = (self.parts.readers.clone(), context.address());
-            self.parts.readers.runtime.spawn(async move {
+            spawn_for(&self.parts.readers.runtime, context.address(), async move {
                 let batch = readers.read(partition, &kind, from, limit).await;
                 let _ = address
                     .send(Read {
@@ -130,6 +133,9 @@ impl Dispatcher {
 
     /// Gives every sender that asked what there is for it.
     fn serve(&mut self, context: &Context<Self>) {
+        if self.is_closed {
+            return;
+        }
         let mut served = Vec::new();
         for (index, demand) in &mut self.demands {
             let messages = self.ready.take(*index, demand.segments);
@@ -153,10 +159,10 @@ impl Dispatcher {
         }
         self.demands.retain(|_, demand| demand.segments > 0);
         for pick in served {
-            let (beginner, address) = (self.parts.beginner.clone(), context.address());
+            let (begun, address) = (self.parts.beginner.begin(pick), context.address());
             let escalation = self.parts.escalation.clone();
-            self.parts.readers.runtime.spawn(async move {
-                report(beginner.begin(pick).await, &address, &escalation).await;
+            spawn_for(&self.parts.readers.runtime, context.address(), async move {
+                report(begun.await, &address, &escalation).await;
             });
         }
     }
@@ -167,7 +173,7 @@ impl Dispatcher {
         }
         let (journal, address) = (self.parts.readers.journal.clone(), context.address());
         let escalation = self.parts.escalation.clone();
-        self.parts.readers.runtime.spawn(async move {
+        spawn_for(&self.parts.readers.runtime, context.address(), async move {
             let (origins, changes): (Vec<_>, Vec<_>) = settled
                 .into_iter()
                 .map(|(origin, change)| (origin, (origin.partition, change)))
@@ -185,7 +191,7 @@ impl Dispatcher {
         }
     }
 
-    pub(super) fn commit_cursors(&mut self) {
+    pub(super) fn commit_cursors(&mut self, context: &Context<Self>) {
         let changes: Vec<_> = self
             .sources
             .iter_mut()
@@ -201,7 +207,7 @@ impl Dispatcher {
             self.parts.readers.journal.clone(),
             self.parts.escalation.clone(),
         );
-        self.parts.readers.runtime.spawn(async move {
+        spawn_for(&self.parts.readers.runtime, context.address(), async move {
             if journal.commit(changes).await.is_err() {
                 escalation.raise("cursors cannot be committed".to_owned());
             }
@@ -249,12 +255,20 @@ impl Actor for Dispatcher {
             }
             self.open(partition, SourceId::Due(DueKind::Send), Kind::Due, context);
         }
-        context.run_interval(COMMIT_CURSORS_EVERY, |dispatcher, _| {
-            dispatcher.commit_cursors()
+        context.run_interval(COMMIT_CURSORS_EVERY, |dispatcher, context| {
+            dispatcher.commit_cursors(context)
         });
         context.run_interval(LOOK_FOR_DUE_EVERY, |dispatcher, context| {
             dispatcher.poke(|kind| matches!(kind, Kind::Due));
             dispatcher.go_on(context);
         });
+    }
+}
+
+impl Handler<TaskPanicked> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, _: TaskPanicked, context: &mut Self::Context) {
+        context.terminate();
     }
 }

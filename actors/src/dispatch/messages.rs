@@ -165,8 +165,8 @@ pub struct CampaignEnded(pub CampaignId);
 impl Handler<CampaignEnded> for Dispatcher {
     type Result = ();
 
-    fn handle(&mut self, ended: CampaignEnded, _: &mut Self::Context) {
-        self.commit_cursors();
+    fn handle(&mut self, ended: CampaignEnded, context: &mut Self::Context) {
+        self.commit_cursors(context);
         let id = SourceId::Audience(ended.0);
         self.sources.retain(|(_, source), _| *source != id);
     }
@@ -183,5 +183,18 @@ impl Handler<WorkAppended> for Dispatcher {
     fn handle(&mut self, appended: WorkAppended, context: &mut Self::Context) {
         self.poke(|kind| matches!(kind, Kind::Work(class) if *class == appended.0));
         self.go_on(context);
+    }
+}
+
+/// Gives nothing out any more, for a graceful end.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CloseDispatch;
+
+impl Handler<CloseDispatch> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, _: CloseDispatch, _: &mut Self::Context) {
+        self.is_closed = true;
     }
 }

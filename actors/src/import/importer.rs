@@ -21,7 +21,7 @@ use schemas::job::{ImportPosition, Job, JobProgress, JobState, JobWork};
 use schemas::{AccountId, ContactId, JobId, Partition, Phone, Slice};
 use sha2::Sha256;
 
-use crate::supervision::{Escalation, Lifeline};
+use crate::supervision::{Escalation, Lifeline, TaskPanicked, spawn_for};
 
 /// Records of one commit: some 200 kB of contacts, read again after a crash at most.
 const RECORDS_A_BATCH: usize = 1_000;
@@ -81,7 +81,7 @@ impl Actor for Importer {
 
     fn started(&mut self, context: &mut Self::Context) {
         let (parts, address) = (self.parts.clone(), context.address());
-        self.parts.runtime.spawn(async move {
+        spawn_for(&self.parts.runtime, context.address(), async move {
             if let Err(error) = import(&parts).await {
                 return parts.escalation.raise(error.to_string());
             }
@@ -324,5 +324,13 @@ impl Import<'_> {
         let mut keyed_hash = [0; 16];
         keyed_hash.copy_from_slice(&hash[..16]);
         contact_id(phone.slice(), keyed_hash)
+    }
+}
+
+impl Handler<TaskPanicked> for Importer {
+    type Result = ();
+
+    fn handle(&mut self, _: TaskPanicked, context: &mut Self::Context) {
+        context.terminate();
     }
 }

@@ -6,6 +6,7 @@ mod wiring;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use engine::journal::{CommitError, Journal};
@@ -18,6 +19,8 @@ use engine::store::{Store, StoreError};
 use tokio::sync::mpsc;
 
 use crate::control::Control;
+use crate::dispatch::dispatcher::Dispatcher;
+use crate::dispatch::messages::CloseDispatch;
 use crate::provider::sender::{Close, ProviderSender};
 use crate::receipt::look_up::LookUpPaces;
 use crate::supervision::{Escalation, Post};
@@ -70,6 +73,8 @@ pub enum StartError {
 pub struct Node {
     runtime: Runtime,
     journal: Journal,
+    dispatcher: Post<Dispatcher>,
+    under_way: Arc<AtomicU64>,
     senders: Vec<Post<ProviderSender>>,
     causes: mpsc::Receiver<String>,
 }
@@ -108,6 +113,8 @@ impl Node {
         Ok(Self {
             runtime: parts.runtime,
             journal: parts.journal,
+            dispatcher: wiring.dispatcher,
+            under_way: wiring.under_way,
             senders,
             causes: causes_read,
         })
@@ -127,12 +134,18 @@ impl Node {
     /// # Errors
     /// When the journal takes nothing more.
     pub async fn drain(self) -> Result<(), CommitError> {
+        // The dispatcher first: what it gives out after the last look would stay open.
+        if let Some(dispatcher) = self.dispatcher.address() {
+            // One that is being built anew is asked by nobody: its senders are closed.
+            let _ = dispatcher.send(CloseDispatch).await;
+        }
         for sender in &self.senders {
             sender.tell(Close);
         }
         let looks = DRAIN.as_millis() / DRAIN_LOOK.as_millis();
         for _ in 0..looks {
-            if self.journal.open_attempts().await?.is_empty() {
+            let is_still = self.under_way.load(Ordering::Acquire) == 0;
+            if is_still && self.journal.open_attempts().await?.is_empty() {
                 break;
             }
             self.runtime.sleep(DRAIN_LOOK).await;

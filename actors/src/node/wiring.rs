@@ -1,7 +1,9 @@
 //! How the parts of a node know each other.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use actix::Actor;
 use engine::dispatch::outcome::OutcomeRules;
@@ -10,6 +12,7 @@ use engine::log::Topic;
 use engine::pacing::LookupSchedule;
 use schemas::MessageClass;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::NodeParts;
 use crate::campaign::coordinator::{CampaignCoordinator, CoordinatorParts};
@@ -45,7 +48,10 @@ fn receipt_schedule(parts: &NodeParts) -> LookupSchedule {
 
 /// What the parts of a node share.
 pub(super) struct Wiring {
-    dispatcher: Post<Dispatcher>,
+    /// Who gives work out.
+    pub(super) dispatcher: Post<Dispatcher>,
+    /// Picks whose attempts are being committed.
+    pub(super) under_way: Arc<AtomicU64>,
     escalation: Escalation,
     routing: Arc<Routing>,
     readers: Readers,
@@ -64,6 +70,7 @@ impl Wiring {
         };
         Self {
             dispatcher: Post::default(),
+            under_way: Arc::default(),
             escalation,
             routing,
             readers,
@@ -80,7 +87,10 @@ impl Wiring {
             dispatcher: self.dispatcher.clone(),
             escalation: self.escalation.clone(),
         };
-        parts.runtime.spawn(writer.run(ended));
+        let writer = writer.run(ended);
+        parts
+            .runtime
+            .spawn(self.escalation.guard("the writer of outcomes", writer));
         let dispatcher = DispatcherParts {
             readers: self.readers.clone(),
             beginner: Beginner {
@@ -88,6 +98,7 @@ impl Wiring {
                 journal: parts.journal.clone(),
                 routing: Arc::clone(&self.routing),
                 outcomes,
+                under_way: Arc::clone(&self.under_way),
             },
             providers: parts.providers.iter().map(|account| account.id).collect(),
             escalation: self.escalation.clone(),
@@ -107,11 +118,14 @@ impl Wiring {
     fn watch_lane(&self, parts: &NodeParts, class: MessageClass) {
         let mut appended = parts.log.appended(Topic::Work(class));
         let dispatcher = self.dispatcher.clone();
-        parts.runtime.spawn(async move {
+        let watch = async move {
             while appended.changed().await.is_ok() {
                 dispatcher.tell(WorkAppended(class));
             }
-        });
+        };
+        parts
+            .runtime
+            .spawn(self.escalation.guard("the watch of a lane", watch));
     }
 
     /// Starts a sender for each provider account.
@@ -166,7 +180,8 @@ impl Wiring {
 
     /// Starts campaigns and imports, those under way and those to come.
     pub(super) fn start_control(&self, parts: &NodeParts, mut control: Control) {
-        let starter = Starter {
+        let mut starter = Starter {
+            running: BTreeMap::new(),
             coordinator: CoordinatorParts {
                 runtime: parts.runtime.clone(),
                 store: parts.store.clone(),
@@ -191,17 +206,28 @@ impl Wiring {
         };
         // Coordinators and importers live on this arbiter.
         #[allow(clippy::disallowed_methods)]
-        actix::spawn(watch);
+        actix::spawn(self.escalation.guard("the control", watch));
     }
 }
 
 struct Starter {
+    /// What has been started and has not ended. Two importers of one file would count it
+    /// twice, and the log tells of a job again when its request is repeated.
+    running: BTreeMap<Start, JoinHandle<()>>,
     coordinator: CoordinatorParts,
     imports: PathBuf,
 }
 
 impl Starter {
-    fn start(&self, start: Start) {
+    fn start(&mut self, start: Start) {
+        self.running.retain(|_, child| !child.is_finished());
+        if !self.running.contains_key(&start) {
+            let child = self.child_of(start);
+            self.running.insert(start, child);
+        }
+    }
+
+    fn child_of(&self, start: Start) -> JoinHandle<()> {
         let shared = self.coordinator.clone();
         let (runtime, escalation) = (shared.runtime.clone(), shared.escalation.clone());
         match start {
@@ -213,7 +239,7 @@ impl Starter {
                 };
                 let name = "campaign_coordinator";
                 let build = move |line| CampaignCoordinator::new(parts.clone(), line);
-                supervise(&runtime, escalation, child(name, build));
+                supervise(&runtime, escalation, child(name, build))
             }
             Start::Job(account, job) => {
                 let parts = ImporterParts {
@@ -226,7 +252,7 @@ impl Starter {
                     job,
                 };
                 let build = move |line| Importer::new(parts.clone(), line);
-                supervise(&runtime, escalation, child("importer", build));
+                supervise(&runtime, escalation, child("importer", build))
             }
         }
     }

@@ -14,6 +14,7 @@ use engine::dispatch::outcome;
 use engine::pacing::Limiter;
 use engine::provider::{Provider, SubmitRequest};
 use engine::runtime::Runtime;
+use schemas::Envelope;
 use schemas::provider::SubmitOutcome;
 use tokio::sync::{Notify, Semaphore};
 
@@ -170,8 +171,8 @@ impl Lane {
         }
     }
 
-    /// Waits for the pace; `None` when the attempt's deadline passed or the lane was
-    /// closed first.
+    /// Waits for the pace; `None` when the text's validity or the attempt's deadline passed
+    /// first, or the lane was closed.
     async fn permit(&self, mut ticket: Ticket) -> Option<Ticket> {
         loop {
             if self.closed.load(Ordering::Acquire) {
@@ -180,9 +181,17 @@ impl Lane {
             // Both clocks are read together: the wall clock's reading is the send stamp of
             // the permit that the other one gets.
             let (now, wall) = (self.runtime.boot(), self.runtime.now());
-            if now > ticket.deadline {
+            let is_valid = |envelope: &Arc<Envelope>| wall < envelope.valid_until;
+            let too_late = if !ticket.envelope().is_some_and(is_valid) {
+                Some(outcome::VALIDITY_ENDED)
+            } else if now > ticket.deadline {
+                Some(outcome::DEADLINE_PASSED)
+            } else {
+                None
+            };
+            if let Some(cause) = too_late {
                 ticket.resolve(SubmitOutcome::NotSent {
-                    cause: outcome::DEADLINE_PASSED.to_owned(),
+                    cause: cause.to_owned(),
                 });
                 return None;
             }

@@ -12,7 +12,7 @@ use engine::runtime::Runtime;
 use super::lane::{Lane, Pacing};
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::messages::Demand;
-use crate::supervision::{Lifeline, Post};
+use crate::supervision::{Lifeline, Post, TaskPanicked, spawn_for};
 
 /// How far ahead of its permits work is committed: the time of a group commit, with
 /// some room. What is committed ahead is unknown after a crash.
@@ -120,7 +120,8 @@ impl Actor for ProviderSender {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        self.parts.runtime.spawn(Arc::clone(&self.lane).run());
+        let lane = Arc::clone(&self.lane).run();
+        spawn_for(&self.parts.runtime, context.address(), lane);
         context.run_interval(LOOK_EVERY, |sender, _| sender.ask());
     }
 }
@@ -143,5 +144,13 @@ impl Handler<Close> for ProviderSender {
         self.lane.close();
         self.lifeline.finish();
         context.stop();
+    }
+}
+
+impl Handler<TaskPanicked> for ProviderSender {
+    type Result = ();
+
+    fn handle(&mut self, _: TaskPanicked, context: &mut Self::Context) {
+        context.terminate();
     }
 }

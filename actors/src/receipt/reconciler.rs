@@ -14,7 +14,7 @@ use schemas::position::{CommittedPosition, SourceId};
 use super::look_up::{LookUps, ReconcileError};
 use super::parked;
 use crate::dispatch::source::{ReadError, Readers, due_page};
-use crate::supervision::{Escalation, Lifeline};
+use crate::supervision::{Escalation, Lifeline, TaskPanicked, spawn_for};
 
 /// How often look-ups that fell due are read.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -64,7 +64,7 @@ impl StatusReconciler {
             return;
         }
         let (parts, address) = (self.parts.clone(), context.address());
-        self.parts.readers.runtime.spawn(async move {
+        spawn_for(&self.parts.readers.runtime, context.address(), async move {
             for partition in parts.readers.journal.partitions().all() {
                 if let Err(error) = work_through(&parts, partition).await {
                     return parts.escalation.raise(error.to_string());
@@ -154,13 +154,10 @@ impl Actor for StatusReconciler {
 
     fn started(&mut self, context: &mut Self::Context) {
         context.run_interval(LOOK_EVERY, |reconciler, context| reconciler.work(context));
-        context.run_interval(SWEEP_EVERY, |reconciler, _| {
-            let parts = reconciler.parts.clone();
-            reconciler
-                .parts
-                .readers
-                .runtime
-                .spawn(async move { sweep_parked(&parts).await });
+        context.run_interval(SWEEP_EVERY, |reconciler, context| {
+            let (parts, runtime) = (reconciler.parts.clone(), &reconciler.parts.readers.runtime);
+            let sweep = async move { sweep_parked(&parts).await };
+            spawn_for(runtime, context.address(), sweep);
         });
     }
 }
@@ -174,5 +171,13 @@ impl Handler<Worked> for StatusReconciler {
 
     fn handle(&mut self, _: Worked, _: &mut Self::Context) {
         self.working = false;
+    }
+}
+
+impl Handler<TaskPanicked> for StatusReconciler {
+    type Result = ();
+
+    fn handle(&mut self, _: TaskPanicked, context: &mut Self::Context) {
+        context.terminate();
     }
 }

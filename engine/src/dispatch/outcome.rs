@@ -17,6 +17,9 @@ pub const RETURNED: &str = "returned";
 /// before a permit came; it is treated as [`RETURNED`].
 pub const DEADLINE_PASSED: &str = "deadline_passed";
 
+/// The cause of a message whose validity ended before a permit came.
+pub const VALIDITY_ENDED: &str = "validity_ended";
+
 /// What the rules need to know besides the outcome.
 #[derive(Debug)]
 pub struct OutcomeRules {
@@ -45,6 +48,7 @@ impl OutcomeRules {
             SubmitOutcome::NotSent { cause } if cause == RETURNED || cause == DEADLINE_PASSED => {
                 AfterAttempt::Return(now)
             }
+            SubmitOutcome::NotSent { cause } if cause == VALIDITY_ENDED => AfterAttempt::Expire,
             SubmitOutcome::NotSent { .. } => self.retry(envelope, attempt, now, None, random),
             SubmitOutcome::Throttled { retry_after_ms, .. } => {
                 let wait = retry_after_ms.map(Duration::from_millis);
