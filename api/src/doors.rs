@@ -69,6 +69,16 @@ pub struct DoorState {
 }
 
 impl DoorState {
+    pub(crate) fn new(doors: Doors, settings: &HttpSettings) -> Self {
+        Self {
+            keys: KeyRing::new(doors.store.clone(), &doors.root_key),
+            json_limit_bytes: settings.json_limit_bytes,
+            import_limit_bytes: settings.import_limit_bytes,
+            closing: Arc::new(AtomicBool::new(false)),
+            doors,
+        }
+    }
+
     /// Time, randomness and tasks.
     pub fn runtime(&self) -> &Runtime {
         &self.doors.runtime
@@ -168,14 +178,7 @@ impl RunningServer {
 /// # Errors
 /// [`OpenDoorsError`], which names the setting.
 pub fn serve(doors: Doors, settings: &HttpSettings) -> Result<RunningServer, OpenDoorsError> {
-    std::fs::create_dir_all(&doors.imports).map_err(|cause| OpenDoorsError::Folder {
-        folder: doors.imports.clone(),
-        cause,
-    })?;
-    delete_unfinished(&doors.imports).map_err(|cause| OpenDoorsError::Folder {
-        folder: doors.imports.clone(),
-        cause,
-    })?;
+    prepare_imports(&doors.imports)?;
     let address = settings.listen;
     let listen_error = |cause: io::Error| {
         if cause.kind() == io::ErrorKind::AddrInUse {
@@ -189,14 +192,8 @@ pub fn serve(doors: Doors, settings: &HttpSettings) -> Result<RunningServer, Ope
     let runtime = doors.runtime.clone();
     describe();
     start_upkeep(&doors);
-    let closing = Arc::new(AtomicBool::new(false));
-    let state = web::Data::new(DoorState {
-        keys: KeyRing::new(doors.store.clone(), &doors.root_key),
-        json_limit_bytes: settings.json_limit_bytes,
-        import_limit_bytes: settings.import_limit_bytes,
-        closing: Arc::clone(&closing),
-        doors,
-    });
+    let state = web::Data::new(DoorState::new(doors, settings));
+    let closing = Arc::clone(&state.closing);
     let mut server = HttpServer::new(move || {
         App::new()
             .app_data(state.clone())
@@ -220,6 +217,15 @@ pub fn serve(doors: Doors, settings: &HttpSettings) -> Result<RunningServer, Ope
         address,
         handle,
         closing,
+    })
+}
+
+/// Makes the folder of uploaded files, and removes what a crash left half-way.
+pub(crate) fn prepare_imports(folder: &std::path::Path) -> Result<(), OpenDoorsError> {
+    let made = std::fs::create_dir_all(folder).and_then(|()| delete_unfinished(folder));
+    made.map_err(|cause| OpenDoorsError::Folder {
+        folder: folder.to_owned(),
+        cause,
     })
 }
 

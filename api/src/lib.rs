@@ -13,6 +13,7 @@ pub mod exit;
 mod failure;
 pub mod http;
 pub mod idempotency;
+pub mod in_process;
 mod json;
 pub mod node;
 mod observe;
