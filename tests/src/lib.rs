@@ -4,4 +4,5 @@
 pub mod child;
 pub mod fixture;
 pub mod judge;
+pub mod simulation;
 pub mod user;

@@ -1,0 +1,236 @@
+//! A text to many: a list, a file of contacts, a campaign, its start, and then looks at its
+//! numbers until it is finished.
+
+use api::in_process::DoorAnswer;
+use schemas::campaign::CampaignState;
+use schemas::http::campaigns::{CampaignBody, CampaignNumbers};
+use schemas::http::contact_lists::ContactListBody;
+use schemas::http::jobs::JobBody;
+use schemas::job::JobState;
+use schemas::{CampaignId, JobId, ListId};
+use serde_json::json;
+
+use super::audience::{ContactsFile, contacts_file};
+use super::{Ask, Asked, Heard, Next, is_for_later, json};
+use crate::simulation::chance::Chance;
+use crate::simulation::plan::CampaignPlan;
+
+/// Numbers between the first people of two campaigns: many people are in both.
+const NUMBERS_APART: u64 = 40;
+
+/// Milliseconds between two looks at a job.
+const JOB_LOOK_MS: u64 = 30;
+
+/// Milliseconds between two looks at a campaign.
+const LOOK_EVERY_MS: u64 = 600;
+
+/// A text of one segment becomes one of three with this.
+const MORE: &str = " Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod \
+    tempor incididunt ut labore et dolore magna aliqua. Ut enim ad minim veniam, quis nostrud \
+    exercitation ullamco laboris nisi ut aliquip ex ea commodo consequat. Duis aute irure dolor.";
+
+/// A customer's wish to have a text sent to many.
+pub struct CampaignErrand {
+    /// What was planned.
+    pub plan: CampaignPlan,
+    /// Which of the schedule's campaigns.
+    pub number: usize,
+    file: ContactsFile,
+    late: ContactsFile,
+    stage: Stage,
+    list: Option<ListId>,
+    job: Option<JobId>,
+    /// Its id, once it was made.
+    pub campaign: Option<CampaignId>,
+    /// Whether its start was acknowledged.
+    pub is_started: bool,
+    /// The numbers that were seen last.
+    pub seen: Option<CampaignNumbers>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Stage {
+    List,
+    Upload,
+    Job,
+    Create,
+    Start,
+    LateUpload,
+    LateJob,
+    Watch,
+}
+
+impl CampaignErrand {
+    /// A wish.
+    pub fn new(number: usize, plan: CampaignPlan, chance: &mut Chance) -> Self {
+        let first = number as u64 * NUMBERS_APART;
+        let file = contacts_file(chance, first, plan.recipients, plan.repeated, plan.bad);
+        let late = contacts_file(chance, first + plan.recipients, plan.late, 0, 0);
+        Self {
+            plan,
+            number,
+            file,
+            late,
+            stage: Stage::List,
+            list: None,
+            job: None,
+            campaign: None,
+            is_started: false,
+            seen: None,
+        }
+    }
+
+    /// Who is to get which text.
+    pub fn expected(&self) -> impl Iterator<Item = (&str, String)> {
+        let people = self.file.people.iter();
+        people.map(|(number, name)| (number.as_str(), self.text(name)))
+    }
+
+    fn text(&self, name: &str) -> String {
+        let more = if self.plan.is_long { MORE } else { "" };
+        format!("Hi {name}, this is campaign {}.{more}", self.number)
+    }
+
+    pub(super) fn ask(&mut self, _: u64) -> Asked {
+        let key = |what: &str| Some(format!("{what}-{}", self.number));
+        let imports = |list: ListId| format!("/v1/contact-lists/{list}/imports?region=US");
+        let upload = |file: &ContactsFile, what: &str| Ask {
+            method: "POST",
+            path: self.list.map(imports).unwrap_or_default(),
+            key: key(what),
+            body: file.csv.clone().into_bytes(),
+        };
+        let campaign = self.campaign.map(|id| format!("/v1/campaigns/{id}"));
+        let campaign = campaign.unwrap_or_default();
+        let job = self.job.map(|id| format!("/v1/jobs/{id}"));
+        let request = match self.stage {
+            Stage::List => {
+                let path = "/v1/contact-lists".to_owned();
+                Ask::post(path, key("list"), &json!({ "name": "people" }))
+            }
+            Stage::Upload => upload(&self.file, "upload"),
+            Stage::LateUpload => upload(&self.late, "late"),
+            Stage::Job | Stage::LateJob => Ask::get(job.unwrap_or_default()),
+            Stage::Create => {
+                let wanted = json!({
+                    "lists": [self.list.map(|list| list.to_string())],
+                    "template": self.text("{{ first_name }}"),
+                    "class": self.plan.class.as_str(),
+                    "validity_period": self.plan.validity_seconds,
+                });
+                Ask::post("/v1/campaigns".to_owned(), key("campaign"), &wanted)
+            }
+            Stage::Start => Ask::post(format!("{campaign}/start"), key("start"), &json!({})),
+            Stage::Watch => Ask::get(campaign),
+        };
+        let has_twin = matches!(self.stage, Stage::Upload | Stage::Start) && self.number % 2 == 1;
+        Asked { request, has_twin }
+    }
+
+    pub(super) fn heard(&mut self, answer: Option<&DoorAnswer>) -> Heard {
+        let Some(answer) = answer.filter(|answer| !is_for_later(answer)) else {
+            return Ok(Next::After(50));
+        };
+        if !(200..300).contains(&answer.status) {
+            let (stage, status) = (self.stage, answer.status);
+            return Err(format!("campaign {}: {stage:?} got {status}", self.number));
+        }
+        match self.stage {
+            Stage::List => self.list = Some(json::<ContactListBody>(answer)?.id),
+            Stage::Upload | Stage::LateUpload => self.job = Some(json::<JobBody>(answer)?.id),
+            Stage::Job | Stage::LateJob => {
+                let job: JobBody = json(answer)?;
+                if matches!(job.state, JobState::Pending | JobState::Running) {
+                    return Ok(Next::After(JOB_LOOK_MS));
+                }
+                self.judge_job(&job)?;
+            }
+            Stage::Create => self.campaign = Some(json::<CampaignBody>(answer)?.id),
+            Stage::Start => self.is_started = true,
+            Stage::Watch => return self.look(&json(answer)?),
+        }
+        self.stage = match self.stage {
+            Stage::List => Stage::Upload,
+            Stage::Upload => Stage::Job,
+            Stage::Job => Stage::Create,
+            Stage::Create => Stage::Start,
+            Stage::Start if self.plan.late > 0 => Stage::LateUpload,
+            Stage::LateUpload => Stage::LateJob,
+            Stage::Start | Stage::LateJob | Stage::Watch => Stage::Watch,
+        };
+        Ok(Next::After(0))
+    }
+
+    fn judge_job(&self, job: &JobBody) -> Result<(), String> {
+        let file = if self.stage == Stage::Job {
+            &self.file
+        } else {
+            &self.late
+        };
+        let expected = (file.people.len() as u64, file.repeated, file.bad);
+        let told = (job.contacts, job.merged, job.failed);
+        if job.state == JobState::Completed && told == expected {
+            return Ok(());
+        }
+        let state = job.state;
+        Err(format!(
+            "an import of {expected:?} contacts, repetitions and bad lines is {state:?} with {told:?}"
+        ))
+    }
+
+    /// The numbers add up at any moment, ends are not taken back, and finished means
+    /// finished.
+    fn look(&mut self, body: &CampaignBody) -> Heard {
+        let numbers = &body.numbers;
+        let parts = [
+            numbers.pending,
+            numbers.accepted,
+            numbers.sent,
+            numbers.delivered,
+            numbers.undelivered,
+            numbers.failed,
+            numbers.expired,
+            numbers.canceled,
+            numbers.unknown,
+            numbers.skipped.values().sum(),
+        ];
+        let wrong = |what: &str| Err(format!("campaign {}: {what}: {numbers:?}", self.number));
+        if parts.iter().sum::<u64>() != numbers.total_recipients {
+            return wrong("the numbers do not add up");
+        }
+        if let Some(seen) = &self.seen
+            && ends(seen)
+                .iter()
+                .zip(ends(numbers))
+                .any(|(before, now)| now < *before)
+        {
+            return wrong("an end was taken back");
+        }
+        let is_finished = body.state == CampaignState::Finished;
+        let expected = self.file.people.len() as u64;
+        if !numbers.still_counting && numbers.total_recipients != expected {
+            return wrong("the audience is not the list's");
+        }
+        if is_finished && numbers.pending > 0 {
+            return wrong("it is finished and somebody waits");
+        }
+        self.seen = Some(numbers.clone());
+        Ok(if is_finished {
+            Next::Done
+        } else {
+            Next::After(LOOK_EVERY_MS)
+        })
+    }
+}
+
+/// The counts that can only grow.
+fn ends(numbers: &CampaignNumbers) -> [u64; 6] {
+    [
+        numbers.total_recipients,
+        numbers.delivered,
+        numbers.undelivered,
+        numbers.failed,
+        numbers.expired,
+        numbers.canceled,
+    ]
+}

@@ -1,0 +1,253 @@
+//! The customers: what they ask for, how often they ask again, and what they were told.
+//! What was accepted is what the node owes; it is kept here, outside of the node.
+
+mod audience;
+pub mod campaign;
+pub mod single;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use api::in_process::{DoorAnswer, DoorRequest};
+use schemas::{AccountId, UnixMicros};
+
+use super::chance::{Chance, Stream};
+use super::plan::Plan;
+use campaign::CampaignErrand;
+use single::SingleErrand;
+
+/// All customers.
+pub struct Customers(Mutex<State>);
+
+/// What customers have in mind and have heard.
+pub struct State {
+    /// What they want done.
+    pub errands: Vec<Errand>,
+    /// Their accounts and keys, once they have signed up.
+    pub accounts: Vec<(AccountId, String)>,
+    chance: Chance,
+}
+
+/// One thing that a customer wants done.
+pub struct Errand {
+    /// Whose.
+    pub account: usize,
+    /// What.
+    pub kind: Kind,
+    /// When it begins, in microseconds.
+    pub begins_at: u64,
+    /// Whether a request is under way.
+    pub is_busy: bool,
+    /// Whether there is nothing left to ask.
+    pub is_done: bool,
+}
+
+/// What is wanted.
+pub enum Kind {
+    /// One text to one person.
+    Single(SingleErrand),
+    /// A text to many.
+    Campaign(CampaignErrand),
+}
+
+/// What a customer does after an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// Asks again, or on, after so many milliseconds.
+    After(u64),
+    /// Nothing more.
+    Done,
+}
+
+/// What a customer makes of an answer, or what is wrong with it.
+pub type Heard = Result<Next, String>;
+
+/// A request, and whether it goes out twice.
+pub struct Asked {
+    /// The request.
+    pub request: Ask,
+    /// Whether a twin goes out beside it.
+    pub has_twin: bool,
+}
+
+/// A request before it has its key of an account.
+#[derive(Clone)]
+pub struct Ask {
+    /// The method in capitals.
+    pub method: &'static str,
+    /// Path and query.
+    pub path: String,
+    /// The idempotency key.
+    pub key: Option<String>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Ask {
+    /// A GET.
+    pub fn get(path: String) -> Self {
+        Self {
+            method: "GET",
+            path,
+            key: None,
+            body: Vec::new(),
+        }
+    }
+
+    /// A POST of JSON.
+    pub fn post(path: String, key: Option<String>, body: &serde_json::Value) -> Self {
+        Self {
+            method: "POST",
+            path,
+            key,
+            body: body.to_string().into_bytes(),
+        }
+    }
+
+    fn with_secret(self, secret: &str) -> DoorRequest {
+        let mut headers = vec![
+            ("authorization".to_owned(), format!("Bearer {secret}")),
+            ("content-type".to_owned(), "application/json".to_owned()),
+        ];
+        headers.extend(self.key.map(|key| ("idempotency-key".to_owned(), key)));
+        DoorRequest {
+            method: self.method,
+            path_and_query: self.path,
+            headers,
+            body: self.body,
+        }
+    }
+}
+
+/// Whether the node could not do it now, and says so: the same is asked again.
+pub fn is_for_later(answer: &DoorAnswer) -> bool {
+    matches!(answer.status, 409 | 429 | 500 | 503 | 507)
+}
+
+/// A customer's JSON.
+///
+/// # Errors
+/// When the answer is none.
+pub fn json<T: serde::de::DeserializeOwned>(answer: &DoorAnswer) -> Result<T, String> {
+    serde_json::from_slice(&answer.body)
+        .map_err(|error| format!("an answer of {} cannot be read: {error}", answer.status))
+}
+
+impl Customers {
+    /// The customers of a plan.
+    pub fn new(seed: u64, plan: &Plan) -> Self {
+        let mut chance = Chance::new(seed, Stream::Customers);
+        let mut errands = Vec::new();
+        for (number, campaign) in plan.campaigns.iter().enumerate() {
+            errands.push(Errand {
+                account: campaign.account,
+                kind: Kind::Campaign(CampaignErrand::new(number, *campaign, &mut chance)),
+                begins_at: campaign.at_ms * 1_000,
+                is_busy: false,
+                is_done: false,
+            });
+        }
+        for (number, single) in plan.singles.iter().enumerate() {
+            errands.push(Errand {
+                account: single.account,
+                kind: Kind::Single(SingleErrand::new(number, *single, &mut chance)),
+                begins_at: single.at_ms * 1_000,
+                is_busy: false,
+                is_done: false,
+            });
+        }
+        Self(Mutex::new(State {
+            errands,
+            accounts: Vec::new(),
+            chance,
+        }))
+    }
+
+    /// What they have in mind and have heard.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a customer asks now; twice the same where there is a twin.
+    pub fn ask(&self, errand: usize, now: u64, wall: UnixMicros) -> Vec<DoorRequest> {
+        let mut state = self.state();
+        let State {
+            errands, accounts, ..
+        } = &mut *state;
+        let errand = &mut errands[errand];
+        if errand.is_busy || errand.is_done {
+            return Vec::new();
+        }
+        let Some((_, secret)) = accounts.get(errand.account) else {
+            return Vec::new();
+        };
+        let asked = match &mut errand.kind {
+            Kind::Single(single) => single.ask(wall),
+            Kind::Campaign(campaign) => campaign.ask(now),
+        };
+        errand.is_busy = true;
+        let twin = asked.has_twin.then(|| asked.request.clone());
+        let requests = [Some(asked.request), twin].into_iter().flatten();
+        requests.map(|ask| ask.with_secret(secret)).collect()
+    }
+
+    /// What a customer heard, or nothing when the connection broke. Tells when it acts
+    /// again, in milliseconds.
+    ///
+    /// # Errors
+    /// What is wrong with the answer.
+    pub fn heard(&self, errand: usize, answer: Option<&DoorAnswer>) -> Result<Option<u64>, String> {
+        let mut state = self.state();
+        let patience = state.chance.between(20, 400);
+        let errand = &mut state.errands[errand];
+        errand.is_busy = false;
+        let heard = match &mut errand.kind {
+            Kind::Single(single) => single.heard(answer),
+            Kind::Campaign(campaign) => campaign.heard(answer),
+        };
+        Ok(match heard? {
+            Next::After(wait) => Some(wait + patience),
+            Next::Done => {
+                errand.is_done = true;
+                None
+            }
+        })
+    }
+
+    /// What the sender of a twin heard.
+    ///
+    /// # Errors
+    /// What is wrong with the answer.
+    pub fn twin_heard(&self, errand: usize, answer: &DoorAnswer) -> Result<(), String> {
+        match &mut self.state().errands[errand].kind {
+            Kind::Single(single) => single.note_answer(answer),
+            Kind::Campaign(_) => Ok(()),
+        }
+    }
+
+    /// The process has ended: whoever waited asks again after some time, in milliseconds.
+    pub fn connections_broke(&self) -> Vec<(usize, u64)> {
+        let mut state = self.state();
+        let State {
+            errands, chance, ..
+        } = &mut *state;
+        let mut again = Vec::new();
+        for (place, errand) in errands.iter_mut().enumerate() {
+            if std::mem::take(&mut errand.is_busy) {
+                let heard = match &mut errand.kind {
+                    Kind::Single(single) => single.heard(None),
+                    Kind::Campaign(campaign) => campaign.heard(None),
+                };
+                errand.is_done = heard == Ok(Next::Done);
+                if !errand.is_done {
+                    again.push((place, chance.between(20, 600)));
+                }
+            }
+        }
+        again
+    }
+
+    /// Whether everybody has what they wanted.
+    pub fn are_done(&self) -> bool {
+        self.state().errands.iter().all(|errand| errand.is_done)
+    }
+}

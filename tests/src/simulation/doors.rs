@@ -1,0 +1,117 @@
+//! What comes in at the doors of a running process: customers' requests and providers'
+//! receipts.
+
+use std::rc::Rc;
+
+use api::in_process::{DoorAnswer, DoorRequest};
+use sandbox::book::ReceiptResult;
+use sandbox::core::DueReceipt;
+use sandbox::dialect::Dialect;
+use schemas::UnixMicros;
+use tokio::sync::oneshot;
+
+use super::life::Life;
+use super::world::{Action, PUBLIC_URL};
+
+/// Milliseconds until a customer tries again at doors that are shut.
+const SHUT_MS: u64 = 150;
+
+impl Life<'_> {
+    /// Lets somebody outside act.
+    pub(super) fn act(&self, action: Action, is_open: bool) {
+        match action {
+            Action::Errand(errand) if is_open => self.ask(errand),
+            Action::Errand(errand) => {
+                let at = self.simulation.time.now() + SHUT_MS * 1_000;
+                self.simulation.world.plan_errand(at, errand);
+            }
+            Action::Receipt(receipt) if is_open => self.receipt(receipt),
+            Action::Receipt(receipt) => self.simulation.not_connected(&receipt),
+        }
+    }
+
+    /// Sends a request through the doors; nothing comes when the process panics over it.
+    fn call(&self, request: DoorRequest) -> oneshot::Receiver<Option<DoorAnswer>> {
+        let (answer, heard) = oneshot::channel();
+        let door = Rc::clone(&self.door);
+        self.machine.start_local(async move {
+            let _ = answer.send(door.call(request).await);
+        });
+        heard
+    }
+
+    fn ask(&self, errand: usize) {
+        let simulation = Rc::clone(self.simulation);
+        let now = simulation.time.now();
+        let wall = UnixMicros(simulation.time.true_wall() as i64);
+        let mut calls = simulation.customers.ask(errand, now, wall).into_iter();
+        let Some(first) = calls.next().map(|request| self.call(request)) else {
+            return;
+        };
+        if let Some(twin) = calls.next().map(|request| self.call(request)) {
+            let simulation = Rc::clone(&simulation);
+            simulation.tally.count("W17: a request twice at once");
+            spawn(async move {
+                if let Ok(Some(answer)) = twin.await
+                    && let Err(wrong) = simulation.customers.twin_heard(errand, &answer)
+                {
+                    simulation.violated(wrong);
+                }
+            });
+        }
+        spawn(async move {
+            let answer = first.await.ok().flatten();
+            let status = answer.as_ref().map_or(0, |answer| answer.status);
+            let now = simulation.time.now();
+            simulation
+                .story
+                .mark(&[errand as u64, u64::from(status), now]);
+            simulation
+                .story
+                .tell(now, || format!("customer {errand} is answered {status}"));
+            simulation.count_answer(answer.as_ref());
+            match simulation.customers.heard(errand, answer.as_ref()) {
+                Ok(Some(wait_ms)) => simulation.world.plan_errand(now + wait_ms * 1_000, errand),
+                Ok(None) => simulation.world.changed.notify_one(),
+                Err(wrong) => simulation.violated(wrong),
+            }
+        });
+    }
+
+    fn receipt(&self, receipt: DueReceipt) {
+        let simulation = Rc::clone(self.simulation);
+        let core = &simulation.world.core;
+        let Some(request) = Dialect::Twilio.receipt(core, &receipt) else {
+            return;
+        };
+        let path = request.url.strip_prefix(PUBLIC_URL).unwrap_or(&request.url);
+        let headers = request.headers.into_iter();
+        let heard = self.call(DoorRequest {
+            method: "POST",
+            path_and_query: path.to_owned(),
+            headers: headers
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
+            body: request.body,
+        });
+        let began = simulation.time.true_wall();
+        spawn(async move {
+            let result = match heard.await {
+                Ok(Some(answer)) => ReceiptResult::Answered(answer.status),
+                Ok(None) | Err(_) => ReceiptResult::Broken,
+            };
+            let (now, ended) = (simulation.time.now(), simulation.time.true_wall());
+            simulation.story.tell(now, || {
+                let (status, to) = (receipt.planned.status, &receipt.to);
+                format!("receipt {status:?} of {to} is answered: {result:?}")
+            });
+            let core = &simulation.world.core;
+            core.receipt_tried(&receipt, began, ended, 1, result);
+        });
+    }
+}
+
+/// A task of the world: it has no steps and does not die with the process.
+fn spawn(task: impl Future<Output = ()> + 'static) {
+    drop(tokio::task::spawn_local(task));
+}

@@ -1,0 +1,301 @@
+//! Message by message: promised once, told once, and told as it was.
+
+use std::collections::BTreeMap;
+
+use sandbox::core::{Refusal, Status};
+use schemas::{AccountId, Message, MessageClass, MessageId, MessageStatus};
+
+use crate::simulation::Simulation;
+use crate::simulation::customers::Kind;
+use crate::simulation::ledger::Text;
+
+/// What was promised to a customer about one text to one person.
+struct Promise {
+    account: AccountId,
+    /// Under which id, where one was told.
+    id: Option<MessageId>,
+    /// Whether it must be there; if not it may be.
+    is_owed: bool,
+}
+
+/// Seconds of validity beyond which nothing expires in a schedule whose clock is right.
+const LONG_VALIDITY: u64 = 3_600;
+
+type ByText<T> = BTreeMap<(String, String), T>;
+
+/// Judges every message, every promise and every text.
+pub fn judge(simulation: &Simulation, messages: &[Message]) {
+    let promises = promises(simulation);
+    let entries = simulation.world.ledger.entries();
+    let mut texts: ByText<Vec<&Text>> = BTreeMap::new();
+    for text in &entries.texts {
+        let key = (text.to.clone(), text.body.clone());
+        if !promises.contains_key(&key) {
+            simulation.violated(format!("{} got a text that nobody asked for", text.to));
+        }
+        texts.entry(key).or_default().push(text);
+    }
+    count_faults(simulation, &entries.texts);
+    let mut told: ByText<&Message> = BTreeMap::new();
+    for message in messages {
+        let envelope = &message.envelope;
+        let key = (
+            envelope.to.as_str().to_owned(),
+            envelope.body.as_str().to_owned(),
+        );
+        let Some(promise) = promises.get(&key) else {
+            simulation.violated(format!("{} was made and nobody asked for it", envelope.id));
+            continue;
+        };
+        if promise.account != envelope.account || promise.id.is_some_and(|id| id != envelope.id) {
+            simulation.violated(format!("{} is not the one that was promised", envelope.id));
+        }
+        let nothing = Vec::new();
+        let at_provider = texts.get(&key).unwrap_or(&nothing);
+        if let Err(wrong) = compare(simulation, message, at_provider) {
+            tell_life(simulation, message, at_provider);
+            simulation.violated(format!("{}: {wrong}", envelope.id));
+        }
+        if let Some(earlier) = told.insert(key, message) {
+            let (one, other) = (earlier.envelope.id, envelope.id);
+            simulation.violated(format!(
+                "{one} and {other} are the same text to the same person"
+            ));
+        }
+    }
+    for (key, promise) in &promises {
+        if promise.is_owed && !told.contains_key(key) {
+            simulation.violated(format!("a text to {} was promised and is lost", key.0));
+        }
+        if !told.contains_key(key) && texts.contains_key(key) {
+            simulation.violated(format!("{} got a text of which no message tells", key.0));
+        }
+    }
+}
+
+fn promises(simulation: &Simulation) -> ByText<Promise> {
+    let state = simulation.customers.state();
+    let mut promises = BTreeMap::new();
+    for errand in &state.errands {
+        let account = state.accounts[errand.account].0;
+        match &errand.kind {
+            Kind::Single(single) => {
+                if single.is_refused() {
+                    continue;
+                }
+                let promise = Promise {
+                    account,
+                    id: single.accepted,
+                    is_owed: single.accepted.is_some() && !single.is_unsure(),
+                };
+                promises.insert((single.to.clone(), single.body.clone()), promise);
+            }
+            Kind::Campaign(campaign) => {
+                for (to, body) in campaign.expected() {
+                    let promise = Promise {
+                        account,
+                        id: None,
+                        is_owed: campaign.is_started,
+                    };
+                    promises.insert((to.to_owned(), body), promise);
+                }
+            }
+        }
+    }
+    promises
+}
+
+/// What the node says of a message against what the provider has of it.
+fn compare(simulation: &Simulation, message: &Message, texts: &[&Text]) -> Result<(), String> {
+    let taken: Vec<&&Text> = texts.iter().filter(|text| text.took).collect();
+    attempts(simulation, message, texts)?;
+    let resends = count(message, "resend_planned");
+    let allowed = match message.envelope.class {
+        MessageClass::Marketing => 1,
+        MessageClass::Transactional => 1 + resends,
+    };
+    if taken.len() > allowed {
+        return Err(format!(
+            "{} texts were taken, {allowed} allowed",
+            taken.len()
+        ));
+    }
+    let ends_as = |status| taken.iter().any(|text| text.outcome == Some(status));
+    let wrong = |what: &str| {
+        let (status, number) = (message.status, taken.len());
+        Err(format!(
+            "it is {status:?} with {number} texts taken: {what}"
+        ))
+    };
+    match message.status {
+        MessageStatus::Delivered if !ends_as(Status::Delivered) => wrong("it was not delivered"),
+        MessageStatus::Undelivered if !ends_as(Status::Undelivered) => wrong("no carrier said so"),
+        // An earlier attempt was unknown, was not found, and was made again.
+        MessageStatus::Failed | MessageStatus::Expired if resends > 0 => Ok(()),
+        MessageStatus::Failed => failed(simulation, message, texts, &taken),
+        MessageStatus::Expired if !taken.is_empty() => wrong("it was sent"),
+        MessageStatus::Expired if !may_expire(simulation, message) => wrong("it had time"),
+        // What is to be asked for lies ahead of a clock that was set back.
+        MessageStatus::Accepted | MessageStatus::Sent if simulation.wall_jumped.get() => Ok(()),
+        MessageStatus::Accepted | MessageStatus::Sent => wrong("its receipt was never asked for"),
+        MessageStatus::Unknown => unknown(simulation, message, &taken, resends),
+        MessageStatus::Scheduled
+        | MessageStatus::Queued
+        | MessageStatus::Submitting
+        | MessageStatus::Canceled
+        | MessageStatus::Skipped => wrong("nothing of the kind was wanted"),
+        MessageStatus::Delivered | MessageStatus::Undelivered | MessageStatus::Expired => Ok(()),
+    }
+}
+
+/// Every text belongs to an attempt that was begun, and no attempt made two.
+fn attempts(simulation: &Simulation, message: &Message, texts: &[&Text]) -> Result<(), String> {
+    if !simulation.plan.receipts_come {
+        return Ok(());
+    }
+    let mut seen = Vec::new();
+    for text in texts {
+        let Some((id, attempt)) = &text.attempt else {
+            return Err("a text carries no callback".to_owned());
+        };
+        if *id != message.envelope.id.to_string() {
+            return Err(format!("a text of it carries the callback of {id}"));
+        }
+        let begun = message
+            .timeline
+            .iter()
+            .any(|entry| entry.event == "attempt_begun" && entry.attempt == Some(*attempt));
+        if !begun {
+            return Err(format!("attempt {attempt} was never begun"));
+        }
+        if seen.contains(attempt) {
+            return Err(format!("attempt {attempt} left twice"));
+        }
+        seen.push(*attempt);
+    }
+    Ok(())
+}
+
+fn failed(
+    simulation: &Simulation,
+    message: &Message,
+    texts: &[&Text],
+    taken: &[&&Text],
+) -> Result<(), String> {
+    let at_provider = taken
+        .iter()
+        .any(|text| text.outcome == Some(Status::Failed));
+    let refused = texts.iter().any(|text| {
+        text.refusal
+            .is_some_and(|refusal| refusal != Refusal::OverLimit)
+    });
+    let given_up = message.attempts >= simulation.plan.max_attempts;
+    if !taken.is_empty() && !at_provider {
+        return Err("it failed, and the provider sent it".to_owned());
+    }
+    if taken.is_empty() && !refused && !given_up {
+        let attempts = message.attempts;
+        return Err(format!(
+            "it failed after {attempts} attempts without a reason"
+        ));
+    }
+    Ok(())
+}
+
+/// Whether there was an occasion to be late.
+fn may_expire(simulation: &Simulation, message: &Message) -> bool {
+    // Days passed while it waited for another attempt.
+    let last = message
+        .timeline
+        .last()
+        .map_or(0, |entry| entry.at.0.unsigned_abs());
+    if message.attempts > 0 && last >= simulation.passing_since.get() {
+        return true;
+    }
+    let envelope = &message.envelope;
+    let from = envelope.send_at.unwrap_or(envelope.created_at);
+    let validity = (envelope.valid_until.0 - from.0).unsigned_abs() / 1_000_000;
+    simulation.wall_jumped.get() || validity < LONG_VALIDITY
+}
+
+fn unknown(
+    simulation: &Simulation,
+    message: &Message,
+    taken: &[&&Text],
+    resends: usize,
+) -> Result<(), String> {
+    // A search goes by the wall clock, and two that fit prove nothing.
+    if simulation.wall_jumped.get() || taken.len() > 1 {
+        return Ok(());
+    }
+    if taken.len() == 1 && resends == 0 {
+        return Err("it is unknown, and the provider would have told".to_owned());
+    }
+    let is_transactional = message.envelope.class == MessageClass::Transactional;
+    if is_transactional && resends == 0 && !may_expire(simulation, message) {
+        return Err("it is unknown and was never sent again".to_owned());
+    }
+    Ok(())
+}
+
+fn count(message: &Message, event: &str) -> usize {
+    let entries = message.timeline.iter();
+    entries.filter(|entry| entry.event == event).count()
+}
+
+fn count_faults(simulation: &Simulation, texts: &[Text]) {
+    for text in texts {
+        if let Some(fault) = text.fault {
+            simulation.tally.count(super::wire::name_of_fault(fault));
+        }
+        if let Some(fault) = text.receipt_fault {
+            simulation
+                .tally
+                .count(super::wire::name_of_receipt_fault(fault));
+        }
+        if text.refusal == Some(Refusal::OverLimit) {
+            simulation.tally.count("provider: over the limit");
+        }
+    }
+}
+
+/// The story of one message, for people.
+fn tell_life(simulation: &Simulation, message: &Message, texts: &[&Text]) {
+    let now = simulation.time.now();
+    let envelope = &message.envelope;
+    simulation.story.tell(now, || {
+        format!(
+            "{} to {} ({:?}, valid until {}):",
+            envelope.id,
+            envelope.to.as_str(),
+            envelope.class,
+            envelope.valid_until.to_rfc3339()
+        )
+    });
+    for entry in &message.timeline {
+        simulation.story.tell(now, || {
+            format!(
+                "    {} {:?} {} {:?} attempt {:?}",
+                entry.at.to_rfc3339(),
+                entry.status,
+                entry.event,
+                entry.detail,
+                entry.attempt
+            )
+        });
+    }
+    for text in texts {
+        simulation.story.tell(now, || {
+            format!(
+                "    at the provider {:.3} ms: took {} {:?} {:?} {:?} {:?} {:?}",
+                text.at as f64 / 1_000.0,
+                text.took,
+                text.sid,
+                text.fault,
+                text.receipt_fault,
+                text.outcome,
+                text.attempt.as_ref().map(|attempt| attempt.1)
+            )
+        });
+    }
+}

@@ -1,0 +1,162 @@
+//! Whether all is well: customers were promised something, providers took texts, and the
+//! node tells a story. The three must agree.
+
+mod messages;
+mod wire;
+
+use std::collections::BTreeMap;
+
+use engine::storage::{JournalSettings, Storage};
+use engine::verify;
+use schemas::campaign::{Campaign, CampaignState, CampaignTally};
+use schemas::{CampaignId, Message, MessageStatus, PartitionCount};
+
+use super::Simulation;
+use super::customers::Kind;
+use super::machine::Machine;
+
+/// After each life: what is on the disk agrees with itself, and no end was taken back.
+pub fn after_a_life(simulation: &Simulation, in_good_order: bool) {
+    match verify::memory(&simulation.memory) {
+        Ok(verified) if in_good_order && verified.open_attempts > 0 => {
+            let open = verified.open_attempts;
+            simulation.violated(format!("stopped in good order with {open} open attempts"));
+        }
+        Ok(_) => {}
+        Err(error) => simulation.violated(format!("verify: {error}")),
+    }
+    let mut ends = simulation.ends.borrow_mut();
+    for message in rows::<Message>(simulation) {
+        let (id, status) = (message.envelope.id, message.status);
+        if let Some(end) = ends.get(&id).filter(|end| **end != status) {
+            simulation.violated(format!("{id} was {end:?} and is {status:?}"));
+        }
+        if status.is_final() {
+            ends.insert(id, status);
+        }
+    }
+}
+
+/// At the end: the three books.
+pub fn everything(simulation: &Simulation) {
+    let messages = rows::<Message>(simulation);
+    mark(simulation, &messages);
+    messages::judge(simulation, &messages);
+    wire::judge(simulation, &messages);
+    campaigns(simulation, &messages);
+    if !simulation.plan.trim {
+        rebuilt(simulation);
+    }
+}
+
+/// What came of everything goes into the hash of the story.
+fn mark(simulation: &Simulation, messages: &[Message]) {
+    for message in messages {
+        let id = u128::from_be_bytes(*message.envelope.id.as_bytes());
+        let halves = [(id >> 64) as u64, id as u64];
+        let rest = [message.status as u64, message.timeline.len() as u64];
+        simulation.story.mark(&halves);
+        simulation.story.mark(&rest);
+    }
+    let entries = simulation.world.ledger.entries();
+    for call in &entries.calls {
+        simulation.story.mark(&[call.provider as u64, call.at]);
+    }
+    for text in &entries.texts {
+        simulation.story.mark(&[text.at, u64::from(text.took)]);
+    }
+}
+
+/// Every row of a kind, as the disk has it.
+pub fn rows<R: schemas::record::Record>(simulation: &Simulation) -> Vec<R> {
+    match verify::rows_in_memory::<R>(&simulation.memory) {
+        Ok(rows) => rows,
+        Err(error) => {
+            simulation.violated(format!("rows cannot be read: {error}"));
+            Vec::new()
+        }
+    }
+}
+
+/// A campaign's numbers are those of its messages, and everybody on its list is counted.
+fn campaigns(simulation: &Simulation, messages: &[Message]) {
+    let mut counted: BTreeMap<CampaignId, BTreeMap<MessageStatus, u64>> = BTreeMap::new();
+    for message in messages {
+        if let Some(campaign) = message.envelope.campaign {
+            let counts = counted.entry(campaign).or_default();
+            *counts.entry(message.status).or_default() += 1;
+        }
+    }
+    let mut told: BTreeMap<CampaignId, CampaignTally> = BTreeMap::new();
+    for tally in rows::<CampaignTally>(simulation) {
+        let sum = told
+            .entry(tally.campaign)
+            .or_insert_with(|| CampaignTally::empty(tally.campaign, tally.partition));
+        sum.add(&tally);
+    }
+    let states: BTreeMap<CampaignId, CampaignState> = rows::<Campaign>(simulation)
+        .into_iter()
+        .map(|campaign| (campaign.id, campaign.state))
+        .collect();
+    for errand in &simulation.customers.state().errands {
+        let Kind::Campaign(wanted) = &errand.kind else {
+            continue;
+        };
+        let Some(id) = wanted.campaign.filter(|_| wanted.is_started) else {
+            simulation.violated(format!("campaign {} was never started", wanted.number));
+            continue;
+        };
+        let people = wanted.expected().count() as u64;
+        let (counts, told) = (counted.remove(&id).unwrap_or_default(), told.remove(&id));
+        let Some(told) = told else {
+            simulation.violated(format!("{id} has no numbers"));
+            continue;
+        };
+        let agrees = MessageStatus::ALL
+            .into_iter()
+            .all(|status| told.count(status) == counts.get(&status).copied().unwrap_or(0));
+        if !agrees || told.total_recipients != people {
+            simulation.violated(format!(
+                "{id}: {people} people, {told:?} told, {counts:?} counted"
+            ));
+        }
+        if states.get(&id) != Some(&CampaignState::Finished) {
+            simulation.violated(format!("{id} is {:?}", states.get(&id)));
+        }
+    }
+    if let Some(id) = counted.keys().next() {
+        simulation.violated(format!("{id} has messages and nobody started it"));
+    }
+}
+
+/// Every projection made again from the journal is the one that is there.
+fn rebuilt(simulation: &Simulation) {
+    let tasks = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    let local = tokio::task::LocalSet::new();
+    let machine = Machine::new(
+        &simulation.plan,
+        &simulation.time,
+        &simulation.machine_chance,
+        &simulation.world.changed,
+    );
+    let compared = local.block_on(&tasks, async {
+        let settings = JournalSettings {
+            partitions: PartitionCount::new(simulation.plan.partitions).expect("a power of two"),
+            trim: false,
+        };
+        let runtime = machine.runtime(0);
+        let storage = Storage::in_memory(simulation.memory.clone(), &runtime, settings);
+        storage.and_then(|storage| storage.compare_with_rebuilt())
+    });
+    machine.die();
+    simulation.tally.count("all projections made again");
+    match compared {
+        Ok(Ok(_)) => {}
+        Ok(Err(difference)) => simulation.violated(format!("made again: {difference:?}")),
+        Err(error) => simulation.violated(format!("cannot be made again: {error}")),
+    }
+}

@@ -1,0 +1,154 @@
+//! Request by request, as they left the process: the pace, the pauses that providers ask
+//! for, requests at once, and the times before and after which a text must not go.
+
+use std::collections::BTreeMap;
+
+use engine::pacing::Pace;
+use sandbox::{AnswerFault, ReceiptFault};
+use schemas::Message;
+
+use crate::simulation::Simulation;
+use crate::simulation::ledger::Call;
+
+/// A request may leave so many microseconds after its stamp where tasks are not held up.
+const SLACK: u64 = 3_000;
+
+/// Judges every request.
+pub fn judge(simulation: &Simulation, messages: &[Message]) {
+    let held = simulation.plan.task_hold;
+    // From the stamp to the line there are a few steps, each of which may be held up.
+    let slack = SLACK + if held.0 > 0.0 { 4 * held.1 * 1_000 } else { 0 };
+    let entries = simulation.world.ledger.entries();
+    let calls: Vec<&Call> = entries
+        .calls
+        .iter()
+        .filter(|call| !is_behind_a_freeze(simulation, call.at))
+        .collect();
+    for place in 0..simulation.world.providers().len() {
+        let calls: Vec<&Call> = calls
+            .iter()
+            .copied()
+            .filter(|call| call.provider == place)
+            .collect();
+        pace(simulation, place, &calls, slack);
+        pauses(simulation, place, &calls, slack);
+    }
+    let open = simulation.world.most_open();
+    for ((place, plan), most) in simulation.world.providers().iter().enumerate().zip(open) {
+        if most > plan.max_in_flight {
+            let allowed = plan.max_in_flight;
+            simulation.violated(format!(
+                "provider {place}: {most} requests at once, {allowed} allowed"
+            ));
+        }
+    }
+    if !simulation.wall_jumped.get() {
+        times(simulation, messages, &calls, slack);
+    }
+}
+
+/// What was let go before a freeze leaves after it; nobody can help that.
+fn is_behind_a_freeze(simulation: &Simulation, at: u64) -> bool {
+    let frozen = simulation.frozen.borrow();
+    frozen
+        .iter()
+        .any(|(from, until)| (*from..until + 500_000).contains(&at))
+}
+
+fn pace(simulation: &Simulation, place: usize, calls: &[&Call], slack: u64) {
+    let plan = &simulation.world.providers()[place];
+    let pace = Pace::new(plan.rate, plan.burst).expect("a rate");
+    let window = pace.window_micros().saturating_sub(slack);
+    let most = u64::from(pace.segments_in_window());
+    let (mut first, mut segments) = (0, 0);
+    for (last, call) in calls.iter().enumerate() {
+        segments += u64::from(call.segments);
+        while call.at - calls[first].at >= window {
+            segments -= u64::from(calls[first].segments);
+            first += 1;
+        }
+        if segments > most && first < last {
+            let (from, to) = (calls[first], call);
+            simulation.violated(format!(
+                "provider {place}: {segments} segments between {:.3} ms (life {}) and {:.3} ms \
+                 (life {}), {most} allowed",
+                from.at as f64 / 1_000.0,
+                from.life,
+                to.at as f64 / 1_000.0,
+                to.life,
+            ));
+            return;
+        }
+    }
+}
+
+fn pauses(simulation: &Simulation, place: usize, calls: &[&Call], slack: u64) {
+    let asked = calls
+        .iter()
+        .filter_map(|call| Some((call.life, call.pause?)));
+    for (life, (from, until)) in asked {
+        simulation.tally.count("W14: a provider asked for a pause");
+        let range = from + slack..until.saturating_sub(slack);
+        let early = calls
+            .iter()
+            .find(|call| call.life == life && range.contains(&call.at));
+        if let Some(early) = early {
+            simulation.violated(format!(
+                "provider {place} asked for a pause from {:.3} to {:.3} ms and got a text at {:.3}",
+                from as f64 / 1_000.0,
+                until as f64 / 1_000.0,
+                early.at as f64 / 1_000.0
+            ));
+            return;
+        }
+    }
+}
+
+fn times(simulation: &Simulation, messages: &[Message], calls: &[&Call], slack: u64) {
+    let by_text: BTreeMap<_, _> = messages
+        .iter()
+        .map(|message| {
+            let envelope = &message.envelope;
+            ((envelope.to.as_str(), envelope.body.as_str()), envelope)
+        })
+        .collect();
+    for call in calls {
+        let Some(envelope) = by_text.get(&(call.to.as_str(), call.body.as_str())) else {
+            continue;
+        };
+        let id = envelope.id;
+        if envelope.send_at.is_some_and(|send_at| call.wall < send_at) {
+            simulation.violated(format!("{id} left before its time"));
+        }
+        if call.wall.0 > envelope.valid_until.0 + slack as i64 {
+            let late = (call.wall.0 - envelope.valid_until.0) / 1_000;
+            simulation.violated(format!("{id} left {late} ms after its validity"));
+        }
+    }
+}
+
+/// What a fault of an answer is called in the counts.
+pub fn name_of_fault(fault: AnswerFault) -> &'static str {
+    match fault {
+        AnswerFault::SlowAnswer => "provider: slow answer",
+        AnswerFault::ThrottleWithRetryAfter => "provider: 429 with a wait",
+        AnswerFault::ThrottleWithoutRetryAfter => "provider: 429 without a wait",
+        AnswerFault::ErrorBefore => "provider: 5xx, not taken",
+        AnswerFault::ErrorAfter => "W3: 5xx, taken",
+        AnswerFault::CutAfter => "W3: cut after taking",
+        AnswerFault::NoAnswerTaken => "W3: silence after taking",
+        AnswerFault::NoAnswerUntaken => "provider: silence, not taken",
+        AnswerFault::Nonsense => "W3: nonsense, taken",
+    }
+}
+
+/// What a fault of receipts is called in the counts.
+pub fn name_of_receipt_fault(fault: ReceiptFault) -> &'static str {
+    match fault {
+        ReceiptFault::Early => "W6: receipt before the answer",
+        ReceiptFault::Late => "receipt late",
+        ReceiptFault::Duplicated => "W7: receipt twice",
+        ReceiptFault::Reordered => "W8: receipts out of order",
+        ReceiptFault::Missing => "receipt missing",
+    }
+}

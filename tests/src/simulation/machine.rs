@@ -1,0 +1,266 @@
+//! The machine that a simulated process runs on: its clocks, and its tasks, each of which
+//! can be held up, cut off or made to panic at any step.
+//!
+//! A step is one poll of a task, so a process that dies before a step dies at an await.
+//! Actors are not steps: what they decide reaches the outside through tasks alone.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use engine::runtime::{BootMicros, Clock, Runtime, Spawner};
+use schemas::UnixMicros;
+use tokio::sync::Notify;
+use tokio::time::{Sleep, sleep};
+
+use super::chance::Chance;
+use super::plan::Plan;
+use super::time::Time;
+
+/// Thrown where a panic was planned, so that it can be told from others.
+pub struct Planted;
+
+/// One life of a process.
+pub struct Machine {
+    time: Arc<Time>,
+    chance: Arc<Mutex<Chance>>,
+    task_hold: (f64, u64),
+    disk_hold: (f64, u64),
+    state: Mutex<State>,
+    /// Told when the process dies at a step.
+    died: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct State {
+    steps: u64,
+    die_at: Option<u64>,
+    calls: u64,
+    panic_at: Option<u64>,
+    panics: u64,
+    still_until: u64,
+    is_dead: bool,
+    /// The process runs in circles.
+    is_lost: bool,
+}
+
+/// More steps than any life needs, by a factor of ten.
+const MOST_STEPS: u64 = 3_000_000;
+
+/// Which hold a task meets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Task,
+    Disk,
+}
+
+impl Machine {
+    /// A process that has just been started.
+    pub fn new(
+        plan: &Plan,
+        time: &Arc<Time>,
+        chance: &Arc<Mutex<Chance>>,
+        died: &Arc<Notify>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            time: Arc::clone(time),
+            chance: Arc::clone(chance),
+            task_hold: plan.task_hold,
+            disk_hold: plan.disk_hold,
+            state: Mutex::default(),
+            died: Arc::clone(died),
+        })
+    }
+
+    /// Time, chance and tasks as the node sees them.
+    pub fn runtime(self: &Arc<Self>, seed: u64) -> Runtime {
+        let seam = Arc::new(Seam(Arc::clone(self)));
+        let spawner: Arc<dyn Spawner> = Arc::clone(&seam) as Arc<dyn Spawner>;
+        Runtime::new(seam, spawner, seed)
+    }
+
+    /// Dies before the step with this number from now.
+    pub fn die_at(&self, step: u64) {
+        let mut state = self.state();
+        state.die_at = Some(state.steps + step);
+    }
+
+    /// Dies now.
+    pub fn die(&self) {
+        self.state().is_dead = true;
+    }
+
+    /// Whether it died at a step.
+    pub fn is_dead(&self) -> bool {
+        self.state().is_dead
+    }
+
+    /// Whether it ran in circles.
+    pub fn is_lost(&self) -> bool {
+        self.state().is_lost
+    }
+
+    /// Panics at the call with this number from now.
+    pub fn panic_at(&self, call: u64) {
+        let mut state = self.state();
+        state.panic_at = Some(state.calls + call);
+    }
+
+    /// Planned panics that came about.
+    pub fn panics(&self) -> u64 {
+        self.state().panics
+    }
+
+    /// Stands still until this instant of the simulation, in microseconds.
+    pub fn stand_still(&self, until: u64) {
+        self.state().still_until = until;
+    }
+
+    /// Steps so far.
+    pub fn steps(&self) -> u64 {
+        self.state().steps
+    }
+
+    /// Starts a task of the process that stays on this thread.
+    pub fn start_local(self: &Arc<Self>, task: impl Future<Output = ()> + 'static) {
+        self.start(Box::pin(task), Kind::Task);
+    }
+
+    fn start(self: &Arc<Self>, task: Pin<Box<dyn Future<Output = ()>>>, kind: Kind) {
+        if self.is_dead() {
+            return;
+        }
+        let machine = Arc::clone(self);
+        drop(tokio::task::spawn_local(Step {
+            machine,
+            kind,
+            task,
+            hold: None,
+            was_held: false,
+        }));
+    }
+
+    /// Counts a call of the seam, and panics if it is the one.
+    fn call(&self) {
+        let mut state = self.state();
+        state.calls += 1;
+        if state.is_dead || state.panic_at.is_none_or(|at| state.calls < at) {
+            return;
+        }
+        state.panic_at = None;
+        state.panics += 1;
+        drop(state);
+        // Not `panic!`: nothing of it belongs on standard error.
+        std::panic::resume_unwind(Box::new(Planted));
+    }
+
+    fn hold(&self, kind: Kind) -> Option<Duration> {
+        let still_until = self.state().still_until;
+        let now = self.time.now();
+        if still_until > now {
+            return Some(Duration::from_micros(still_until - now));
+        }
+        let (share, most_ms) = match kind {
+            Kind::Task => self.task_hold,
+            Kind::Disk => self.disk_hold,
+        };
+        let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+        let hit = share > 0.0 && chance.hits(share);
+        hit.then(|| Duration::from_millis(chance.between(0, most_ms)))
+    }
+
+    /// Whether there is another step.
+    fn step(&self) -> bool {
+        let mut state = self.state();
+        if state.is_dead {
+            return false;
+        }
+        state.steps += 1;
+        if state.steps > MOST_STEPS {
+            state.is_lost = true;
+            state.die_at = Some(0);
+        }
+        if state.die_at.is_some_and(|at| state.steps >= at) {
+            state.is_dead = true;
+            self.died.notify_one();
+            return false;
+        }
+        true
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A task of the process.
+struct Step {
+    machine: Arc<Machine>,
+    kind: Kind,
+    task: Pin<Box<dyn Future<Output = ()>>>,
+    hold: Option<Pin<Box<Sleep>>>,
+    was_held: bool,
+}
+
+impl Future for Step {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if this.hold.is_none() && !std::mem::take(&mut this.was_held) {
+            match this.machine.hold(this.kind) {
+                None => {}
+                Some(Duration::ZERO) => {
+                    // Behind everything else that is ready now.
+                    this.was_held = true;
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Some(wait) => this.hold = Some(Box::pin(sleep(wait))),
+            }
+        }
+        if let Some(hold) = &mut this.hold {
+            if hold.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            this.hold = None;
+        }
+        if !this.machine.step() {
+            return Poll::Pending;
+        }
+        this.task.as_mut().poll(context)
+    }
+}
+
+/// What the node gets.
+struct Seam(Arc<Machine>);
+
+impl Clock for Seam {
+    fn now(&self) -> UnixMicros {
+        self.0.call();
+        self.0.time.wall()
+    }
+
+    fn boot(&self) -> BootMicros {
+        self.0.call();
+        self.0.time.boot()
+    }
+}
+
+impl Spawner for Seam {
+    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        self.0.call();
+        self.0.start(task, Kind::Task);
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        self.0.call();
+        self.0.start(Box::pin(async move { work() }), Kind::Task);
+    }
+
+    fn spawn_dedicated(&self, _: &str, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        self.0.start(task, Kind::Disk);
+    }
+}

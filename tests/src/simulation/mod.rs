@@ -1,0 +1,340 @@
+//! The whole node in one thread, in virtual time, from one seed: actors, store, doors and
+//! the providers' dialect are the real ones; disk, network, clocks, chance and customers
+//! are simulated. One schedule runs a process through several lives, most of which end in
+//! a crash, then lets it finish, lets days pass, and compares three books: what customers
+//! were promised, what the providers took, and what the node says.
+//!
+//! - [`plan`]: what is to happen, drawn before anything runs;
+//! - [`machine`], [`time`]: what the process runs on;
+//! - [`world`], [`wire`], [`ledger`]: what is around it, and what really happened;
+//! - [`customers`]: what is asked for and promised;
+//! - [`life`], [`doors`]: one process from start to end;
+//! - [`judge`]: whether all is well.
+
+mod chance;
+mod customers;
+mod doors;
+mod judge;
+mod ledger;
+mod life;
+mod machine;
+mod panics;
+mod plan;
+mod story;
+mod tally;
+mod time;
+mod wire;
+mod world;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use api::in_process::DoorAnswer;
+use engine::settings::HttpSettings;
+use engine::store::MemoryKv;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use sandbox::book::ReceiptResult;
+use sandbox::core::DueReceipt;
+use schemas::message::DueEntry;
+use schemas::{MessageId, MessageStatus};
+
+use chance::{Chance, Stream};
+use customers::Customers;
+use life::{Ending, Until, live};
+use plan::{End, LifePlan, Plan};
+use story::Story;
+use tally::Tally;
+use time::Time;
+use world::{Action, World};
+
+pub use panics::catch_panics;
+pub use tally::EXERCISED;
+
+/// Seconds that pass between the lives that only wait for receipts: behind each of the
+/// instants at which providers are asked.
+const PASSING_SECONDS: [u64; 7] = [65, 660, 4_000, 22_000, 90_000, 200_000, 100_000];
+
+/// One schedule under way.
+pub struct Simulation {
+    seed: u64,
+    plan: Plan,
+    time: Arc<Time>,
+    world: Arc<World>,
+    customers: Customers,
+    memory: MemoryKv,
+    /// Where uploaded files lie: the one thing on a real disk.
+    folder: PathBuf,
+    http: HttpSettings,
+    metrics: PrometheusHandle,
+    machine_chance: Arc<Mutex<Chance>>,
+    tally: Arc<Tally>,
+    story: Story,
+    /// Whether the wall clock was ever wrong.
+    wall_jumped: Cell<bool>,
+    /// The time of day when customers were done and days began to pass.
+    passing_since: Cell<u64>,
+    /// When the process stood still.
+    frozen: RefCell<Vec<(u64, u64)>>,
+    /// Ends that were seen, which must not change.
+    ends: RefCell<BTreeMap<MessageId, MessageStatus>>,
+    violations: RefCell<Vec<String>>,
+}
+
+/// What came of a schedule.
+pub struct Report {
+    /// Its seed.
+    pub seed: u64,
+    /// What must not be.
+    pub violations: Vec<String>,
+    /// What came about.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// Messages that were asked for.
+    pub messages: u64,
+    /// Provider accounts.
+    pub providers: u64,
+    /// Lives that did not end in good order.
+    pub crashes: u64,
+    /// A hash of everything that happened, in its order.
+    pub hash: u64,
+    /// What happened, if it was to be told.
+    pub story: Vec<String>,
+}
+
+/// Runs the schedule of a seed. `folder` is its own for that time.
+pub fn run(seed: u64, folder: &Path, is_told: bool) -> Report {
+    let mut plan = Plan::draw(seed);
+    let (time, tally) = (Arc::<Time>::default(), Arc::<Tally>::default());
+    let customers = Customers::new(seed, &plan);
+    let (messages, providers) = (plan.messages(), plan.providers.len() as u64);
+    let lives = std::mem::take(&mut plan.lives);
+    let world = World::new(seed, &mut plan, &time, &tally);
+    let simulation = Rc::new(Simulation {
+        seed,
+        plan,
+        time,
+        world,
+        customers,
+        memory: MemoryKv::new(),
+        folder: folder.to_owned(),
+        http: http(),
+        metrics: PrometheusBuilder::new().build_recorder().handle(),
+        machine_chance: Arc::new(Mutex::new(Chance::new(seed, Stream::Machine))),
+        tally,
+        story: Story::new(is_told),
+        wall_jumped: Cell::new(false),
+        passing_since: Cell::new(u64::MAX),
+        frozen: RefCell::default(),
+        ends: RefCell::default(),
+        violations: RefCell::default(),
+    });
+    let crashes = simulation.run(&lives);
+    for panic in panics::taken() {
+        simulation.violated(format!("an unplanned panic: {panic}"));
+    }
+    Report {
+        seed,
+        violations: simulation.violations.take(),
+        counts: simulation.tally.counts(),
+        messages,
+        providers,
+        crashes,
+        hash: simulation.story.hash(),
+        story: simulation.story.lines(),
+    }
+}
+
+impl Simulation {
+    /// Runs all lives and judges; tells how many ended badly.
+    fn run(self: &Rc<Self>, lives: &[LifePlan]) -> u64 {
+        for (place, errand) in self.customers.state().errands.iter().enumerate() {
+            self.world.plan_errand(errand.begins_at, place);
+        }
+        let (mut number, mut crashes) = (0, 0);
+        for life in lives {
+            let is_last = life.end == End::Calm;
+            let until = if is_last {
+                Until::CustomersAreDone
+            } else {
+                Until::Planned
+            };
+            let mut ending = self.one_life(number, life, until);
+            // What a panic of its disturbances cut short is done by a life without any.
+            while is_last && matches!(ending, Ending::Failed(_)) && self.is_well() {
+                number += 1;
+                crashes += 1;
+                ending = self.one_life(number, &calm(), until);
+            }
+            crashes += u64::from(ending != Ending::Drained);
+            number += 1;
+            if !self.is_well() {
+                return crashes;
+            }
+        }
+        self.time.set_wall_right();
+        self.passing_since.set(self.time.true_wall());
+        self.world.calm_down();
+        for seconds in PASSING_SECONDS {
+            self.pass(seconds * 1_000_000);
+            self.one_life(number, &calm(), Until::LinesAreQuiet);
+            number += 1;
+            if !self.is_well() {
+                return crashes;
+            }
+            if judge::rows::<DueEntry>(self).is_empty() {
+                break;
+            }
+        }
+        judge::after_a_life(self, true);
+        judge::everything(self);
+        crashes
+    }
+
+    fn one_life(self: &Rc<Self>, number: usize, life: &LifePlan, until: Until) -> Ending {
+        let now = self.time.now();
+        self.story
+            .tell(now, || format!("life {number} begins: {:?}", life.end));
+        let ending = live(self, number, life, until);
+        let now = self.time.now();
+        self.story
+            .tell(now, || format!("life {number} has ended: {ending:?}"));
+        self.count_ending(life, &ending);
+        self.judge_ending(life, &ending);
+        if ending != Ending::Drained {
+            self.memory.crash();
+        }
+        self.memory.set_free_bytes(1 << 40);
+        if self.passing_since.get() == u64::MAX {
+            judge::after_a_life(self, ending == Ending::Drained);
+        }
+        for (errand, wait_ms) in self.customers.connections_broke() {
+            self.world.plan_errand(now + wait_ms * 1_000, errand);
+        }
+        self.pass(life.downtime_ms * 1_000);
+        if life.reboots {
+            self.time.reboot();
+        }
+        ending
+    }
+
+    /// Time passes, and nobody is there.
+    fn pass(&self, micros: u64) {
+        let until = self.time.now() + micros;
+        while let Some(next) = self.world.next_at().filter(|next| *next <= until) {
+            self.time.pass(next);
+            for action in self.world.happen() {
+                match action {
+                    Action::Receipt(receipt) => self.not_connected(&receipt),
+                    Action::Errand(errand) => {
+                        let again = self.time.now() + 250_000;
+                        self.world.plan_errand(again, errand);
+                    }
+                }
+            }
+        }
+        self.time.pass(until);
+    }
+
+    fn not_connected(&self, receipt: &DueReceipt) {
+        self.tally.count("receipt met shut doors");
+        let now = self.time.true_wall();
+        let result = ReceiptResult::NotConnected;
+        self.world.core.receipt_tried(receipt, now, now, 2, result);
+    }
+
+    fn judge_ending(&self, life: &LifePlan, ending: &Ending) {
+        let store_fails = matches!(
+            life.end,
+            End::FailedWrite(_) | End::SyncLost(_) | End::SyncKept(_)
+        );
+        let is_disturbed = !life.disturbances.is_empty();
+        let is_right = match ending {
+            Ending::Killed | Ending::Drained => true,
+            Ending::Failed(_) | Ending::NotStarted(_) => store_fails || is_disturbed,
+            Ending::StoodStill | Ending::NotNoticed => false,
+        };
+        if !is_right {
+            self.violated(format!("a life ended as it must not: {ending:?}"));
+        }
+    }
+
+    /// Counts the requests that a crash cut off, while they still have somebody waiting.
+    fn count_cut_off(&self, ending: &Ending) {
+        if *ending != Ending::Drained {
+            let (before, after) = self.world.cut_off();
+            self.tally
+                .add("W1: cut off after the provider had it", after);
+            self.tally
+                .add("W2: cut off before the provider had it", before);
+        }
+    }
+
+    fn count_ending(&self, life: &LifePlan, ending: &Ending) {
+        let name = match (ending, life.end) {
+            (Ending::Killed, End::AtStep(step)) if step <= 400 => "crash while starting",
+            (Ending::Killed, End::AtStep(_)) => "crash at a step",
+            (Ending::Killed, _) => "crash at a time",
+            (Ending::Failed(_) | Ending::NotStarted(_), End::FailedWrite(_)) => {
+                "W12: a write failed"
+            }
+            (Ending::Failed(_) | Ending::NotStarted(_), End::SyncLost(_)) => {
+                "W12: a sync failed and lost"
+            }
+            (Ending::Failed(_) | Ending::NotStarted(_), End::SyncKept(_)) => {
+                "W12: a sync failed and kept"
+            }
+            (Ending::Drained, _) => "W19: stopped in good order",
+            (_, _) => "stopped by itself",
+        };
+        self.tally.count(name);
+    }
+
+    fn count_answer(&self, answer: Option<&DoorAnswer>) {
+        let name = match answer {
+            None => "customer: connection broke",
+            Some(answer) if answer.replayed => "W17: a request was replayed",
+            Some(answer) => match answer.status {
+                200..=299 => return,
+                409 => "customer: in flight or in the wrong state (409)",
+                422 => "customer: refused (422)",
+                503 => "customer: not now (503)",
+                507 => "customer: disk full (507)",
+                _ => "customer: another answer",
+            },
+        };
+        self.tally.count(name);
+    }
+
+    fn is_well(&self) -> bool {
+        self.violations.borrow().is_empty()
+    }
+
+    fn violated(&self, what: String) {
+        self.story
+            .tell(self.time.now(), || format!("VIOLATED: {what}"));
+        self.violations.borrow_mut().push(what);
+    }
+}
+
+/// A life without any disturbance.
+fn calm() -> LifePlan {
+    LifePlan {
+        end: End::Calm,
+        disturbances: Vec::new(),
+        downtime_ms: 0,
+        reboots: false,
+    }
+}
+
+/// What the doors take; nothing listens.
+fn http() -> HttpSettings {
+    HttpSettings {
+        listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+        public_url: None,
+        workers: 1,
+        json_limit_bytes: 1 << 20,
+        import_limit_bytes: 1 << 30,
+    }
+}

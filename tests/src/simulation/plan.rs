@@ -1,0 +1,385 @@
+//! What is to happen in one schedule, drawn from its seed before anything runs.
+
+use sandbox::FaultPlan;
+use schemas::MessageClass;
+
+use super::chance::{Chance, Stream};
+
+/// One schedule.
+#[derive(Debug)]
+pub struct Plan {
+    /// Partitions of the node.
+    pub partitions: u16,
+    /// Whether the journal is trimmed. Kept, every projection is made again at the end.
+    pub trim: bool,
+    /// Whether providers can call us.
+    pub receipts_come: bool,
+    /// Share of task steps that are held up, and for how many milliseconds at most.
+    pub task_hold: (f64, u64),
+    /// The same for the disk's writer.
+    pub disk_hold: (f64, u64),
+    /// Attempts a text gets.
+    pub max_attempts: u32,
+    /// Milliseconds before the second attempt, at most.
+    pub first_delay_ms: u64,
+    /// Milliseconds until a request ends without an answer.
+    pub request_timeout_ms: u64,
+    /// Provider accounts.
+    pub providers: Vec<ProviderPlan>,
+    /// Customers' accounts.
+    pub accounts: usize,
+    /// Campaigns.
+    pub campaigns: Vec<CampaignPlan>,
+    /// Single messages.
+    pub singles: Vec<SinglePlan>,
+    /// Lives of the process, the calm one at the end.
+    pub lives: Vec<LifePlan>,
+}
+
+/// One provider account.
+#[derive(Debug)]
+pub struct ProviderPlan {
+    /// Segments a second.
+    pub rate: f64,
+    /// Segments at once.
+    pub burst: Option<u32>,
+    /// Requests at once.
+    pub max_in_flight: u32,
+    /// Milliseconds from a text's arrival to its answer.
+    pub latency_ms: u64,
+    /// What the provider does wrong.
+    pub faults: FaultPlan,
+    /// What the line to it does wrong.
+    pub line: LinePlan,
+    /// When it cannot be reached, in milliseconds from the start, and how it shows.
+    pub outage: Option<(u64, u64, Outage)>,
+}
+
+/// How a provider is out of reach.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outage {
+    /// Connections are refused.
+    Refuses,
+    /// Requests are swallowed.
+    Swallows,
+}
+
+/// Shares of requests that meet a fault of the line.
+#[derive(Clone, Copy, Debug)]
+pub struct LinePlan {
+    /// No connection: nothing left.
+    pub refused: f64,
+    /// The request is lost on its way.
+    pub request_lost: f64,
+    /// The answer is lost on its way.
+    pub answer_lost: f64,
+    /// Half of the answer's body comes.
+    pub half_body: f64,
+    /// Milliseconds each way, at most.
+    pub delay_ms: u64,
+}
+
+impl LinePlan {
+    /// A line that does nothing wrong.
+    pub const CALM: Self = Self {
+        refused: 0.0,
+        request_lost: 0.0,
+        answer_lost: 0.0,
+        half_body: 0.0,
+        delay_ms: 0,
+    };
+}
+
+/// One campaign of one customer.
+#[derive(Clone, Copy, Debug)]
+pub struct CampaignPlan {
+    /// Whose.
+    pub account: usize,
+    /// When its customer begins, in milliseconds.
+    pub at_ms: u64,
+    /// Recipients.
+    pub recipients: u64,
+    /// Lines of the file that repeat an earlier number.
+    pub repeated: u64,
+    /// Lines without a proper number.
+    pub bad: u64,
+    /// Contacts that are imported into the list after the start.
+    pub late: u64,
+    /// The class.
+    pub class: MessageClass,
+    /// Seconds that its texts are valid for.
+    pub validity_seconds: u64,
+    /// Whether its text has several segments.
+    pub is_long: bool,
+}
+
+/// One single message.
+#[derive(Clone, Copy, Debug)]
+pub struct SinglePlan {
+    /// Whose.
+    pub account: usize,
+    /// When its customer asks, in milliseconds.
+    pub at_ms: u64,
+    /// The class.
+    pub class: MessageClass,
+    /// Milliseconds from asking to `send_at`, if scheduled.
+    pub send_after_ms: Option<u64>,
+    /// Seconds that it is valid for.
+    pub validity_seconds: u64,
+    /// Whether it is asked for with an idempotency key.
+    pub has_key: bool,
+    /// Whether the same request goes out twice at the same time.
+    pub has_twin: bool,
+    /// Whether it is asked for once more after it was answered, and with another body.
+    pub is_repeated: bool,
+    /// The one provider account that may carry it.
+    pub provider: Option<usize>,
+}
+
+/// One life of the process.
+#[derive(Debug)]
+pub struct LifePlan {
+    /// How it ends.
+    pub end: End,
+    /// What happens on the way: milliseconds from its start.
+    pub disturbances: Vec<(u64, Disturbance)>,
+    /// Milliseconds until the next start.
+    pub downtime_ms: u64,
+    /// Whether the machine goes down with it, and its boot clock begins anew.
+    pub reboots: bool,
+}
+
+/// How a life ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// Before this step of a task.
+    AtStep(u64),
+    /// At this millisecond.
+    AtTime(u64),
+    /// This write of the store fails.
+    FailedWrite(u64),
+    /// This sync fails, and nothing of it is there afterwards.
+    SyncLost(u64),
+    /// This sync fails, and all of it is there afterwards.
+    SyncKept(u64),
+    /// In good order at this millisecond.
+    Drained(u64),
+    /// In good order when there is nothing left to do.
+    Calm,
+}
+
+/// What happens to a running process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Disturbance {
+    /// The wall clock jumps by so many milliseconds.
+    ClockJump(i64),
+    /// The process stands still for so many milliseconds.
+    Freeze(u64),
+    /// The disk is nearly full for so many milliseconds.
+    DiskNearlyFull(u64),
+    /// The next but so many calls of time, chance or tasks panic.
+    Panic(u64),
+    /// So many calls panic, one after the other, some milliseconds apart.
+    PanicStorm(u64),
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn draw(seed: u64) -> Self {
+        let chance = &mut Chance::new(seed, Stream::Plan);
+        let receipts_come = !chance.hits(0.12);
+        let accounts = chance.between(1, 3) as usize;
+        let providers = (0..chance.pick(&[2, 3, 3, 3, 4]))
+            .map(|_| provider(chance))
+            .collect::<Vec<_>>();
+        let most = if receipts_come { 185 } else { 80 };
+        let campaigns = (0..chance.pick(&[1, 1, 2, 2, 3]))
+            .map(|_| campaign(chance, accounts, most))
+            .collect();
+        let singles = (0..chance.between(10, 90))
+            .map(|_| single(chance, accounts, providers.len()))
+            .collect();
+        Self {
+            partitions: chance.pick(&[1, 1, 2, 2, 4]),
+            trim: !chance.hits(0.15),
+            receipts_come,
+            task_hold: chance.pick(&[(0.0, 0), (0.02, 3), (0.05, 10), (0.3, 4)]),
+            disk_hold: chance.pick(&[(0.2, 1), (1.0, 2), (0.3, 5), (0.02, 300)]),
+            max_attempts: chance.pick(&[2, 3, 3, 4]),
+            first_delay_ms: chance.pick(&[300, 1_000, 3_000]),
+            request_timeout_ms: chance.pick(&[1_500, 3_000]),
+            providers,
+            accounts,
+            campaigns,
+            singles,
+            lives: lives(chance),
+        }
+    }
+
+    /// Messages that are to be sent, more or less.
+    pub fn messages(&self) -> u64 {
+        let campaigns = self.campaigns.iter().map(|campaign| campaign.recipients);
+        campaigns.sum::<u64>() + self.singles.len() as u64
+    }
+}
+
+fn provider(chance: &mut Chance) -> ProviderPlan {
+    let faults = match chance.between(0, 9) {
+        0..=1 => FaultPlan::none(),
+        2..=4 => FaultPlan::realistic(),
+        _ => FaultPlan::harsh(),
+    };
+    let rough = chance.hits(0.5);
+    let share = |chance: &mut Chance, most: f64| {
+        let drawn = chance.between(0, 100) as f64 / 100.0 * most;
+        if rough { drawn } else { 0.0 }
+    };
+    let outage = chance.hits(0.15).then(|| {
+        let from = chance.between(0, 5_000);
+        let kind = chance.pick(&[Outage::Refuses, Outage::Swallows]);
+        (from, from + chance.between(200, 3_000), kind)
+    });
+    ProviderPlan {
+        rate: chance.pick(&[12.0, 25.0, 40.0, 40.0, 80.0, 120.5, 300.0]),
+        burst: chance.pick(&[None, None, Some(5)]),
+        max_in_flight: chance.pick(&[1, 4, 16, 64]),
+        latency_ms: chance.pick(&[0, 2, 20, 100]),
+        faults: FaultPlan {
+            slow_answer_ms: (200, 2_500),
+            late_receipt_ms: (1_000, 6_000),
+            no_answer_ms: 20_000,
+            ..faults
+        },
+        line: LinePlan {
+            refused: share(chance, 0.05),
+            request_lost: share(chance, 0.02),
+            answer_lost: share(chance, 0.04),
+            half_body: share(chance, 0.02),
+            delay_ms: chance.pick(&[0, 1, 5, 40]),
+        },
+        outage,
+    }
+}
+
+fn class(chance: &mut Chance) -> MessageClass {
+    chance.pick(&[MessageClass::Transactional, MessageClass::Marketing])
+}
+
+fn campaign(chance: &mut Chance, accounts: usize, most: u64) -> CampaignPlan {
+    let recipients = chance.between(5, most);
+    CampaignPlan {
+        account: chance.between(0, accounts as u64 - 1) as usize,
+        at_ms: chance.between(0, 1_500),
+        recipients,
+        repeated: chance.between(0, 6),
+        bad: chance.between(0, 6),
+        late: if chance.hits(0.3) {
+            chance.between(1, 10)
+        } else {
+            0
+        },
+        class: if chance.hits(0.75) {
+            MessageClass::Marketing
+        } else {
+            MessageClass::Transactional
+        },
+        validity_seconds: if chance.hits(0.1) {
+            chance.between(2, 8)
+        } else {
+            14_400
+        },
+        is_long: chance.hits(0.1),
+    }
+}
+
+fn single(chance: &mut Chance, accounts: usize, providers: usize) -> SinglePlan {
+    let has_key = chance.hits(0.8);
+    SinglePlan {
+        account: chance.between(0, accounts as u64 - 1) as usize,
+        at_ms: chance.between(0, 6_000),
+        class: class(chance),
+        send_after_ms: chance.hits(0.25).then(|| chance.between(100, 8_000)),
+        validity_seconds: if chance.hits(0.15) {
+            chance.between(1, 6)
+        } else {
+            14_400
+        },
+        has_key,
+        has_twin: has_key && chance.hits(0.2),
+        is_repeated: has_key && chance.hits(0.2),
+        provider: chance
+            .hits(0.2)
+            .then(|| chance.between(0, providers as u64 - 1) as usize),
+    }
+}
+
+/// Three crashes on average, then a life that ends when all is done.
+fn lives(chance: &mut Chance) -> Vec<LifePlan> {
+    let crashes = chance.between(1, 5);
+    let mut lives = Vec::new();
+    for _ in 0..crashes {
+        lives.push(LifePlan {
+            end: end(chance),
+            disturbances: disturbances(chance, 2_000),
+            downtime_ms: chance.pick(&[0, 50, 500, 2_000, 8_000]),
+            reboots: chance.hits(0.3),
+        });
+        if chance.hits(0.1) {
+            lives.push(LifePlan {
+                end: End::Drained(chance.between(100, 2_000)),
+                disturbances: Vec::new(),
+                downtime_ms: chance.between(0, 1_000),
+                reboots: false,
+            });
+        }
+    }
+    lives.push(LifePlan {
+        end: End::Calm,
+        disturbances: disturbances(chance, 1_500),
+        downtime_ms: 0,
+        reboots: false,
+    });
+    lives
+}
+
+fn end(chance: &mut Chance) -> End {
+    match chance.between(0, 99) {
+        // Also in the middle of recovery.
+        0..=14 => End::AtStep(chance.between(1, 400)),
+        15..=44 => End::AtStep(chance.between(400, 12_000)),
+        45..=74 => End::AtTime(chance.between(1, 3_000)),
+        75..=82 => End::FailedWrite(chance.between(1, 300)),
+        83..=90 => End::SyncLost(chance.between(1, 300)),
+        _ => End::SyncKept(chance.between(1, 300)),
+    }
+}
+
+fn disturbances(chance: &mut Chance, until_ms: u64) -> Vec<(u64, Disturbance)> {
+    let mut drawn = Vec::new();
+    let at = |chance: &mut Chance, share: f64| {
+        let hit = chance.hits(share);
+        let when = chance.between(0, until_ms);
+        hit.then_some(when)
+    };
+    if let Some(when) = at(chance, 0.15) {
+        let minutes = chance.pick(&[-1_440, -60, -1, 1, 60, 1_440]);
+        drawn.push((when, Disturbance::ClockJump(minutes * 60_000)));
+    }
+    if let Some(when) = at(chance, 0.1) {
+        drawn.push((when, Disturbance::Freeze(chance.between(50, 8_000))));
+    }
+    if let Some(when) = at(chance, 0.1) {
+        drawn.push((
+            when,
+            Disturbance::DiskNearlyFull(chance.between(100, 3_000)),
+        ));
+    }
+    if let Some(when) = at(chance, 0.2) {
+        drawn.push((when, Disturbance::Panic(chance.between(0, 60))));
+    }
+    if let Some(when) = at(chance, 0.01) {
+        drawn.push((when, Disturbance::PanicStorm(chance.between(20, 40))));
+    }
+    drawn.sort_by_key(|(when, _)| *when);
+    drawn
+}

@@ -1,0 +1,79 @@
+//! What was exercised: a count for each kind of fault and window. A kind that never came
+//! about proves nothing.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+/// Counts by name.
+#[derive(Default)]
+pub struct Tally(Mutex<BTreeMap<&'static str, u64>>);
+
+impl Tally {
+    /// One more.
+    pub fn count(&self, name: &'static str) {
+        self.add(name, 1);
+    }
+
+    /// So many more.
+    pub fn add(&self, name: &'static str, times: u64) {
+        if times > 0 {
+            let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            *counts.entry(name).or_default() += times;
+        }
+    }
+
+    /// All counts.
+    pub fn counts(&self) -> BTreeMap<&'static str, u64> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// What must come about in any large number of schedules.
+pub const EXERCISED: [&str; 43] = [
+    "W1: cut off after the provider had it",
+    "W2: cut off before the provider had it",
+    "W3: 5xx, taken",
+    "W3: cut after taking",
+    "W3: nonsense, taken",
+    "W3: silence after taking",
+    "W6: receipt before the answer",
+    "W7: receipt twice",
+    "W8: receipts out of order",
+    "W12: a sync failed and kept",
+    "W12: a sync failed and lost",
+    "W12: a write failed",
+    "W14: a provider asked for a pause",
+    "W17: a request twice at once",
+    "W17: a request was replayed",
+    "W19: stopped in good order",
+    "all projections made again",
+    "clock jumped back",
+    "clock jumped forward",
+    "crash at a step",
+    "crash at a time",
+    "crash while starting",
+    "customer: connection broke",
+    "customer: disk full (507)",
+    "customer: not now (503)",
+    "customer: refused (422)",
+    "disk nearly full",
+    "line: answer lost",
+    "line: connection refused",
+    "line: half an answer",
+    "line: request lost",
+    "panics planted",
+    "process stood still",
+    "provider: 429 with a wait",
+    "provider: 429 without a wait",
+    "provider: 5xx, not taken",
+    "provider: over the limit",
+    "provider: silence, not taken",
+    "provider: slow answer",
+    "receipt late",
+    "receipt met shut doors",
+    "receipt missing",
+    "stopped by itself",
+];

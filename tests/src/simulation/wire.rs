@@ -1,0 +1,123 @@
+//! The transport of a provider account in a simulated process: what an adapter sends goes
+//! into the world, and what comes back comes from there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use engine::provider::transport::{Answer, Transport, TransportFailure};
+use futures::FutureExt;
+use futures::future::{BoxFuture, Either, select};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::{Request as HttpRequest, StatusCode};
+use sandbox::dialect::{HttpAnswer, Method};
+use sandbox::segments;
+use tokio::time::sleep;
+
+use super::ledger::Call;
+use super::world::{Reply, Request, World};
+
+/// The line of one provider account.
+pub struct Wire {
+    world: Arc<World>,
+    provider: usize,
+    timeout: Duration,
+}
+
+impl Wire {
+    /// The line of the account with this place.
+    pub fn new(world: &Arc<World>, provider: usize, timeout: Duration) -> Self {
+        Self {
+            world: Arc::clone(world),
+            provider,
+            timeout,
+        }
+    }
+
+    /// What the ledger keeps of a request that creates a text.
+    fn call_of(&self, body: &[u8]) -> Call {
+        let form: Vec<(String, String)> = serde_urlencoded::from_bytes(body).unwrap_or_default();
+        let field = |name: &str| {
+            let mut fields = form.iter().filter(|field| field.0 == name);
+            fields
+                .next()
+                .map_or_else(String::new, |field| field.1.clone())
+        };
+        let body = field("Body");
+        Call {
+            provider: self.provider,
+            to: field("To"),
+            segments: segments::count(&body),
+            body,
+            at: self.world.time.now(),
+            wall: self.world.time.wall(),
+            life: 0,
+            pause: None,
+        }
+    }
+
+    async fn carry(&self, request: HttpRequest<Bytes>) -> Result<Answer, TransportFailure> {
+        let method = if request.method() == hyper::Method::POST {
+            Method::Post
+        } else {
+            Method::Get
+        };
+        let (path, query) = (request.uri().path(), request.uri().query().unwrap_or(""));
+        let mut sent = Request::new(self.provider, method, path, query);
+        if let Some(authorization) = request.headers().get(AUTHORIZATION) {
+            sent.authorization = authorization.as_bytes().to_vec();
+        }
+        sent.body = request.body().to_vec();
+        let call = (method == Method::Post).then(|| self.call_of(&sent.body));
+        let _open = call.is_some().then(|| Open(self));
+        let Some(answer) = self.world.send(sent, call) else {
+            return Err(TransportFailure::NotSent("connect_refused"));
+        };
+        let timeout = std::pin::pin!(sleep(self.timeout));
+        match select(answer, timeout).await {
+            Either::Left((Ok(Reply::Answer(answer, is_half)), _)) => {
+                Ok(understood(answer, is_half))
+            }
+            Either::Left((Ok(Reply::Cut) | Err(_), _)) => {
+                Err(TransportFailure::Unknown("connection_lost"))
+            }
+            Either::Right(_) => Err(TransportFailure::Unknown("timeout")),
+        }
+    }
+}
+
+impl Transport for Wire {
+    fn exchange(
+        &self,
+        request: HttpRequest<Bytes>,
+        _: usize,
+    ) -> BoxFuture<'_, Result<Answer, TransportFailure>> {
+        self.carry(request).boxed()
+    }
+}
+
+/// A request that creates a text and has not ended.
+struct Open<'a>(&'a Wire);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.world.ended(self.0.provider);
+    }
+}
+
+fn understood(answer: HttpAnswer, is_half: bool) -> Answer {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    if let Some(seconds) = answer.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    Answer {
+        status: StatusCode::from_u16(answer.status).expect("a status"),
+        headers,
+        body: if is_half {
+            Err("connection_lost")
+        } else {
+            Ok(answer.body)
+        },
+    }
+}

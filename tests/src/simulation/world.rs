@@ -1,0 +1,373 @@
+//! Everything outside of the process: the lines to the providers, the providers
+//! themselves, and what customers mean to do. It outlives the process and knows no
+//! node; what happens in it is in one queue, in the order of time.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sandbox::core::{Core, DueReceipt};
+use sandbox::dialect::{self, HttpAnswer, HttpRequest, Method};
+use tokio::sync::{Notify, oneshot};
+
+use super::chance::{Chance, Stream};
+use super::ledger::{Call, Ledger};
+use super::plan::{LinePlan, Outage, Plan, ProviderPlan};
+use super::tally::Tally;
+use super::time::Time;
+use crate::fixture::{account_sid, sandbox_account};
+
+/// What the node calls itself in callback URLs.
+pub const PUBLIC_URL: &str = "http://node.example";
+
+/// Receipts that are taken from the providers at a time.
+const RECEIPTS_AT_ONCE: usize = 256;
+
+/// The world around one simulated process.
+pub struct World {
+    /// The time.
+    pub time: Arc<Time>,
+    /// The providers.
+    pub core: Core,
+    /// What they wrote down.
+    pub ledger: Arc<Ledger>,
+    /// What has come about.
+    pub tally: Arc<Tally>,
+    /// Told when something was planned that may be the next to happen.
+    pub changed: Arc<Notify>,
+    providers: Vec<ProviderPlan>,
+    state: Mutex<State>,
+}
+
+struct State {
+    chance: Chance,
+    queue: BTreeMap<(u64, u64), Event>,
+    planned: u64,
+    requests: BTreeMap<u64, Request>,
+    life: usize,
+    /// Requests that create a text and have not ended, by provider account.
+    open: Vec<u32>,
+    most_open: Vec<u32>,
+    /// When a request last left or an answer last came.
+    last_wire: u64,
+    is_calm: bool,
+}
+
+enum Event {
+    /// A request arrives at its provider.
+    Arrive(u64),
+    /// Its answer comes back, or the line is cut.
+    Answer(u64, Option<HttpAnswer>),
+    /// A customer acts.
+    Errand(usize),
+}
+
+/// A request on its way.
+pub struct Request {
+    /// The provider account's place.
+    pub provider: usize,
+    /// The method.
+    pub method: Method,
+    /// Path and query.
+    pub path: String,
+    /// See `path`.
+    pub query: String,
+    /// The `Authorization` header.
+    pub authorization: Vec<u8>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Its place among the ledger's calls, if it creates a text.
+    pub call: Option<usize>,
+    fate: Fate,
+    reply: Option<oneshot::Sender<Reply>>,
+    arrived: bool,
+}
+
+/// What the line does to a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Passes,
+    AnswerLost,
+    HalfBody,
+}
+
+/// What comes back to the process.
+pub enum Reply {
+    /// An answer; `true` when only half of its body came.
+    Answer(HttpAnswer, bool),
+    /// The line was cut.
+    Cut,
+}
+
+/// What is left to those who drive the world.
+pub enum Action {
+    /// A provider tells of a text.
+    Receipt(DueReceipt),
+    /// A customer acts.
+    Errand(usize),
+}
+
+impl World {
+    /// A world in which nothing has happened.
+    pub fn new(seed: u64, plan: &mut Plan, time: &Arc<Time>, tally: &Arc<Tally>) -> Arc<Self> {
+        let accounts: Vec<_> = (1..).zip(&plan.providers).map(sandbox_of).collect();
+        let ledger = Arc::new(Ledger::default());
+        let sink = Arc::clone(&ledger) as Arc<dyn sandbox::book::BookSink>;
+        let core = Core::new(seed, &accounts, &sandbox::FaultPlan::none(), sink);
+        let places = plan.providers.len();
+        Arc::new(Self {
+            time: Arc::clone(time),
+            core: core.expect("the plan is possible"),
+            ledger,
+            tally: Arc::clone(tally),
+            changed: Arc::default(),
+            providers: std::mem::take(&mut plan.providers),
+            state: Mutex::new(State {
+                chance: Chance::new(seed, Stream::Wire),
+                queue: BTreeMap::new(),
+                planned: 0,
+                requests: BTreeMap::new(),
+                life: 0,
+                open: vec![0; places],
+                most_open: vec![0; places],
+                last_wire: 0,
+                is_calm: false,
+            }),
+        })
+    }
+
+    /// The plans of the provider accounts.
+    pub fn providers(&self) -> &[ProviderPlan] {
+        &self.providers
+    }
+
+    /// A process begins: requests of earlier ones have nobody who waits for them.
+    pub fn life_begins(&self, life: usize) {
+        let mut state = self.state();
+        state.life = life;
+        state.open.fill(0);
+    }
+
+    /// Requests that were open when the process ended: those that the provider has not
+    /// seen yet, and those that it has.
+    pub fn cut_off(&self) -> (u64, u64) {
+        let state = self.state();
+        let submits = state.requests.values().filter(|one| one.call.is_some());
+        let open = submits.filter(|one| one.reply.as_ref().is_some_and(|reply| !reply.is_closed()));
+        open.fold((0, 0), |(before, after), request| {
+            if request.arrived {
+                (before, after + 1)
+            } else {
+                (before + 1, after)
+            }
+        })
+    }
+
+    /// The most requests that were open at once, by provider account.
+    pub fn most_open(&self) -> Vec<u32> {
+        self.state().most_open.clone()
+    }
+
+    /// When something last went over a line.
+    pub fn last_wire(&self) -> u64 {
+        self.state().last_wire
+    }
+
+    /// A customer will act.
+    pub fn plan_errand(&self, at: u64, errand: usize) {
+        self.state().plan(at, Event::Errand(errand));
+        self.changed.notify_one();
+    }
+
+    /// A request leaves the process. `None` when no connection comes about.
+    pub fn send(
+        &self,
+        mut request: Request,
+        call: Option<Call>,
+    ) -> Option<oneshot::Receiver<Reply>> {
+        let now = self.time.now();
+        let plan = &self.providers[request.provider];
+        let outage = plan
+            .outage
+            .filter(|(from, until, _)| (from * 1_000..until * 1_000).contains(&now));
+        let mut state = self.state();
+        let state = &mut *state;
+        state.last_wire = now;
+        if let Some(mut call) = call {
+            call.life = state.life;
+            let mut entries = self.ledger.entries();
+            request.call = Some(entries.calls.len());
+            entries.calls.push(call);
+            let open = &mut state.open[request.provider];
+            *open += 1;
+            let most = &mut state.most_open[request.provider];
+            *most = (*most).max(*open);
+        }
+        let line = if state.is_calm {
+            &LinePlan::CALM
+        } else {
+            &plan.line
+        };
+        let (refused, lost) = (
+            state.chance.hits(line.refused),
+            state.chance.hits(line.request_lost),
+        );
+        let (unanswered, half) = (
+            state.chance.hits(line.answer_lost),
+            state.chance.hits(line.half_body),
+        );
+        let delay = state.chance.between(0, line.delay_ms * 1_000);
+        let swallows = outage.is_some_and(|(.., kind)| kind == Outage::Swallows);
+        if refused || outage.is_some_and(|(.., kind)| kind == Outage::Refuses) {
+            self.tally.count("line: connection refused");
+            return None;
+        }
+        let (reply, answer) = oneshot::channel();
+        request.reply = Some(reply);
+        if unanswered {
+            self.tally.count("line: answer lost");
+            request.fate = Fate::AnswerLost;
+        } else if half {
+            self.tally.count("line: half an answer");
+            request.fate = Fate::HalfBody;
+        }
+        let id = state.planned;
+        state.requests.insert(id, request);
+        if lost || swallows {
+            self.tally.count("line: request lost");
+            state.planned += 1;
+        } else {
+            state.plan(now + delay, Event::Arrive(id));
+        }
+        self.changed.notify_one();
+        Some(answer)
+    }
+
+    /// From now on the lines do nothing wrong.
+    pub fn calm_down(&self) {
+        self.state().is_calm = true;
+    }
+
+    /// A request that creates a text has ended in the process.
+    pub fn ended(&self, provider: usize) {
+        let mut state = self.state();
+        state.open[provider] = state.open[provider].saturating_sub(1);
+    }
+
+    /// When the next thing happens, if anything is planned.
+    pub fn next_at(&self) -> Option<u64> {
+        let planned = self.state().queue.first_key_value().map(|((at, _), _)| *at);
+        let receipt = self.core.next_due().map(Time::of_true_wall);
+        planned.into_iter().chain(receipt).min()
+    }
+
+    /// Lets everything happen that is due, but for what needs the node.
+    pub fn happen(&self) -> Vec<Action> {
+        let now = self.time.now();
+        let mut actions = Vec::new();
+        loop {
+            let event = {
+                let mut state = self.state();
+                match state.queue.first_entry() {
+                    Some(first) if first.key().0 <= now => first.remove(),
+                    Some(_) | None => break,
+                }
+            };
+            match event {
+                Event::Arrive(id) => self.arrive(id),
+                Event::Answer(id, answer) => self.answer(id, answer),
+                Event::Errand(errand) => actions.push(Action::Errand(errand)),
+            }
+        }
+        let wall = self.time.true_wall();
+        for (authority, _) in self.core.receipt_authorities() {
+            let due = self.core.due(wall, &authority, RECEIPTS_AT_ONCE);
+            actions.extend(due.into_iter().map(Action::Receipt));
+        }
+        actions
+    }
+
+    fn arrive(&self, id: u64) {
+        let (wall, now) = (self.time.true_wall(), self.time.now());
+        let mut state = self.state();
+        let Some(request) = state.requests.get_mut(&id) else {
+            return;
+        };
+        request.arrived = true;
+        let http = HttpRequest {
+            method: request.method,
+            path: &request.path,
+            query: &request.query,
+            authorization: Some(&request.authorization),
+            body: &request.body,
+        };
+        let reply = dialect::respond(&self.core, wall, &http);
+        let line = self.providers[request.provider].line;
+        let delay = state.chance.between(0, line.delay_ms * 1_000);
+        let at = Time::of_true_wall(reply.at).max(now) + delay;
+        state.plan(at, Event::Answer(id, reply.answer));
+    }
+
+    fn answer(&self, id: u64, answer: Option<HttpAnswer>) {
+        let now = self.time.now();
+        let mut state = self.state();
+        state.last_wire = now;
+        let Some(mut request) = state.requests.remove(&id) else {
+            return;
+        };
+        let pause = answer.as_ref().and_then(|answer| answer.retry_after);
+        let reply = match (request.fate, answer) {
+            (Fate::Passes, Some(answer)) => Reply::Answer(answer, false),
+            (Fate::HalfBody, Some(answer)) => Reply::Answer(answer, true),
+            (Fate::AnswerLost, _) | (_, None) => Reply::Cut,
+        };
+        let is_cut = matches!(reply, Reply::Cut);
+        let heard = request
+            .reply
+            .take()
+            .is_some_and(|waiting| waiting.send(reply).is_ok());
+        if let (Some(call), Some(pause), true, false) = (request.call, pause, heard, is_cut) {
+            let call = &mut self.ledger.entries().calls[call];
+            call.pause = Some((now, now + pause * 1_000_000));
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn plan(&mut self, at: u64, event: Event) {
+        self.queue.insert((at, self.planned), event);
+        self.planned += 1;
+    }
+}
+
+impl Request {
+    /// A request that has not left.
+    pub fn new(provider: usize, method: Method, path: &str, query: &str) -> Self {
+        Self {
+            provider,
+            method,
+            path: path.to_owned(),
+            query: query.to_owned(),
+            authorization: Vec::new(),
+            body: Vec::new(),
+            call: None,
+            fate: Fate::Passes,
+            reply: None,
+            arrived: false,
+        }
+    }
+}
+
+/// The sandbox's account of a provider.
+fn sandbox_of((number, plan): (usize, &ProviderPlan)) -> sandbox::AccountConfig {
+    let mut account = sandbox_account(number, plan.rate);
+    account.latency_ms = plan.latency_ms;
+    account.faults = Some(plan.faults.clone());
+    account.sent_after_ms = (5, 300);
+    account.final_after_ms = (50, 3_000);
+    debug_assert_eq!(account.account_sid, account_sid(number));
+    account
+}
