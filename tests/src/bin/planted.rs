@@ -1,0 +1,240 @@
+//! Plants known bugs, one at a time, and tells whether the simulation catches them:
+//! `planted` for all of them, `planted --pick 3` for three that the commit chooses,
+//! `planted --check` for whether all still apply. Ends with 1 if one is missed.
+//!
+//! A bug is a patch in `tests/planted` that undoes one protection of the product. It is
+//! applied to a copy of the sources, never to the sources themselves.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use clap::Parser;
+
+/// Plants bugs and looks whether they are caught.
+#[derive(Parser)]
+struct Arguments {
+    /// Seeds that each bug gets.
+    #[arg(long, default_value_t = 5_000)]
+    seeds: u64,
+    /// Names of bugs; all if none is given.
+    names: Vec<String>,
+    /// Only so many, chosen by the hash of the commit.
+    #[arg(long)]
+    pick: Option<usize>,
+    /// Only looks whether the patches still apply.
+    #[arg(long)]
+    check: bool,
+}
+
+/// What came of a planted bug.
+enum Outcome {
+    /// This was violated.
+    Caught(String),
+    /// Nothing was.
+    Missed,
+    /// The patch no longer applies, or does not compile.
+    Broken(String),
+}
+
+fn main() -> ExitCode {
+    match plant(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("cannot plant: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn plant(arguments: &Arguments) -> io::Result<bool> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .canonicalize()?;
+    let copy = target(&root).join("planted");
+    copy_sources(&root, &copy)?;
+    let mut patches = patches(&root.join("tests/planted"), &arguments.names)?;
+    if let Some(pick) = arguments.pick {
+        patches = chosen(patches, pick, &git(&root, &["rev-parse", "HEAD"])?);
+    }
+    let (mut caught, mut wrong) = (0, 0);
+    for patch in &patches {
+        let name = patch.file_stem().unwrap_or_default().to_string_lossy();
+        let outcome = if arguments.check {
+            match apply(&copy, patch, &["--check"]) {
+                Ok(()) => continue,
+                Err(error) => Outcome::Broken(error),
+            }
+        } else {
+            try_out(&root, &copy, patch, arguments.seeds)?
+        };
+        match outcome {
+            Outcome::Caught(how) => {
+                caught += 1;
+                say(&format!("caught  {name}: {how}"));
+            }
+            Outcome::Missed => {
+                wrong += 1;
+                say(&format!("MISSED  {name}"));
+            }
+            Outcome::Broken(why) => {
+                wrong += 1;
+                say(&format!("BROKEN  {name}: {why}"));
+            }
+        }
+    }
+    let all = patches.len();
+    if arguments.check {
+        say(&format!("{} of {all} planted bugs apply", all - wrong));
+    } else {
+        say(&format!("{caught} of {all} planted bugs caught"));
+    }
+    Ok(wrong == 0)
+}
+
+/// Applies a patch, simulates, and takes it back.
+fn try_out(root: &Path, copy: &Path, patch: &Path, seeds: u64) -> io::Result<Outcome> {
+    if let Err(error) = apply(copy, patch, &[]) {
+        return Ok(Outcome::Broken(error));
+    }
+    let outcome = simulate(root, copy, seeds);
+    apply(copy, patch, &["--reverse"]).map_err(io::Error::other)?;
+    outcome
+}
+
+fn simulate(root: &Path, copy: &Path, seeds: u64) -> io::Result<Outcome> {
+    let target = target(root);
+    let built = Command::new("cargo")
+        .args([
+            "build",
+            "--release",
+            "--quiet",
+            "-p",
+            "tests",
+            "--bin",
+            "simulate",
+        ])
+        .arg("--target-dir")
+        .arg(&target)
+        .current_dir(copy)
+        .stderr(Stdio::piped())
+        .output()?;
+    if !built.status.success() {
+        let error = String::from_utf8_lossy(&built.stderr);
+        let first = error.lines().find(|line| line.starts_with("error"));
+        return Ok(Outcome::Broken(
+            first.unwrap_or("does not compile").to_owned(),
+        ));
+    }
+    let mut simulating = Command::new(target.join("release/simulate"))
+        .arg("--seeds")
+        .arg(format!("0..{seeds}"))
+        .args(["--fail-fast", "--quiet"])
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut told = String::new();
+    if let Some(output) = &mut simulating.stdout {
+        output.read_to_string(&mut told)?;
+    }
+    let ended = simulating.wait()?;
+    let caught = told.lines().find(|line| line.starts_with("seed "));
+    Ok(match caught {
+        Some(line) => Outcome::Caught(line.to_owned()),
+        // A process that the bug takes with it is a catch as well.
+        None if ended.code().is_none() => Outcome::Caught("the simulation itself died".to_owned()),
+        None => Outcome::Missed,
+    })
+}
+
+/// Where cargo builds.
+fn target(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
+}
+
+/// Copies what git knows of. A file that has not changed is left alone, so that as little
+/// as possible is compiled again.
+fn copy_sources(root: &Path, copy: &Path) -> io::Result<()> {
+    for name in git(root, &["ls-files"])?.lines() {
+        let (from, to) = (root.join(name), copy.join(name));
+        let Ok(content) = std::fs::read(&from) else {
+            continue;
+        };
+        if std::fs::read(&to).is_ok_and(|there| there == content) {
+            continue;
+        }
+        if let Some(parent) = to.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        std::fs::write(&to, content)?;
+    }
+    Ok(())
+}
+
+fn patches(folder: &Path, names: &[String]) -> io::Result<Vec<PathBuf>> {
+    let mut patches = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let is_patch = path
+            .extension()
+            .is_some_and(|extension| extension == "patch");
+        if is_patch && (names.is_empty() || names.contains(&name)) {
+            patches.push(path);
+        }
+    }
+    patches.sort();
+    Ok(patches)
+}
+
+/// So many of them, spread over all by the commit's hash.
+fn chosen(patches: Vec<PathBuf>, pick: usize, hash: &str) -> Vec<PathBuf> {
+    let number = u64::from_str_radix(hash.get(..12).unwrap_or("0"), 16).unwrap_or(0);
+    let all = patches.len();
+    let first = number as usize % all.max(1);
+    let apart = all.div_ceil(pick.max(1)).max(1);
+    (0..pick.min(all))
+        .filter_map(|place| patches.get((first + place * apart) % all).cloned())
+        .collect()
+}
+
+fn apply(copy: &Path, patch: &Path, options: &[&str]) -> Result<(), String> {
+    let applied = Command::new("git")
+        .arg("apply")
+        .args(options)
+        .arg(patch)
+        .current_dir(copy)
+        // The copy may lie inside the repository, and is none.
+        .env("GIT_CEILING_DIRECTORIES", copy.parent().unwrap_or(copy))
+        .output()
+        .map_err(|error| error.to_string())?;
+    if applied.status.success() {
+        return Ok(());
+    }
+    let error = String::from_utf8_lossy(&applied.stderr);
+    Err(error
+        .lines()
+        .next()
+        .unwrap_or("it does not apply")
+        .to_owned())
+}
+
+fn git(root: &Path, arguments: &[&str]) -> io::Result<String> {
+    let output = Command::new("git")
+        .args(arguments)
+        .current_dir(root)
+        .output()?;
+    if !output.status.success() {
+        return Err(io::Error::other(format!("git {arguments:?} failed")));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[allow(clippy::print_stdout)]
+fn say(line: &str) {
+    println!("{line}");
+}
