@@ -7,9 +7,10 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use actix::WeakRecipient;
 use engine::dispatch::outcome;
 use engine::pacing::Limiter;
 use engine::provider::{Provider, SubmitRequest};
@@ -18,6 +19,7 @@ use schemas::Envelope;
 use schemas::provider::SubmitOutcome;
 use tokio::sync::{Notify, Semaphore};
 
+use super::sender::Wake;
 use super::ticket::Ticket;
 
 /// What paces one provider account, whoever sends for it.
@@ -53,6 +55,9 @@ pub struct Lane {
     left: AtomicU64,
     arrived: Notify,
     closed: AtomicBool,
+    /// Whether its sender looks rarely, and how it is woken.
+    idle: AtomicBool,
+    sender: OnceLock<WeakRecipient<Wake>>,
 }
 
 /// Attempts in their order, and the segments that they have together.
@@ -101,6 +106,8 @@ impl Lane {
             left: AtomicU64::new(0),
             arrived: Notify::new(),
             closed: AtomicBool::new(false),
+            idle: AtomicBool::new(false),
+            sender: OnceLock::new(),
         })
     }
 
@@ -112,6 +119,23 @@ impl Lane {
         }
         self.line().extend(tickets);
         self.arrived.notify_one();
+        if self.idle.swap(false, Ordering::AcqRel)
+            && let Some(sender) = self.sender.get().and_then(WeakRecipient::upgrade)
+        {
+            // A full mailbox holds something that wakes it too.
+            let _ = sender.try_send(Wake);
+        }
+    }
+
+    /// Who is woken by work that comes while it is idle.
+    pub fn wake_when_needed(&self, sender: WeakRecipient<Wake>) {
+        // A lane has one sender in its life.
+        let _ = self.sender.set(sender);
+    }
+
+    /// Whether the sender is idle.
+    pub fn set_idle(&self, is_idle: bool) {
+        self.idle.store(is_idle, Ordering::Release);
     }
 
     /// Segments in the line.

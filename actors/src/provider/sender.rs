@@ -18,8 +18,12 @@ use crate::supervision::{Lifeline, Post, TaskPanicked, spawn_for};
 /// some room. What is committed ahead is unknown after a crash.
 pub const COMMIT_AHEAD: Duration = Duration::from_millis(20);
 
-/// How often a sender looks whether permits have come due.
+/// How often a busy sender looks whether permits have come due.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// How often an idle one looks whether there is another dispatcher. Work wakes it: what it
+/// asked for is given out as soon as there is something.
+const LOOK_WHEN_IDLE: Duration = Duration::from_millis(100);
 
 /// Looks in the time that is committed ahead.
 const LOOKS_AHEAD: usize = (COMMIT_AHEAD.as_millis() / LOOK_EVERY.as_millis()) as usize;
@@ -53,6 +57,9 @@ pub struct ProviderSender {
     dispatcher: Option<Addr<Dispatcher>>,
     /// What had left the lane at the last looks, the oldest first.
     left: VecDeque<u64>,
+    /// The series of looks that counts. A look of an earlier one is left to pass: actix 0.13
+    /// can loop for ever over a cancelled one that was just due.
+    series: u64,
     lifeline: Lifeline,
 }
 
@@ -67,6 +74,7 @@ impl ProviderSender {
             asked: Arc::default(),
             dispatcher: None,
             left: VecDeque::new(),
+            series: 0,
             lifeline,
         }
     }
@@ -83,6 +91,31 @@ impl ProviderSender {
         let before = self.left.front().copied().unwrap_or(now);
         let slots = u64::from(self.parts.account.max_in_flight);
         ((now - before) * GROWTH).max(slots)
+    }
+
+    /// Asks, and looks again.
+    fn look(&mut self, series: u64, context: &mut Context<Self>) {
+        if series != self.series {
+            return;
+        }
+        self.ask();
+        let wait = if self.is_idle() {
+            LOOK_WHEN_IDLE
+        } else {
+            LOOK_EVERY
+        };
+        context.run_later(wait, move |sender, context| sender.look(series, context));
+    }
+
+    /// Nothing waits, nothing left lately, and the dispatcher knows what is wanted.
+    fn is_idle(&self) -> bool {
+        use std::sync::atomic::Ordering;
+        let has_left = self.left.front() != self.left.back();
+        let asks = self.asked.load(Ordering::Acquire) > 0;
+        let is_idle = asks && !has_left && self.left.len() > LOOKS_AHEAD;
+        // Told first: what comes from now on wakes.
+        self.lane.set_idle(is_idle);
+        is_idle && self.lane.waiting() == 0
     }
 
     fn ask(&mut self) {
@@ -122,7 +155,8 @@ impl Actor for ProviderSender {
     fn started(&mut self, context: &mut Self::Context) {
         let lane = Arc::clone(&self.lane).run();
         spawn_for(&self.parts.runtime, context.address(), lane);
-        context.run_interval(LOOK_EVERY, |sender, _| sender.ask());
+        self.lane.wake_when_needed(context.address().downgrade().recipient());
+        self.look(self.series, context);
     }
 }
 
@@ -152,5 +186,19 @@ impl Handler<TaskPanicked> for ProviderSender {
 
     fn handle(&mut self, _: TaskPanicked, context: &mut Self::Context) {
         context.terminate();
+    }
+}
+
+/// Work has come to an idle sender.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Wake;
+
+impl Handler<Wake> for ProviderSender {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, context: &mut Self::Context) {
+        self.series += 1;
+        self.look(self.series, context);
     }
 }

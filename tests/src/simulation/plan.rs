@@ -346,7 +346,7 @@ fn end(chance: &mut Chance) -> End {
     match chance.between(0, 99) {
         // Also in the middle of recovery.
         0..=14 => End::AtStep(chance.between(1, 400)),
-        15..=44 => End::AtStep(chance.between(400, 12_000)),
+        15..=44 => End::AtStep(chance.between(400, 6_000)),
         45..=74 => End::AtTime(chance.between(1, 3_000)),
         75..=82 => End::FailedWrite(chance.between(1, 300)),
         83..=90 => End::SyncLost(chance.between(1, 300)),
