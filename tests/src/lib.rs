@@ -4,4 +4,6 @@
 pub mod child;
 pub mod fixture;
 pub mod judge;
+pub mod kill;
 pub mod user;
+pub mod world;
