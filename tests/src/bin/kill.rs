@@ -1,5 +1,5 @@
 //! Kills, freezes, stops and damages real nodes, and compares what they say with the
-//! provider's book. `--kills 200` is the proof; see the crate's README.
+//! provider's book. `--kills 200` takes a quarter of an hour.
 
 use std::process::ExitCode;
 

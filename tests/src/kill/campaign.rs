@@ -25,8 +25,9 @@ const IMPORTS_MS: u64 = 400;
 /// for: freezing that many takes some ten milliseconds.
 const FREEZES_MS: u64 = 60;
 
-/// The latest moment of a kill in recovery, after the process was started.
-const RECOVERS_MS: u64 = 300;
+/// The latest moments of a kill in recovery, after the process was started: one before
+/// most nodes serve, one when they do.
+const RECOVERS_MS: [u64; 2] = [100, 300];
 
 /// How long a node is frozen, in milliseconds.
 const FROZEN_MS: (u64, u64) = (1_000, 20_000);
@@ -119,7 +120,7 @@ impl Disturber<'_> {
             }
             75..90 => return self.terminate(),
             _ => {
-                self.pause(0, RECOVERS_MS);
+                self.pause(0, RECOVERS_MS[1]);
                 self.running.kill(Kind::KillServing, self.figures);
             }
         }
@@ -130,7 +131,8 @@ impl Disturber<'_> {
     /// Starts the next node and kills it before, or just after, it serves.
     fn kill_in_recovery(&mut self) {
         self.running.spawn();
-        self.pause(0, RECOVERS_MS);
+        let latest = RECOVERS_MS[usize::from(self.random.random::<bool>())];
+        self.pause(0, latest);
         let kind = match self.running.node().serves() {
             true => Kind::KillServing,
             false => Kind::KillRecovering,
