@@ -47,6 +47,7 @@ pub fn run(plan: Plan, figures: &mut Figures) {
     let mut running = Running::start(plan, RECIPIENTS);
     let (runtime, begun) = (running.world.runtime.clone(), running.world.runtime.boot());
     running.wait("the start", |running| running.is_at(Stage::Starting));
+    freeze_waits_for_space(&mut running, &disk, figures);
     fill_until_intake_refuses(&mut running, &disk, figures);
     for third in 1..=2 {
         let drawn = random.random_range(0..RECIPIENTS / 4);
@@ -71,10 +72,21 @@ fn skip(why: &str, figures: &mut Figures) {
     }
 }
 
+/// Takes all but half of the reserve while the audience is frozen: its chunks are taken in
+/// when there is space again, and nobody has to start the node for that.
+fn freeze_waits_for_space(running: &mut Running, disk: &Disk, figures: &mut Figures) {
+    disk.fill(LOW_BYTES);
+    figures.count(Kind::DiskLow);
+    running.wait("507", |running| full_answers(running) > 0);
+    disk.empty();
+    running.wait("texts after the first of them", |running| {
+        running.world.taken() >= u64::from(RECIPIENTS / 6)
+    });
+}
+
 /// Takes all but half of the reserve: intake says 507 and the campaign goes on; then
 /// there is space, and intake goes on too.
 fn fill_until_intake_refuses(running: &mut Running, disk: &Disk, figures: &mut Figures) {
-    running.wait_for_texts();
     disk.fill(LOW_BYTES);
     figures.count(Kind::DiskLow);
     let before = full_answers(running);

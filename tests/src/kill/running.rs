@@ -181,7 +181,7 @@ impl Running {
         let refusals = self.user.refusals();
         let remains = self.world.close();
         let told = judge(&remains, &singles, recipients, disturbances, figures);
-        say(&format!("{told}; answered 5xx {refusals:?}"));
+        say(&format!("{told}; asked again after {refusals:?}"));
     }
 
     /// Ends the single texts, and waits until none of them waits to be sent.
