@@ -14,6 +14,7 @@ mod raw;
 mod recipients;
 mod report;
 mod request;
+mod restart;
 mod stamps;
 mod wrk;
 
@@ -26,6 +27,7 @@ use crate::dispatch::DispatchOptions;
 use crate::failure::BenchError;
 use crate::pacing::PacingOptions;
 use crate::provider::Reach;
+use crate::restart::RestartOptions;
 
 /// Exit code when a floor is missed: the run itself is fine.
 const MISSED: u8 = 2;
@@ -64,6 +66,20 @@ enum Command {
         /// Seconds that are judged.
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=3_600))]
         seconds: u32,
+        /// Connections to the provider, one request in flight on each.
+        #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
+        connections: u32,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// From the restart of a killed node to its first text, with a campaign pending.
+    Restart {
+        /// Recipients that are pending at each kill, such as 100k.
+        #[arg(long, value_parser = count, default_value = "100k")]
+        pending: u64,
+        /// Kills.
+        #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
         /// Connections to the provider, one request in flight on each.
         #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
         connections: u32,
@@ -121,6 +137,10 @@ fn count(text: &str) -> Result<u64, String> {
 }
 
 fn main() -> ExitCode {
+    // A node as people run it is this same program.
+    if std::env::args().nth(1).as_deref() == Some("serve") {
+        return api::command::run();
+    }
     match run(Cli::parse().command) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(MISSED),
@@ -159,6 +179,21 @@ fn run(command: Command) -> Result<bool, BenchError> {
             pacing::run(&PacingOptions {
                 rate,
                 seconds,
+                connections,
+                json,
+                folder,
+            })
+        }
+        Command::Restart {
+            pending,
+            rounds,
+            connections,
+            place,
+        } => {
+            let Place { json, folder } = place;
+            restart::run(&RestartOptions {
+                pending,
+                rounds,
                 connections,
                 json,
                 folder,

@@ -17,6 +17,8 @@ use crate::child;
 use crate::failure::{BenchError, machine, refused};
 use crate::machine::boot_micros;
 
+/// The name decides the provider account's id, which a restart must find again.
+const NAME: &str = "bench";
 const ACCOUNT_SID: &str = "AC00000000000000000000000000000001";
 const AUTH_TOKEN: &str = "00000000000000000000000000000002";
 const SENDER: &str = "+15005550006";
@@ -159,6 +161,27 @@ impl Reach {
         arguments
     }
 
+    /// The settings file of a node that has this account alone, on a port of its own.
+    pub fn settings(&self) -> String {
+        let Self {
+            address,
+            connections,
+            rate,
+            callbacks,
+        } = self;
+        let public_url = match callbacks {
+            true => format!("public_url = \"{PUBLIC_URL}\"\n"),
+            false => String::new(),
+        };
+        format!(
+            "[http]\nlisten = \"127.0.0.1:0\"\n{public_url}\
+             [[providers]]\nname = \"{NAME}\"\nkind = \"twilio\"\nrate = {rate:?}\n\
+             max_in_flight = {connections}\nsenders = [\"{SENDER}\"]\n\
+             account_sid = \"{ACCOUNT_SID}\"\nauth_token = \"{AUTH_TOKEN}\"\n\
+             base_url = \"http://{address}\"\n"
+        )
+    }
+
     /// The provider account, opened as `serve` opens one from its settings.
     ///
     /// # Errors
@@ -172,7 +195,7 @@ impl Reach {
         let specifics =
             specifics.map(|(name, value)| (name.to_owned(), toml::Value::String(value)));
         let settings = ProviderSettings {
-            name: "bench".to_owned(),
+            name: NAME.to_owned(),
             kind: "twilio".to_owned(),
             rate: self.rate,
             burst: None,

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -61,6 +61,16 @@ impl ChildSettings {
         self.folder.join("log")
     }
 
+    /// What the last node that had to end said.
+    pub fn last_words(&self) -> String {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let words = log
+            .lines()
+            .rev()
+            .find_map(|line| line.strip_prefix("volley: "));
+        words.unwrap_or("nothing").to_owned()
+    }
+
     /// All attempts that were open when a node stopped, as its successors told.
     pub fn attempts_cut_off(&self) -> u64 {
         let log = fs::read_to_string(self.log()).expect("the log can be read");
@@ -85,20 +95,30 @@ fn free_address() -> SocketAddr {
         .expect("a port is free")
 }
 
-/// A running node. Dropping it kills it.
+/// A node's process. Dropping it kills it.
 pub struct ChildNode {
     process: Child,
+    settings: ChildSettings,
+    /// How many nodes of this folder had said that they serve before it was started.
+    served_before: usize,
 }
 
 impl ChildNode {
     /// Starts it and waits until it serves.
     pub fn start(settings: &ChildSettings) -> Self {
+        let mut node = Self::spawn(settings);
+        node.run_until_it_serves();
+        node
+    }
+
+    /// Starts it and waits for nothing.
+    pub fn spawn(settings: &ChildSettings) -> Self {
         let log = File::options()
             .create(true)
             .append(true)
             .open(settings.log());
         let log = log.expect("the log can be written");
-        let before = times_served(settings);
+        let served_before = times_served(settings);
         let process = Command::new(&settings.program)
             // Nothing that is set on this machine may change the node.
             .env_clear()
@@ -112,18 +132,41 @@ impl ChildNode {
             .stderr(log)
             .spawn()
             .expect("the binary starts");
-        let mut node = Self { process };
-        while times_served(settings) == before {
-            node.must_run();
+        Self {
+            process,
+            settings: settings.clone(),
+            served_before,
+        }
+    }
+
+    /// Whether it has said that it serves.
+    pub fn serves(&self) -> bool {
+        times_served(&self.settings) > self.served_before
+    }
+
+    /// Waits until it serves.
+    pub fn run_until_it_serves(&mut self) {
+        while !self.serves() {
+            self.must_run();
             std::thread::sleep(LOOK_EVERY);
         }
-        node
     }
 
     /// Waits until something is true, while the node runs.
     pub fn run_until(&mut self, mut is_true: impl FnMut() -> bool) {
         while !is_true() {
             self.must_run();
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Waits until the node has ended by itself, or something else is true first.
+    pub fn ended_before(&mut self, mut is_true: impl FnMut() -> bool) -> Option<ExitStatus> {
+        loop {
+            let ended = self.process.try_wait().expect("a child can be asked");
+            if ended.is_some() || is_true() {
+                return ended;
+            }
             std::thread::sleep(LOOK_EVERY);
         }
     }
@@ -140,11 +183,27 @@ impl ChildNode {
         self.process.wait().expect("a child can be waited for");
     }
 
+    /// Freezes it with SIGSTOP.
+    pub fn freeze(&mut self) {
+        self.must_run();
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on with SIGCONT.
+    pub fn thaw(&mut self) {
+        self.signal(Signal::CONT);
+    }
+
     /// Asks it to stop with SIGTERM and waits until it has ended well.
     pub fn stop(mut self) {
-        kill_process(Pid::from_child(&self.process), Signal::TERM).expect("it runs");
+        self.must_run();
+        self.signal(Signal::TERM);
         let status = self.process.wait().expect("a child can be waited for");
         assert!(status.success(), "the node ended with {status}");
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process), signal).expect("it runs");
     }
 }
 

@@ -287,7 +287,7 @@ async fn finished(
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// Message rows lie in so many shards a day.
-const SHARDS: u8 = 64;
+pub const SHARDS: u8 = 64;
 
 /// Opens the storage of a node's folder, its journal kept whole.
 pub fn open_storage(folder: &Path, partitions: u16, runtime: &Runtime) -> Storage {
@@ -322,7 +322,8 @@ pub async fn only_campaign(storage: &Storage) -> Option<(AccountId, CampaignId)>
     campaigns.first().map(|campaign| (account.id, campaign.id))
 }
 
-/// Every message of the account that was made on the day of `campaign`'s launch.
+/// Every message of the account that was made on the day of `campaign`'s launch or the
+/// next: a run may pass midnight.
 pub async fn messages(storage: &Storage, account: AccountId, campaign: CampaignId) -> Vec<Message> {
     let key = Campaign::key_of(account, campaign);
     let row = storage.store.get::<Campaign>(&key).await;
@@ -330,7 +331,10 @@ pub async fn messages(storage: &Storage, account: AccountId, campaign: CampaignI
     let started = row.started_at.expect("the campaign was started");
     let day = i32::try_from(started.0.div_euclid(86_400_000_000)).expect("a day");
     let mut messages = Vec::new();
-    for shard in 0..SHARDS {
+    for (day, shard) in [day, day + 1]
+        .into_iter()
+        .flat_map(|day| (0..SHARDS).map(move |shard| (day, shard)))
+    {
         messages.extend(all::<Message>(storage, &shard_key(account, day, shard)).await);
     }
     messages

@@ -62,6 +62,18 @@ impl Witness {
         witness
     }
 
+    /// Takes out the recipients of whom `is_other` is true. Arrivals stay: they count
+    /// together.
+    pub fn split_off(&mut self, is_other: impl Fn(&str) -> bool) -> Self {
+        let all = std::mem::take(&mut self.recipients).into_iter();
+        let (recipients, own) = all.partition(|(to, _)| is_other(to));
+        self.recipients = own;
+        Self {
+            recipients,
+            arrivals: BTreeMap::new(),
+        }
+    }
+
     /// The most segments that arrived in any sliding second, by provider account.
     pub fn most_arrived(&self) -> BTreeMap<&str, u64> {
         let accounts = self.arrivals.iter();

@@ -4,5 +4,7 @@
 pub mod child;
 pub mod fixture;
 pub mod judge;
+pub mod kill;
 pub mod simulation;
 pub mod user;
+pub mod world;

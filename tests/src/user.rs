@@ -1,22 +1,37 @@
-//! A user of the REST API: imports contacts, starts a campaign and watches it.
+//! A user of the REST API: imports contacts, starts a campaign, sends single texts and
+//! watches what becomes of them. The node may be dead, frozen or full at any moment, so
+//! every request is repeated until its answer comes, under the same `Idempotency-Key`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::client::{NodeClient, RootKeyFile};
+use reqwest::{RequestBuilder, StatusCode};
 use schemas::campaign::CampaignState;
-use schemas::http::campaigns::{CampaignBody, CampaignRequest};
+use schemas::http::campaigns::{CampaignBody, CampaignNumbers, CampaignRequest};
 use schemas::http::contact_lists::{ContactListBody, ContactListRequest};
 use schemas::http::jobs::JobBody;
+use schemas::http::messages::{MessageBody, MessageRequest, Recipient};
 use schemas::job::JobState;
-use schemas::{CampaignId, Secret};
+use schemas::{Body, CampaignId, ListId, MessageId, Secret};
+use serde::de::DeserializeOwned;
 
-/// How often a job or campaign is asked about.
+/// How often a job or campaign is asked about, and how soon a request is repeated.
 const POLL: Duration = Duration::from_millis(50);
+
+/// A frozen node keeps connections open and answers nothing.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A user with a key of a new account.
 pub struct User {
-    client: NodeClient,
+    http: reqwest::Client,
+    url: String,
+    key: Secret,
+    keys_used: AtomicU64,
+    refusals: Mutex<BTreeMap<u16, u64>>,
 }
 
 impl User {
@@ -27,41 +42,83 @@ impl User {
         let account = administrator.create_account("test").await;
         let account = account.expect("an account").id;
         let key = administrator.create_key(account, "test").await;
-        let key = Secret::new(key.expect("a key").secret);
-        let client = NodeClient::new(&root.url, key).expect("a client");
-        Self { client }
+        let http = reqwest::Client::builder()
+            .timeout(REQUEST_TIMEOUT)
+            .no_proxy()
+            .build();
+        Self {
+            http: http.expect("a client"),
+            url: root.url,
+            key: Secret::new(key.expect("a key").secret),
+            keys_used: AtomicU64::new(0),
+            refusals: Mutex::default(),
+        }
     }
 
     /// Imports contacts into a new list and starts a campaign to them.
     pub async fn launch(&self, csv: String, template: &str) -> CampaignId {
+        let list = self.import(csv).await;
+        let campaign = self.draft(list, template).await;
+        self.begin(campaign).await;
+        campaign
+    }
+
+    /// Imports contacts into a new list.
+    pub async fn import(&self, csv: String) -> ListId {
         let request = ContactListRequest {
             name: Some("all".to_owned()),
         };
-        let list = self.client.post("/v1/contact-lists", &request).await;
-        let list: ContactListBody = list.expect("a list");
+        let request = self.post("/v1/contact-lists").json(&request);
+        let list: ContactListBody = self.answer(request).await;
         let imports = format!("/v1/contact-lists/{}/imports", list.id);
-        let job = self.client.upload(&imports, reqwest::Body::from(csv)).await;
-        let mut job: JobBody = job.expect("an import");
+        let mut job: JobBody = self.answer(self.post(&imports).body(csv)).await;
         let path = format!("/v1/jobs/{}", job.id);
         while matches!(job.state, JobState::Pending | JobState::Running) {
             tokio::time::sleep(POLL).await;
-            job = self.client.get(&path).await.expect("a job");
+            job = self.answer(self.get(&path)).await;
         }
         assert_eq!(job.state, JobState::Completed);
+        list.id
+    }
+
+    /// Makes a campaign that is not started.
+    pub async fn draft(&self, list: ListId, template: &str) -> CampaignId {
         let request = CampaignRequest {
-            lists: Some(vec![list.id.to_string()]),
+            lists: Some(vec![list.to_string()]),
             template: Some(template.to_owned()),
             class: Some("marketing".to_owned()),
             ..CampaignRequest::default()
         };
-        let campaign: CampaignBody = {
-            let made = self.client.post("/v1/campaigns", &request).await;
-            made.expect("a campaign")
+        let request = self.post("/v1/campaigns").json(&request);
+        self.answer::<CampaignBody>(request).await.id
+    }
+
+    /// Starts a campaign.
+    pub async fn begin(&self, campaign: CampaignId) {
+        let start = self.post(&format!("/v1/campaigns/{campaign}/start"));
+        let _: CampaignBody = self.answer(start.json(&serde_json::json!({}))).await;
+    }
+
+    /// Sends one transactional text, and makes sure that the same request once more is
+    /// no second text.
+    pub async fn send(&self, to: &str, body: &str) -> MessageId {
+        let request = MessageRequest {
+            to: Some(Recipient(to.to_owned())),
+            body: Some(Body::new(body)),
+            class: Some("transactional".to_owned()),
+            ..MessageRequest::default()
         };
-        let start = format!("/v1/campaigns/{}/start", campaign.id);
-        let started = self.client.post(&start, &serde_json::json!({})).await;
-        let _: CampaignBody = started.expect("it starts");
-        campaign.id
+        let request = self.post("/v1/messages").json(&request);
+        let again = request.try_clone().expect("the body is in memory");
+        let first: MessageBody = self.answer(request).await;
+        let second: MessageBody = self.answer(again).await;
+        assert_eq!(first.id, second.id, "one key, one message");
+        first.id
+    }
+
+    /// A single message as it stands.
+    pub async fn message(&self, id: MessageId) -> MessageBody {
+        self.answer(self.get(&format!("/v1/messages/{id}"))).await
     }
 
     /// Waits until the campaign is finished.
@@ -85,8 +142,80 @@ impl User {
         false
     }
 
-    async fn look(&self, campaign: CampaignId) -> CampaignBody {
-        let body = self.client.get(&format!("/v1/campaigns/{campaign}")).await;
-        body.expect("the campaign")
+    /// How often the node said that it cannot do something now, by status.
+    pub fn refusals(&self) -> BTreeMap<u16, u64> {
+        let refusals = self.refusals.lock();
+        refusals.unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// The campaign, whose numbers add up at any moment.
+    async fn look(&self, campaign: CampaignId) -> CampaignBody {
+        let path = format!("/v1/campaigns/{campaign}");
+        let body: CampaignBody = self.answer(self.get(&path)).await;
+        let numbers = &body.numbers;
+        assert_eq!(sum(numbers), numbers.total_recipients, "{numbers:?}");
+        body
+    }
+
+    fn get(&self, path: &str) -> RequestBuilder {
+        self.http.get(format!("{}{path}", self.url))
+    }
+
+    fn post(&self, path: &str) -> RequestBuilder {
+        let number = self.keys_used.fetch_add(1, Ordering::Relaxed);
+        let request = self.http.post(format!("{}{path}", self.url));
+        request.header("Idempotency-Key", format!("user-{number}"))
+    }
+
+    /// Repeats a request until its answer comes.
+    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> T {
+        let request = request.bearer_auth(self.key.expose());
+        loop {
+            let once = request.try_clone().expect("the body is in memory");
+            if let Some(body) = self.once(once).await {
+                return serde_json::from_slice(&body).expect("an answer of the API");
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// The answer; none when nobody answers, or the node cannot do it now.
+    async fn once(&self, request: RequestBuilder) -> Option<Vec<u8>> {
+        let response = request.send().await.ok()?;
+        let status = response.status();
+        let body = response.bytes().await.ok()?;
+        if status.is_success() {
+            return Some(body.to_vec());
+        }
+        let text = String::from_utf8_lossy(&body);
+        let in_flight = status == StatusCode::CONFLICT && text.contains("idempotency_in_flight");
+        // A node that was frozen thinks that the request came too slowly.
+        let too_slow = status == StatusCode::REQUEST_TIMEOUT;
+        let may_repeat = status.is_server_error() || in_flight || too_slow;
+        assert!(may_repeat, "refused with {status}: {text}");
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        *refusals.entry(status.as_u16()).or_default() += 1;
+        None
+    }
+}
+
+/// What `total_recipients` must be.
+fn sum(numbers: &CampaignNumbers) -> u64 {
+    let CampaignNumbers {
+        total_recipients: _,
+        still_counting: _,
+        pending,
+        accepted,
+        sent,
+        delivered,
+        undelivered,
+        failed,
+        expired,
+        canceled,
+        unknown,
+        skipped,
+    } = numbers;
+    let reached = accepted + sent + delivered + undelivered;
+    let not_reached = failed + expired + canceled + unknown;
+    pending + reached + not_reached + skipped.values().sum::<u64>()
 }

@@ -23,6 +23,9 @@ use crate::supervision::{Escalation, Lifeline, Post, TaskPanicked, spawn_for};
 /// How often the numbers are looked at, to see whether the campaign is finished.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// How long a freeze waits before it looks again whether there is space.
+const DISK_FULL_PAUSE: Duration = Duration::from_secs(1);
+
 /// What a coordinator is built from.
 #[derive(Clone)]
 pub struct CoordinatorParts {
@@ -119,15 +122,35 @@ async fn run(
     // Round by round, so that every partition has its first chunk early.
     while freezes.iter().any(|freeze| !freeze.is_done()) {
         for freeze in freezes.iter_mut().filter(|freeze| !freeze.is_done()) {
-            freeze
-                .next_chunk(&parts.store, &parts.journal, &plan.campaign)
-                .await?;
+            next_chunk(&parts, &plan.campaign, freeze).await?;
             let frozen = Frozen {
                 partition: freeze.partition(),
                 chunks: freeze.chunks(),
             };
             let _ = address.send(frozen).await;
         }
+    }
+    Ok(())
+}
+
+/// Freezes the next chunk. While the disk is nearly full a freeze waits, as an import
+/// does: what is in flight needs the node, and the rest of the audience can come later.
+async fn next_chunk(
+    parts: &CoordinatorParts,
+    campaign: &Campaign,
+    freeze: &mut Freeze,
+) -> Result<(), FreezeError> {
+    while let Err(error) = freeze
+        .next_chunk(&parts.store, &parts.journal, campaign)
+        .await
+    {
+        if !matches!(error, FreezeError::Store(StoreError::DiskFull { .. })) {
+            return Err(error);
+        }
+        parts.runtime.sleep(DISK_FULL_PAUSE).await;
+        // The members that were read are not in a chunk: it reads them again.
+        let (partitions, partition) = (parts.journal.partitions(), freeze.partition());
+        *freeze = Freeze::resume(&parts.store, campaign, partitions, partition).await?;
     }
     Ok(())
 }

@@ -20,13 +20,13 @@ use schemas::{Message, MessageClass, Partition, UnixMicros};
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The store cannot be read.
-    #[error("a source cannot be read")]
+    #[error("a source cannot be read: {0}")]
     Store(#[from] StoreError),
     /// The work log cannot be read.
-    #[error("a source cannot be read")]
+    #[error("a source cannot be read: {0}")]
     Log(#[from] LogError),
     /// The journal takes nothing more.
-    #[error("a source cannot be read")]
+    #[error("a source cannot be read: {0}")]
     Commit(#[from] CommitError),
 }
 

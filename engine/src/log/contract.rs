@@ -16,6 +16,7 @@ macro_rules! each_log_case {
         $run! {
             offsets_are_dense_from_zero,
             concurrent_appends_stay_together,
+            who_reads_meanwhile_sees_whole_appends,
             topics_and_partitions_are_apart,
             reading_outside_is_a_typed_error,
             trimmed_records_stay_gone,
@@ -74,6 +75,28 @@ pub async fn concurrent_appends_stay_together(subject: &mut dyn Subject) {
             assert_eq!(found[at], (first + place, number * 3 + place));
         }
     }
+}
+
+/// Who reads while others append sees all records of an append or none of them: an end
+/// without its records would look like damage.
+pub async fn who_reads_meanwhile_sees_whole_appends(subject: &mut dyn Subject) {
+    let log = subject.log();
+    let append = async {
+        for number in 0..100 {
+            let records = payloads(number * 50..number * 50 + 50);
+            let appended = log.append(WORK, PARTITION, records).await;
+            assert_eq!(appended.expect("append"), number * 50);
+        }
+    };
+    let read = async {
+        let mut from = 0;
+        while from < 5_000 {
+            let found = numbers(&log, from, 10_000).await;
+            assert_eq!(found.len() % 50, 0, "a part of an append");
+            from += found.len() as u64;
+        }
+    };
+    futures::future::join(append, read).await;
 }
 
 /// An append to one partition of one topic is seen in no other.

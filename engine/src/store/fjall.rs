@@ -20,7 +20,7 @@ use fjall::compaction::Leveled;
 use fjall::config::{
     BlockSizePolicy, BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry, PartitioningPolicy,
 };
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable};
 
 use super::commit_record::{self, CommitRecord, Commits};
 use super::folder::{DataFolder, FolderError};
@@ -211,8 +211,10 @@ fn open_database(path: &Path) -> fjall::Result<(Database, Spaces)> {
 }
 
 impl Kv for FjallKv {
+    // Reads go through a snapshot: fjall puts a batch into the memtables change by change,
+    // and a read of a keyspace itself sees what is there so far.
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
-        match self.space(space).get(key) {
+        match self.database.snapshot().get(self.space(space), key) {
             Ok(value) => Ok(value.map(|value| value.to_vec())),
             Err(error) => Err(self.error(error)),
         }
@@ -229,7 +231,8 @@ impl Kv for FjallKv {
         if start >= end {
             return Ok(Vec::new());
         }
-        let range = self.space(space).range(start..end);
+        let snapshot = self.database.snapshot();
+        let range = snapshot.range(self.space(space), start..end);
         let copy = |item: fjall::Guard| {
             let (key, value) = item.into_inner().map_err(|error| self.error(error))?;
             Ok((key.to_vec(), value.to_vec()))

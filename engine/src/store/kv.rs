@@ -104,7 +104,8 @@ pub(crate) type KvPairs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Ordered maps of bytes to bytes. Keys that begin with the byte 0xff are the
 /// backend's own. Its calls may block: write and sync are called from
-/// the writer's own thread only.
+/// the writer's own thread only. Who has seen one change of a batch sees all of them in
+/// every later read.
 pub(crate) trait Kv: Send + Sync + 'static {
     /// The value of one key.
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, KvError>;

@@ -26,10 +26,10 @@ pub const FIRST_CHUNK_ENTRIES: usize = 250;
 #[derive(Debug, thiserror::Error)]
 pub enum FreezeError {
     /// The lists or chunks cannot be read or written.
-    #[error("the audience cannot be frozen")]
+    #[error("the audience cannot be frozen: {0}")]
     Store(#[from] StoreError),
     /// The journal takes nothing more.
-    #[error("the audience cannot be frozen")]
+    #[error("the audience cannot be frozen: {0}")]
     Commit(#[from] CommitError),
 }
 

@@ -1,0 +1,208 @@
+//! `bench restart`: from the start of a process whose predecessor was killed, with a
+//! whole campaign pending, to the first text at the provider.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::child::Process;
+use crate::engine_run::{RunStore, Stores, start_counter, start_node};
+use crate::failure::{BenchError, machine};
+use crate::machine::{Machine, boot_micros, load_average, require_disk};
+use crate::provider::{Counted, Reach};
+use crate::report::{Verdict, print_json, say};
+
+/// Seconds to the first text that all but one in a hundred restarts must keep to.
+const P99_CEILING: f64 = 3.0;
+
+/// Segments per second. It decides how long a limiter rests after a restart.
+const RATE: f64 = 3_000.0;
+
+/// Texts that leave before the kill, the least and the most: rounds go through this
+/// range evenly, so that write-ahead files of every length are read back.
+const LEFT_BEFORE: (u64, u64) = (2_000, 20_000);
+
+/// How often the counter is asked, and for how long it must stay as it is to count as
+/// having read everything that a dead node wrote.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A run in which nothing happens for this long has failed.
+const STANDSTILL_MICROS: u64 = 60_000_000;
+
+/// What is measured.
+#[derive(Clone, Debug)]
+pub struct RestartOptions {
+    /// Recipients that are pending at the kill, at least.
+    pub pending: u64,
+    /// Kills.
+    pub rounds: u32,
+    /// Requests open at once.
+    pub connections: u32,
+    /// Whether the report is JSON.
+    pub json: bool,
+    /// Where the store is kept; on a disk.
+    pub folder: PathBuf,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    machine: Machine,
+    load_average: f64,
+    pending: u64,
+    seconds: Vec<f64>,
+    p50: f64,
+    p99: f64,
+    verdicts: Vec<Verdict>,
+}
+
+/// Runs the benchmark and prints its report. Tells whether every floor was met.
+///
+/// # Errors
+/// When the run fails.
+pub fn run(options: &RestartOptions) -> Result<bool, BenchError> {
+    require_disk(&options.folder)?;
+    let recipients = options.pending + LEFT_BEFORE.1;
+    let stores = Stores::new(&options.folder);
+    stores.prepare(recipients)?;
+    let mut seconds = Vec::new();
+    for round in 0..options.rounds {
+        let part = f64::from(round) / f64::from(options.rounds);
+        let left = LEFT_BEFORE.0 + (part * (LEFT_BEFORE.1 - LEFT_BEFORE.0) as f64) as u64;
+        let took = one_kill(options, &stores, recipients, left)?;
+        say(&format!("killed after {left} texts: {took:.3} s"));
+        seconds.push(took);
+    }
+    stores.forget(recipients);
+    seconds.sort_by(f64::total_cmp);
+    let (p50, p99) = (percentile(&seconds, 50), percentile(&seconds, 99));
+    let verdicts = vec![Verdict::at_most(
+        "p99 of seconds from exec to the first text",
+        p99,
+        P99_CEILING,
+    )];
+    let (load_average, pending) = (load_average(), options.pending);
+    say(&format!(
+        "{pending} pending, {} kills, load average {load_average:.1}: p50 {p50:.3} s, p99 {p99:.3} s",
+        options.rounds
+    ));
+    verdicts.iter().for_each(|verdict| say(&verdict.text()));
+    let met = verdicts.iter().all(|verdict| verdict.met);
+    if options.json {
+        print_json(&Report {
+            machine: Machine::look(),
+            load_average,
+            pending,
+            seconds,
+            p50,
+            p99,
+            verdicts,
+        });
+    }
+    Ok(met)
+}
+
+/// The smallest figure that so many of a hundred do not exceed; figures are in order.
+fn percentile(figures: &[f64], percent: usize) -> f64 {
+    let rank = (figures.len() * percent).div_ceil(100).max(1);
+    figures.get(rank - 1).copied().unwrap_or(f64::NAN)
+}
+
+/// Lets a campaign run until so many texts left, kills the node, and gives the seconds
+/// from the start of the next one to its first text.
+fn one_kill(
+    options: &RestartOptions,
+    stores: &Stores,
+    recipients: u64,
+    left: u64,
+) -> Result<f64, BenchError> {
+    let store = stores.copy(recipients)?;
+    let (mut counter, listening) = start_counter()?;
+    let reach = Reach {
+        address: listening.address,
+        connections: options.connections,
+        rate: RATE,
+        callbacks: true,
+    };
+    let mut node = start_node(&store, &reach)?;
+    node.tell("start")?;
+    until(&mut counter, |_, now| now >= Some(left))?;
+    // Dropping it is `kill -9`, and waits until it is gone.
+    drop(node);
+    until(&mut counter, |before, now| before == now)?;
+    counter.ask::<()>("watch")?;
+    let begun = boot_micros();
+    let node = Serving::start(&store, &reach)?;
+    let counted: Counted = counter.ask("count")?;
+    drop(node);
+    Ok((counted.first_at - begun) as f64 / 1e6)
+}
+
+/// Asks the counter until what it counted the last time and now is as wanted.
+fn until(
+    counter: &mut Process,
+    is_there: impl Fn(Option<u64>, Option<u64>) -> bool,
+) -> Result<(), BenchError> {
+    let (mut before, standstill) = (None, boot_micros() + STANDSTILL_MICROS);
+    while boot_micros() < standstill {
+        let now = Some(counter.ask::<Counted>("count")?.texts);
+        if is_there(before, now) {
+            return Ok(());
+        }
+        before = now;
+        std::thread::sleep(LOOK_EVERY);
+    }
+    let what = "the counter does not get there".to_owned();
+    Err(BenchError::Invalid(what))
+}
+
+/// `volley serve` as people run it, with its doors. Dropping it kills it.
+struct Serving(Child);
+
+impl Serving {
+    fn start(store: &RunStore, reach: &Reach) -> Result<Self, BenchError> {
+        let failed = machine("the node cannot be started");
+        let settings = settings_file(&store.folder);
+        let program = std::env::current_exe().map_err(&failed)?;
+        fs::write(&settings, reach.settings()).map_err(&failed)?;
+        let child = Command::new(program)
+            .env_clear()
+            .arg("serve")
+            .arg("--config")
+            .arg(settings)
+            .arg("--data")
+            .arg(&store.folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        child.map(Self).map_err(failed)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Both fail only when it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn settings_file(store: &Path) -> PathBuf {
+    store.with_extension("toml")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percentile;
+
+    #[test]
+    fn percentiles_are_figures_that_were_measured() {
+        let figures: Vec<f64> = (1..=25).map(f64::from).collect();
+        assert_eq!(percentile(&figures, 50), 13.0);
+        assert_eq!(percentile(&figures, 99), 25.0);
+        assert_eq!(percentile(&[7.0], 50), 7.0);
+    }
+}

@@ -1,0 +1,269 @@
+//! A node that can be killed, the provider that outlives it, and what is judged of both
+//! when a campaign is over.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use engine::journal::Difference;
+use engine::runtime::Runtime;
+use engine::verify::Verified;
+use sandbox::{FaultPlan, Sandbox, SandboxConfig};
+use schemas::Message;
+use schemas::campaign::CampaignTally;
+
+use crate::child::ChildSettings;
+use crate::fixture;
+use crate::judge::{self, Verdict, Witness};
+
+/// The provider answers after this many milliseconds, so that attempts are open at any
+/// moment: 60 of each account at 2,000 texts a second.
+const LATENCY_MS: u64 = 30;
+
+/// How far ahead of its permits a sender commits attempts, in seconds.
+const COMMITTED_AHEAD: f64 = 0.020;
+
+/// The text of every campaign; see [`expected`].
+pub const TEMPLATE: &str = "Hi {{ first_name }}";
+
+/// What a world is made of.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The program that serves.
+    pub program: String,
+    /// Holds everything; empty.
+    pub folder: PathBuf,
+    /// Partitions of the node.
+    pub partitions: u16,
+    /// Provider accounts.
+    pub providers: usize,
+    /// Each provider account's rate, segments per second.
+    pub rate: f64,
+    /// Draws what becomes of texts at the provider.
+    pub seed: u64,
+}
+
+/// A provider that runs, and a node's folder.
+pub struct World {
+    plan: Plan,
+    /// The provider.
+    pub sandbox: Sandbox,
+    /// The node.
+    pub settings: ChildSettings,
+    /// Where users live.
+    pub tasks: tokio::runtime::Runtime,
+    /// Time, and tasks on [`World::tasks`].
+    pub runtime: Runtime,
+}
+
+impl World {
+    /// Starts the provider and writes the node's settings.
+    pub fn start(plan: Plan) -> Self {
+        let sandbox = start_sandbox(&plan);
+        let settings = ChildSettings::write(
+            &plan.program,
+            &plan.folder,
+            plan.partitions,
+            sandbox.address(),
+            plan.providers,
+            plan.rate,
+        );
+        let tasks = fixture::tasks();
+        let runtime = Runtime::of_machine(tasks.handle().clone());
+        Self {
+            plan,
+            sandbox,
+            settings,
+            tasks,
+            runtime,
+        }
+    }
+
+    /// Texts that the provider has taken so far.
+    pub fn taken(&self) -> u64 {
+        let accounts = self.sandbox.statistics().accounts;
+        let taken = accounts.iter().map(|account| account.counts.texts_taken);
+        taken.sum()
+    }
+
+    /// What the provider's book says by now.
+    pub fn witness(&self) -> Witness {
+        self.sandbox.flush_book();
+        Witness::read(&book(&self.plan.folder))
+    }
+
+    /// Whether what a dead node left agrees with itself.
+    ///
+    /// # Errors
+    /// The first thing that does not.
+    pub fn verify(&self) -> Result<Verified, String> {
+        engine::verify::folder(&self.settings.data()).map_err(|error| error.to_string())
+    }
+
+    /// Ends the provider. The node is dead.
+    pub fn close(self) -> Remains {
+        self.sandbox.shutdown().expect("the book is closed");
+        Remains {
+            plan: self.plan,
+            settings: self.settings,
+        }
+    }
+}
+
+fn start_sandbox(plan: &Plan) -> Sandbox {
+    let accounts = (1..=plan.providers).map(|index| {
+        let mut account = fixture::sandbox_account(index, plan.rate);
+        account.latency_ms = LATENCY_MS;
+        account
+    });
+    Sandbox::start(SandboxConfig {
+        listen: "127.0.0.1:0".parse().expect("an address"),
+        accounts: accounts.collect(),
+        book_folder: book(&plan.folder),
+        seed: plan.seed,
+        faults: FaultPlan::none(),
+        threads: 1,
+    })
+    .expect("the sandbox starts")
+}
+
+fn book(folder: &Path) -> PathBuf {
+    folder.join("book")
+}
+
+/// The text that each of so many contacts is to get.
+pub fn expected(recipients: u32) -> BTreeMap<String, String> {
+    let (_, names) = fixture::contacts(recipients);
+    let body = |(phone, name): (String, String)| (phone, format!("Hi {name}"));
+    names.into_iter().map(body).collect()
+}
+
+/// What is left when node and provider have ended.
+pub struct Remains {
+    plan: Plan,
+    /// The node.
+    pub settings: ChildSettings,
+}
+
+/// What a stopped node leaves.
+pub struct Stored {
+    /// The campaign's numbers.
+    pub tally: CampaignTally,
+    /// Its messages, and single ones.
+    pub messages: Vec<Message>,
+    /// Whether the projections made again from the journal are the stored ones.
+    pub rebuilt: Result<u64, Difference>,
+}
+
+impl Remains {
+    /// The provider's book.
+    pub fn witness(&self) -> Witness {
+        Witness::read(&book(&self.plan.folder))
+    }
+
+    /// What the node left of the one campaign in its folder.
+    pub fn stored(&self) -> Stored {
+        let tasks = fixture::tasks();
+        let runtime = Runtime::of_machine(tasks.handle().clone());
+        tasks.block_on(async {
+            let folder = &self.settings.folder;
+            let storage = fixture::open_storage(folder, self.plan.partitions, &runtime);
+            let campaign = fixture::only_campaign(&storage).await;
+            let (account, campaign) = campaign.expect("the campaign is there");
+            let tally = fixture::tally(&storage, campaign).await;
+            let messages = fixture::messages(&storage, account, campaign).await;
+            let rebuilt = storage.compare_with_rebuilt();
+            Stored {
+                tally,
+                messages,
+                rebuilt: rebuilt.expect("the journal can be read"),
+            }
+        })
+    }
+
+    /// Judges the campaign to so many recipients, whose node was disturbed so many times.
+    pub fn judge(
+        &self,
+        witness: &Witness,
+        stored: &Stored,
+        recipients: u32,
+        disturbances: u64,
+    ) -> Judged {
+        let verdict = judge::judge(witness, &stored.messages, &expected(recipients), true);
+        let most_sent = judge::most_sent(&stored.messages);
+        let most_sent: Vec<u64> = most_sent.into_values().collect();
+        let bound = disturbances * self.committed_and_unsent();
+        let mut judged = Judged {
+            bound,
+            wrongs: Vec::new(),
+            told: format!(
+                "{verdict:?}, {:?}; most in any second of {}: sent {most_sent:?}, arrived {:?}",
+                stored.tally.by_status,
+                self.plan.rate,
+                witness.most_arrived().values().collect::<Vec<_>>(),
+            ),
+            verdict,
+        };
+        let Stored { tally, rebuilt, .. } = stored;
+        let verdict = &judged.verdict;
+        let all = u64::from(recipients);
+        let never_taken = verdict.unknown_never_taken as u64;
+        let is_paced = most_sent.iter().all(|most| *most as f64 <= self.plan.rate);
+        let rows = rebuilt.as_ref().copied().unwrap_or(0);
+        let must_be = [
+            (verdict.balances(), "lost, twice and unexplained are 0"),
+            (tally.is_exact() && tally.frozen, "the identity is exact"),
+            (tally.total_recipients == all, "everybody is in it"),
+            (tally.pending() == 0, "nobody is pending"),
+            (never_taken <= bound, "few were unknown and never taken"),
+            (
+                most_sent.len() == self.plan.providers,
+                "every provider was used",
+            ),
+            (is_paced, "the pace was kept"),
+            (
+                rows > 3 * all,
+                "the rebuilt projections are the stored ones",
+            ),
+        ];
+        let broken = must_be.iter().filter(|(holds, _)| !holds);
+        judged.wrongs = broken
+            .map(|(_, what)| format!("it does not hold that {what}: {}, {rebuilt:?}", judged.told))
+            .collect();
+        judged
+    }
+
+    /// Attempts of all provider accounts that may be committed and not at the provider:
+    /// in flight, and ahead of their permits.
+    fn committed_and_unsent(&self) -> u64 {
+        let account = fixture::provider(self.settings.listen, 1, self.plan.rate);
+        let ahead = (COMMITTED_AHEAD * account.rate).ceil() as u64;
+        self.plan.providers as u64 * (u64::from(account.max_in_flight) + ahead)
+    }
+}
+
+/// How a campaign ended.
+pub struct Judged {
+    /// Node against book.
+    pub verdict: Verdict,
+    /// The most that may be unknown and never taken.
+    pub bound: u64,
+    /// What does not hold; must be empty.
+    pub wrongs: Vec<String>,
+    /// All figures, for people.
+    pub told: String,
+}
+
+/// The seed of a run: one that was given to repeat it, or a new one.
+pub fn seed(given: Option<&str>) -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    given.map_or_else(
+        || std::hash::RandomState::new().build_hasher().finish(),
+        |seed| seed.parse().expect("a seed is a number"),
+    )
+}
+
+/// Figures that belong to the result.
+#[allow(clippy::print_stdout)]
+pub fn say(line: &str) {
+    println!("{line}");
+}
