@@ -16,7 +16,11 @@ fn a_seed_tells_one_story() {
         "if the node is meant to behave differently, write the new hash into \
          tests/simulation.hash"
     );
-    assert_eq!(hash(on_one_core()), freely, "on one core it is another story");
+    assert_eq!(
+        hash(on_one_core()),
+        freely,
+        "on one core it is another story"
+    );
 }
 
 fn simulate() -> &'static str {

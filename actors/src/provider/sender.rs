@@ -155,7 +155,8 @@ impl Actor for ProviderSender {
     fn started(&mut self, context: &mut Self::Context) {
         let lane = Arc::clone(&self.lane).run();
         spawn_for(&self.parts.runtime, context.address(), lane);
-        self.lane.wake_when_needed(context.address().downgrade().recipient());
+        self.lane
+            .wake_when_needed(context.address().downgrade().recipient());
         self.look(self.series, context);
     }
 }

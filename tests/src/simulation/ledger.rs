@@ -53,10 +53,6 @@ pub struct Text {
 pub struct Call {
     /// The provider account's place.
     pub provider: usize,
-    /// The recipient.
-    pub to: String,
-    /// The text.
-    pub body: String,
     /// Segments of the text, counted by the sandbox's rules.
     pub segments: u32,
     /// When it left.
@@ -65,6 +61,8 @@ pub struct Call {
     pub wall: UnixMicros,
     /// In which life.
     pub life: usize,
+    /// The id of ours and the number of the attempt, where a callback carries them.
+    pub attempt: Option<(String, u32)>,
     /// A pause that its answer asked for: when the answer came, and until when.
     pub pause: Option<(u64, u64)>,
 }
@@ -102,7 +100,7 @@ fn entry(text: &TextRecord<'_>) -> Text {
 }
 
 /// What our callback URL says of the attempt.
-fn attempt_of(callback: &str) -> Option<(String, u32)> {
+pub fn attempt_of(callback: &str) -> Option<(String, u32)> {
     let (_, query) = callback.split_once('?')?;
     let value = |name: &str| {
         let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));

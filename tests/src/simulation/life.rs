@@ -46,7 +46,7 @@ const QUIET: u64 = 1_150_000;
 const SETTLE_LIMIT: u64 = 300_000_000;
 
 /// The longest life that waits for a step or a write that does not come.
-const STEP_LIMIT: u64 = 3_500_000;
+const STEP_LIMIT: u64 = 3_000_000;
 
 /// The longest that a good end may take, in microseconds.
 const DRAIN_LIMIT: u64 = 30_000_000;
@@ -113,6 +113,9 @@ pub fn live(simulation: &Rc<Simulation>, number: usize, plan: &LifePlan, until: 
     });
     machine.die();
     simulation.tally.add("panics planted", machine.panics());
+    if machine.panics() > 0 {
+        simulation.panicked.borrow_mut().insert(number);
+    }
 
     simulation
         .story

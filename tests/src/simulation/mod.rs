@@ -27,7 +27,7 @@ mod wire;
 mod world;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -78,6 +78,8 @@ pub struct Simulation {
     passing_since: Cell<u64>,
     /// When the process stood still.
     frozen: RefCell<Vec<(u64, u64)>>,
+    /// Lives in which something panicked.
+    panicked: RefCell<BTreeSet<usize>>,
     /// Ends that were seen, which must not change.
     ends: RefCell<BTreeMap<MessageId, MessageStatus>>,
     violations: RefCell<Vec<String>>,
@@ -127,6 +129,7 @@ pub fn run(seed: u64, folder: &Path, is_told: bool) -> Report {
         wall_jumped: Cell::new(false),
         passing_since: Cell::new(u64::MAX),
         frozen: RefCell::default(),
+        panicked: RefCell::default(),
         ends: RefCell::default(),
         violations: RefCell::default(),
     });

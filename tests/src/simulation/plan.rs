@@ -134,6 +134,8 @@ pub struct SinglePlan {
     pub is_repeated: bool,
     /// The one provider account that may carry it.
     pub provider: Option<usize>,
+    /// Whether it is the same text to the same person as the one before.
+    pub is_echo: bool,
 }
 
 /// One life of the process.
@@ -196,9 +198,16 @@ impl Plan {
         let campaigns = (0..chance.pick(&[1, 1, 2, 2, 3]))
             .map(|_| campaign(chance, accounts, most))
             .collect();
-        let singles = (0..chance.between(10, 90))
-            .map(|_| single(chance, accounts, providers.len()))
-            .collect();
+        let mut singles: Vec<SinglePlan> = Vec::new();
+        for _ in 0..chance.between(10, 90) {
+            let mut drawn = single(chance, accounts, providers.len());
+            if let Some(before) = singles.last().filter(|_| drawn.is_echo) {
+                // At the same provider and soon after, so that a search meets both.
+                drawn.provider = before.provider;
+                drawn.at_ms = before.at_ms + chance.between(0, 3_000);
+            }
+            singles.push(drawn);
+        }
         Self {
             partitions: chance.pick(&[1, 1, 2, 2, 4]),
             trim: !chance.hits(0.15),
@@ -310,6 +319,7 @@ fn single(chance: &mut Chance, accounts: usize, providers: usize) -> SinglePlan 
         provider: chance
             .hits(0.2)
             .then(|| chance.between(0, providers as u64 - 1) as usize),
+        is_echo: chance.hits(0.2),
     }
 }
 
@@ -324,7 +334,7 @@ fn lives(chance: &mut Chance) -> Vec<LifePlan> {
             downtime_ms: chance.pick(&[0, 50, 500, 2_000, 8_000]),
             reboots: chance.hits(0.3),
         });
-        if chance.hits(0.1) {
+        if chance.hits(0.25) {
             lives.push(LifePlan {
                 end: End::Drained(chance.between(100, 2_000)),
                 disturbances: Vec::new(),
@@ -346,8 +356,8 @@ fn end(chance: &mut Chance) -> End {
     match chance.between(0, 99) {
         // Also in the middle of recovery.
         0..=14 => End::AtStep(chance.between(1, 400)),
-        15..=44 => End::AtStep(chance.between(400, 6_000)),
-        45..=74 => End::AtTime(chance.between(1, 3_000)),
+        15..=44 => End::AtStep(chance.between(400, 5_000)),
+        45..=74 => End::AtTime(chance.between(1, 2_500)),
         75..=82 => End::FailedWrite(chance.between(1, 300)),
         83..=90 => End::SyncLost(chance.between(1, 300)),
         _ => End::SyncKept(chance.between(1, 300)),

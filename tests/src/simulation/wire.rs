@@ -14,7 +14,7 @@ use sandbox::dialect::{HttpAnswer, Method};
 use sandbox::segments;
 use tokio::time::sleep;
 
-use super::ledger::Call;
+use super::ledger::{Call, attempt_of};
 use super::world::{Reply, Request, World};
 
 /// The line of one provider account.
@@ -43,15 +43,13 @@ impl Wire {
                 .next()
                 .map_or_else(String::new, |field| field.1.clone())
         };
-        let body = field("Body");
         Call {
             provider: self.provider,
-            to: field("To"),
-            segments: segments::count(&body),
-            body,
+            segments: segments::count(&field("Body")),
             at: self.world.time.now(),
             wall: self.world.time.wall(),
             life: 0,
+            attempt: attempt_of(&field("StatusCallback")),
             pause: None,
         }
     }

@@ -146,10 +146,16 @@ impl Customers {
                 is_done: false,
             });
         }
+        let mut before: Option<(String, String)> = None;
         for (number, single) in plan.singles.iter().enumerate() {
+            let mut wish = SingleErrand::new(number, *single, &mut chance);
+            if let Some((to, body)) = before.filter(|_| single.is_echo) {
+                (wish.to, wish.body) = (to, body);
+            }
+            before = Some((wish.to.clone(), wish.body.clone()));
             errands.push(Errand {
                 account: single.account,
-                kind: Kind::Single(SingleErrand::new(number, *single, &mut chance)),
+                kind: Kind::Single(wish),
                 begins_at: single.at_ms * 1_000,
                 is_busy: false,
                 is_done: false,

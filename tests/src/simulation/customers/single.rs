@@ -22,7 +22,7 @@ pub struct SingleErrand {
     pub plan: SinglePlan,
     /// The recipient.
     pub to: String,
-    /// The text, which nobody else has.
+    /// The text, which nobody else has but for echoes.
     pub body: String,
     /// What is asked, always the same: fixed when it is asked first.
     request: Option<serde_json::Value>,

@@ -21,83 +21,115 @@ struct Promise {
 /// Seconds of validity beyond which nothing expires in a schedule whose clock is right.
 const LONG_VALIDITY: u64 = 3_600;
 
-type ByText<T> = BTreeMap<(String, String), T>;
+/// Recipient and text: more than one promise only where a text is echoed.
+type Key = (String, String);
 
 /// Judges every message, every promise and every text.
 pub fn judge(simulation: &Simulation, messages: &[Message]) {
-    let promises = promises(simulation);
+    let mut promises = promises(simulation);
     let entries = simulation.world.ledger.entries();
-    let mut texts: ByText<Vec<&Text>> = BTreeMap::new();
-    for text in &entries.texts {
-        let key = (text.to.clone(), text.body.clone());
-        if !promises.contains_key(&key) {
-            simulation.violated(format!("{} got a text that nobody asked for", text.to));
-        }
-        texts.entry(key).or_default().push(text);
-    }
     count_faults(simulation, &entries.texts);
-    let mut told: ByText<&Message> = BTreeMap::new();
+    let at_providers = AtProviders::of(simulation, &entries.texts, &promises);
     for message in messages {
         let envelope = &message.envelope;
-        let key = (
-            envelope.to.as_str().to_owned(),
-            envelope.body.as_str().to_owned(),
-        );
-        let Some(promise) = promises.get(&key) else {
-            simulation.violated(format!("{} was made and nobody asked for it", envelope.id));
-            continue;
+        let id = envelope.id;
+        let key = key_of(message);
+        let open = promises.get_mut(&key).and_then(|open| {
+            let fits = |promise: &Promise| promise.account == envelope.account;
+            let told = open.iter().position(|one| one.id == Some(id));
+            let untold = || open.iter().position(|one| one.id.is_none() && fits(one));
+            told.or_else(untold).map(|place| open.swap_remove(place))
+        });
+        match open {
+            None => simulation.violated(format!("{id} was made and nobody asked for it")),
+            Some(promise) if promise.account != envelope.account => {
+                simulation.violated(format!("{id} is another account's"));
+            }
+            Some(_) => {}
+        }
+        let texts = at_providers.texts_of(message, &key);
+        let compared = if is_echoed(simulation, message) && was_unknown(message) {
+            echoes(messages, &key, &entries.texts)
+        } else {
+            compare(simulation, message, texts)
         };
-        if promise.account != envelope.account || promise.id.is_some_and(|id| id != envelope.id) {
-            simulation.violated(format!("{} is not the one that was promised", envelope.id));
-        }
-        let nothing = Vec::new();
-        let at_provider = texts.get(&key).unwrap_or(&nothing);
-        if let Err(wrong) = compare(simulation, message, at_provider) {
-            tell_life(simulation, message, at_provider);
-            simulation.violated(format!("{}: {wrong}", envelope.id));
-        }
-        if let Some(earlier) = told.insert(key, message) {
-            let (one, other) = (earlier.envelope.id, envelope.id);
-            simulation.violated(format!(
-                "{one} and {other} are the same text to the same person"
-            ));
+        if let Err(wrong) = compared {
+            tell_life(simulation, message, texts);
+            simulation.violated(format!("{id}: {wrong}"));
         }
     }
-    for (key, promise) in &promises {
-        if promise.is_owed && !told.contains_key(key) {
-            simulation.violated(format!("a text to {} was promised and is lost", key.0));
-        }
-        if !told.contains_key(key) && texts.contains_key(key) {
-            simulation.violated(format!("{} got a text of which no message tells", key.0));
+    for ((to, _), left) in &promises {
+        if left.iter().any(|promise| promise.is_owed) {
+            simulation.violated(format!("a text to {to} was promised and is lost"));
         }
     }
 }
 
-fn promises(simulation: &Simulation) -> ByText<Promise> {
+fn key_of(message: &Message) -> Key {
+    let envelope = &message.envelope;
+    (
+        envelope.to.as_str().to_owned(),
+        envelope.body.as_str().to_owned(),
+    )
+}
+
+/// What the providers have, by message where a callback tells it, else by text.
+#[derive(Default)]
+struct AtProviders<'a> {
+    by_id: BTreeMap<String, Vec<&'a Text>>,
+    by_key: BTreeMap<Key, Vec<&'a Text>>,
+}
+
+impl<'a> AtProviders<'a> {
+    fn of(
+        simulation: &Simulation,
+        texts: &'a [Text],
+        promises: &BTreeMap<Key, Vec<Promise>>,
+    ) -> Self {
+        let mut sorted = Self::default();
+        for text in texts {
+            let key = (text.to.clone(), text.body.clone());
+            if !promises.contains_key(&key) {
+                simulation.violated(format!("{} got a text that nobody asked for", text.to));
+            }
+            match &text.attempt {
+                Some((id, _)) => sorted.by_id.entry(id.clone()).or_default().push(text),
+                None => sorted.by_key.entry(key).or_default().push(text),
+            }
+        }
+        sorted
+    }
+
+    fn texts_of(&self, message: &Message, key: &Key) -> &[&'a Text] {
+        let told = self.by_id.get(&message.envelope.id.to_string());
+        told.or_else(|| self.by_key.get(key))
+            .map_or(&[], Vec::as_slice)
+    }
+}
+
+fn promises(simulation: &Simulation) -> BTreeMap<Key, Vec<Promise>> {
     let state = simulation.customers.state();
-    let mut promises = BTreeMap::new();
+    let mut promises: BTreeMap<Key, Vec<Promise>> = BTreeMap::new();
     for errand in &state.errands {
         let account = state.accounts[errand.account].0;
+        let mut promise = |key: Key, id, is_owed| {
+            let made = Promise {
+                account,
+                id,
+                is_owed,
+            };
+            promises.entry(key).or_default().push(made);
+        };
         match &errand.kind {
+            Kind::Single(single) if single.is_refused() => {}
             Kind::Single(single) => {
-                if single.is_refused() {
-                    continue;
-                }
-                let promise = Promise {
-                    account,
-                    id: single.accepted,
-                    is_owed: single.accepted.is_some() && !single.is_unsure(),
-                };
-                promises.insert((single.to.clone(), single.body.clone()), promise);
+                let is_owed = single.accepted.is_some() && !single.is_unsure();
+                let key = (single.to.clone(), single.body.clone());
+                promise(key, single.accepted, is_owed);
             }
             Kind::Campaign(campaign) => {
                 for (to, body) in campaign.expected() {
-                    let promise = Promise {
-                        account,
-                        id: None,
-                        is_owed: campaign.is_started,
-                    };
-                    promises.insert((to.to_owned(), body), promise);
+                    promise((to.to_owned(), body), None, campaign.is_started);
                 }
             }
         }
@@ -107,6 +139,10 @@ fn promises(simulation: &Simulation) -> ByText<Promise> {
 
 /// What the node says of a message against what the provider has of it.
 fn compare(simulation: &Simulation, message: &Message, texts: &[&Text]) -> Result<(), String> {
+    if !simulation.plan.receipts_come && is_echoed(simulation, message) {
+        // Nobody can tell whose a text is.
+        return Ok(());
+    }
     let taken: Vec<&&Text> = texts.iter().filter(|text| text.took).collect();
     attempts(simulation, message, texts)?;
     let resends = count(message, "resend_planned");
@@ -146,6 +182,42 @@ fn compare(simulation: &Simulation, message: &Message, texts: &[&Text]) -> Resul
         | MessageStatus::Skipped => wrong("nothing of the kind was wanted"),
         MessageStatus::Delivered | MessageStatus::Undelivered | MessageStatus::Expired => Ok(()),
     }
+}
+
+/// Whether somebody else asked for the same text to the same person.
+fn is_echoed(simulation: &Simulation, message: &Message) -> bool {
+    let (to, body) = key_of(message);
+    let state = simulation.customers.state();
+    let same = state.errands.iter().filter(|errand| match &errand.kind {
+        Kind::Single(single) => single.to == to && single.body == body,
+        Kind::Campaign(_) => false,
+    });
+    same.count() > 1
+}
+
+fn was_unknown(message: &Message) -> bool {
+    count(message, "outcome_unknown") > 0
+}
+
+/// Of the same text to the same person a search cannot tell whose it is; but no more may be
+/// called delivered than were. Where two of them were unknown at once, not even that holds:
+/// a search may take for the one what a receipt then tells of the other.
+fn echoes(messages: &[Message], key: &Key, texts: &[Text]) -> Result<(), String> {
+    let echoes: Vec<_> = messages.iter().filter(|one| key_of(one) == *key).collect();
+    if echoes.iter().filter(|one| was_unknown(one)).count() > 1 {
+        return Ok(());
+    }
+    let is_delivered = |message: &&&Message| message.status == MessageStatus::Delivered;
+    let told = echoes.iter().filter(is_delivered).count();
+    let same = |text: &&Text| text.to == key.0 && text.body == key.1;
+    let there = texts.iter().filter(same);
+    let there = there
+        .filter(|text| text.outcome == Some(Status::Delivered))
+        .count();
+    if told <= there {
+        return Ok(());
+    }
+    Err(format!("{told} echoes are called delivered, {there} were"))
 }
 
 /// Every text belongs to an attempt that was begun, and no attempt made two.
@@ -225,7 +297,7 @@ fn unknown(
     resends: usize,
 ) -> Result<(), String> {
     // A search goes by the wall clock, and two that fit prove nothing.
-    if simulation.wall_jumped.get() || taken.len() > 1 {
+    if simulation.wall_jumped.get() || taken.len() > 1 || is_echoed(simulation, message) {
         return Ok(());
     }
     if taken.len() == 1 && resends == 0 {

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use actors::dispatch::begin::ATTEMPT_DEADLINE;
 use engine::pacing::Pace;
 use sandbox::{AnswerFault, ReceiptFault};
-use schemas::Message;
+use schemas::{Message, UnixMicros};
 
 use crate::simulation::Simulation;
 use crate::simulation::ledger::Call;
@@ -105,24 +106,36 @@ fn pauses(simulation: &Simulation, place: usize, calls: &[&Call], slack: u64) {
 }
 
 fn times(simulation: &Simulation, messages: &[Message], calls: &[&Call], slack: u64) {
-    let by_text: BTreeMap<_, _> = messages
+    let by_id: BTreeMap<String, &Message> = messages
         .iter()
-        .map(|message| {
-            let envelope = &message.envelope;
-            ((envelope.to.as_str(), envelope.body.as_str()), envelope)
-        })
+        .map(|message| (message.envelope.id.to_string(), message))
         .collect();
     for call in calls {
-        let Some(envelope) = by_text.get(&(call.to.as_str(), call.body.as_str())) else {
+        let Some((id, attempt)) = &call.attempt else {
             continue;
         };
-        let id = envelope.id;
+        let Some(message) = by_id.get(id) else {
+            continue;
+        };
+        let envelope = &message.envelope;
+        let late_by = |from: UnixMicros| (call.wall.0 - from.0).max(0).unsigned_abs();
         if envelope.send_at.is_some_and(|send_at| call.wall < send_at) {
             simulation.violated(format!("{id} left before its time"));
         }
-        if call.wall.0 > envelope.valid_until.0 + slack as i64 {
-            let late = (call.wall.0 - envelope.valid_until.0) / 1_000;
+        let late = late_by(envelope.valid_until);
+        if late > slack {
+            let late = late / 1_000;
             simulation.violated(format!("{id} left {late} ms after its validity"));
+        }
+        // One that was handed back untouched is begun again under its number.
+        let begun = message.timeline.iter().rev().find(|entry| {
+            let is_begin = entry.event == "attempt_begun" && entry.attempt == Some(*attempt);
+            is_begin && entry.at <= call.wall
+        });
+        let waited = begun.map_or(0, |begun| late_by(begun.at));
+        if waited > ATTEMPT_DEADLINE.as_micros() as u64 + slack {
+            let waited = waited / 1_000;
+            simulation.violated(format!("{id} left {waited} ms after its attempt was begun"));
         }
     }
 }
