@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use fjall::AbstractTree;
 
 use super::super::kv::{Direction, Kv, KvBatch, KvChange, KvRead, Space};
+use super::super::subject::runtime;
 use super::FjallKv;
 
 /// What is written while a snapshot is held: some seven memtables of each space.
@@ -20,7 +21,7 @@ const ROWS: usize = 100;
 /// See [`ROWS`].
 const ROW_BYTES: usize = 16 << 10;
 
-/// Batches and turns of memtables while snapshots are taken.
+/// Batches written while snapshots are taken.
 const BATCHES: u32 = 400;
 
 /// Snapshots held at a time.
@@ -135,40 +136,45 @@ fn a_snapshot_keeps_its_rows_and_no_memory() {
 
 /// Batches of one number for all spaces, while memtables are written out all the time:
 /// what a snapshot shows is one number, and the same one when the next batches are there.
-#[test]
-fn a_snapshot_never_shows_half_a_batch() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_never_shows_half_a_batch() {
     let folder = tempfile::tempdir().expect("a folder");
     let kv = Arc::new(open(&folder));
     kv.write(everywhere(b"k", b"none")).expect("write");
     let written = Arc::new(AtomicU32::new(0));
-    let start = |work: fn(&FjallKv, u32)| {
+    let runtime = runtime();
+    let on_its_own = |work: fn(&FjallKv, &AtomicU32)| {
         let (kv, written) = (Arc::clone(&kv), Arc::clone(&written));
-        std::thread::spawn(move || {
+        runtime.blocking(move || {
             while written.load(Ordering::Relaxed) < BATCHES {
-                work(&kv, written.fetch_add(1, Ordering::Relaxed));
+                work(&kv, &written);
             }
         })
     };
-    let writer = start(|kv, round| {
-        let batch = everywhere(b"k", &round.to_be_bytes());
-        kv.write(batch).expect("write");
+    let writer = on_its_own(|kv, written| {
+        let number = written.fetch_add(1, Ordering::Relaxed);
+        kv.write(everywhere(b"k", &number.to_be_bytes()))
+            .expect("write");
     });
-    let flusher = start(|kv, round| {
-        let space = Space::ALL[round as usize % Space::ALL.len()];
-        kv.space(space).rotate_memtable_and_wait().expect("written");
-    });
-    let mut earlier = VecDeque::new();
-    while written.load(Ordering::Relaxed) < BATCHES {
-        let snapshot = kv.snapshot().expect("a snapshot");
-        let first = values(&*snapshot, b"k");
-        assert!(first.windows(2).all(|pair| pair[0] == pair[1]), "{first:?}");
-        earlier.push_back((snapshot, first));
-        if earlier.len() > HELD
-            && let Some((snapshot, first)) = earlier.pop_front()
-        {
-            assert_eq!(values(&*snapshot, b"k"), first);
+    let flusher = on_its_own(|kv, _| {
+        for space in Space::ALL {
+            kv.space(space).rotate_memtable_and_wait().expect("written");
         }
-    }
-    writer.join().expect("it wrote");
-    flusher.join().expect("it flushed");
+    });
+    let reader = on_its_own(|kv, written| {
+        let mut earlier = VecDeque::new();
+        while written.load(Ordering::Relaxed) < BATCHES {
+            let snapshot = kv.snapshot().expect("a snapshot");
+            let first = values(&*snapshot, b"k");
+            assert!(first.windows(2).all(|pair| pair[0] == pair[1]), "{first:?}");
+            earlier.push_back((snapshot, first));
+            if earlier.len() > HELD
+                && let Some((snapshot, first)) = earlier.pop_front()
+            {
+                assert_eq!(values(&*snapshot, b"k"), first);
+            }
+        }
+    });
+    let done = futures::join!(writer, flusher, reader);
+    assert_eq!(done, (Ok(()), Ok(()), Ok(())));
 }
