@@ -55,8 +55,9 @@ impl Verifier {
     /// more.
     ///
     /// # Errors
-    /// [`VerifierError::UnderWay`]: there is one at a time, and nobody has to wait for
-    /// minutes to learn that. [`StoreError::Closed`] also when the store has failed.
+    /// [`VerifierError::UnderWay`]: there is one at a time, which reads the whole disk, and
+    /// who comes second learns that at once. [`StoreError::Closed`] also when the store has
+    /// failed.
     pub async fn verify(&self) -> Result<Verification, VerifierError> {
         let turn = Turn::take(&self.is_under_way).ok_or(VerifierError::UnderWay)?;
         let kv = self.kv.clone();

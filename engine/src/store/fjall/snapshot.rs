@@ -1,10 +1,10 @@
 //! One moment of the database on disk, readable while the writer goes on.
 //!
 //! fjall's own snapshots are not used, for two reasons. While one is held, every memtable
-//! that is filled meanwhile stays in memory: a node at full speed writes some 30 MB a
-//! second, and verifying a million messages takes tens of seconds. And one that is opened
-//! while a batch is being written may show half of it later: a memtable that is written
-//! out just then makes numbers visible that the batch already has.
+//! that is filled meanwhile stays in memory, and verifying millions of messages beside a
+//! node at full speed takes as long as writing hundreds of megabytes. And one that is
+//! opened while a batch is being written may show half of it later: a memtable that is
+//! written out just then makes numbers visible that the batch already has.
 //!
 //! So this holds what each map consists of at that moment: its memtables and sorted files.
 //! None of it changes but the active memtable, whose newer entries have greater numbers.
