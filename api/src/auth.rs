@@ -1,9 +1,9 @@
 //! Who is calling: an API key in `Authorization: Bearer volley_…`.
 //!
 //! A key is 256 random bits, so its SHA-256 finds it and needs no salt. The node's root
-//! key, which lies in its data folder, opens the administration of accounts and nothing
-//! else. Handlers get the caller by an extractor; the check itself runs before anything
-//! of the request but its head is read.
+//! key, which lies in its data folder, opens the administration of the node (accounts,
+//! keys, verifications) and nothing else. Handlers get the caller by an extractor; the
+//! check itself runs before anything of the request but its head is read.
 
 use std::collections::BTreeMap;
 use std::future::{Ready, ready};
@@ -172,7 +172,7 @@ impl FromRequest for Caller {
             Some(Identity::Account(account)) => Ok(Self(account)),
             Some(Identity::Root) => Err(Problem::with_detail(
                 ProblemCode::Forbidden,
-                "the root key only administers accounts: use an account's API key",
+                "the root key only administers the node: use an account's API key",
             )),
             None => Err(Problem::new(ProblemCode::Unauthorized)),
         })

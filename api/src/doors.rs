@@ -17,6 +17,7 @@ use engine::provider::ProviderAccount;
 use engine::runtime::Runtime;
 use engine::settings::HttpSettings;
 use engine::store::Store;
+use engine::verify::Verifier;
 use metrics_exporter_prometheus::PrometheusHandle;
 use schemas::{PartitionCount, ProviderId, Secret};
 
@@ -42,13 +43,15 @@ pub struct Doors {
     pub intake: Intake,
     /// Where receipts go.
     pub journal: Journal,
+    /// Verifies all of these.
+    pub verifier: Verifier,
     /// The provider accounts.
     pub providers: Vec<Arc<ProviderAccount>>,
     /// How many partitions there are.
     pub partitions: PartitionCount,
     /// The folder that uploaded files are kept in; see [`imports_folder`].
     pub imports: PathBuf,
-    /// What opens the administration of accounts.
+    /// What opens the administration of the node.
     pub root_key: Secret,
     /// Where the metrics of this process are rendered.
     pub metrics: PrometheusHandle,

@@ -77,7 +77,7 @@ pub fn exit_of_open(error: &OpenError) -> Exit {
 pub struct RunningNode {
     /// Where the doors are.
     pub address: SocketAddr,
-    /// What opens the administration of accounts.
+    /// What opens the administration of the node.
     pub root_key: Secret,
     /// Rows, for reading.
     pub store: Store,
@@ -130,6 +130,7 @@ pub async fn start(
             log: storage.log.clone(),
             intake: storage.intake.clone(),
             journal: storage.journal.clone(),
+            verifier: storage.verifier.clone(),
             providers: providers.clone(),
             partitions: settings.node.partitions,
             imports: imports_folder(&folder),

@@ -74,6 +74,8 @@ problem_codes! {
     CampaignState = "campaign_state", CONFLICT, "The campaign's state does not allow this";
     /// Somebody else changed the same thing at the same time.
     Conflict = "conflict", CONFLICT, "The resource was changed at the same time";
+    /// One verification at a time.
+    VerificationRunning = "verification_running", CONFLICT, "Another verification is under way";
     /// The body is too long.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body is too long";
     /// The media type is not the one taken here.
@@ -112,6 +114,8 @@ problem_codes! {
     InvalidCursor = "invalid_cursor", UNPROCESSABLE_ENTITY, "The cursor is none of this listing";
     /// A defect of ours; the log has the cause under the request's id.
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something went wrong on our side";
+    /// What is stored cannot be read.
+    Damaged = "damaged", INTERNAL_SERVER_ERROR, "What is stored is damaged";
     /// The node is stopping.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "The node cannot take this now";
     /// The disk is full.

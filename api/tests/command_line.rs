@@ -7,7 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use api::exit::Exit;
+use engine::runtime::Runtime;
+use engine::settings::Settings;
+use engine::storage::{JournalSettings, Storage};
 use rustix::process::{Pid, Signal, kill_process};
+use schemas::campaign::{Campaign, CampaignState};
+use schemas::change::Change;
+use schemas::{AccountId, CampaignId, MessageClass, Partition};
 use serde_json::{Value, json};
 
 /// A folder that is removed at the end of its test.
@@ -188,6 +194,97 @@ fn the_first_account_and_key_are_made_with_and_without_a_node() {
     );
     assert_eq!(node.signal(Signal::TERM), Some(Exit::Success as i32));
     assert!(!data.join("root.key").exists());
+}
+
+/// A campaign whose journal tells of a chunk that nobody has written.
+fn spoil(data: &Path) {
+    let tokio = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    tokio.block_on(async {
+        let runtime = Runtime::of_machine(tokio.handle().clone());
+        let settings = Settings::load(None, []).expect("settings");
+        let journal = JournalSettings {
+            partitions: settings.node.partitions,
+            trim: true,
+        };
+        let storage = Storage::open(data, &runtime, journal).expect("storage");
+        let campaign = Campaign {
+            account: AccountId::from_bytes([1; 16]),
+            id: CampaignId::from_bytes([2; 16]),
+            name: "spoilt".to_owned(),
+            lists: Vec::new(),
+            template: "Hi".to_owned(),
+            class: MessageClass::Marketing,
+            from: None,
+            provider: None,
+            validity_seconds: 3_600,
+            state: CampaignState::Draft,
+            created_at: runtime.now(),
+            started_at: None,
+            finished_at: None,
+            version: 0,
+        };
+        let frozen = Change::AudienceFrozen {
+            campaign: campaign.id,
+            chunk: 0,
+            entries: 5,
+            last: true,
+        };
+        storage.store.replace(campaign).await.expect("stored");
+        let committed = storage.journal.commit(vec![(Partition(0), frozen)]).await;
+        committed.expect("committed");
+        let mut closed = storage.closed.clone();
+        drop(storage);
+        closed.wait().await;
+    });
+}
+
+#[test]
+fn a_folder_is_verified_with_and_without_a_node() {
+    let folder = Folder::new("verify");
+    let data = folder.data();
+    let account = given(&run(&["account", "create", "acme"], &data));
+    let key = given(&run(&["key", "create", &account], &data));
+    let body = json!({"to": "+15005550006", "body": "hello", "class": "transactional"});
+    let mut node = Served::start(&data);
+    let (status, first) = post(&node.url, &key, &body);
+    assert_eq!(status, 202, "{first}");
+    let line = "everything agrees: 0 campaigns with 0 recipients, ";
+    let live = given(&run(&["verify"], &data));
+    assert!(live.starts_with(line), "{live}");
+
+    // A node that cannot be asked, or that is not there, is no difference.
+    let root = data.join("root.key");
+    let whole = std::fs::read_to_string(&root).expect("the root key");
+    std::fs::write(&root, "volley_wrong\n").expect("a file");
+    refused(&run(&["verify"], &data), Exit::DataFolderInUse, "not whole");
+    let wrong_key = format!("volley_wrong\n{}\n", node.url);
+    std::fs::write(&root, wrong_key).expect("a file");
+    let output = run(&["verify"], &data);
+    refused(&output, Exit::DataFolderInUse, "unauthorized");
+    let nobody = whole.replace(&node.url, "http://127.0.0.1:1");
+    std::fs::write(&root, nobody).expect("a file");
+    refused(&run(&["verify"], &data), Exit::Unreachable, "no answer");
+    assert_eq!(node.signal(Signal::TERM), Some(Exit::Success as i32));
+    let still = given(&run(&["verify"], &data));
+    assert!(still.starts_with(line), "{still}");
+
+    spoil(&data);
+    let differs = |output: Output| {
+        assert_eq!(output.status.code(), Some(Exit::Failure as i32));
+        text(&output.stdout)
+    };
+    let still = differs(run(&["verify"], &data));
+    let mut node = Served::start(&data);
+    assert_eq!(differs(run(&["verify"], &data)), still);
+    let what = "partition 0: chunk 0 is not there";
+    assert!(
+        still.starts_with("does not agree: cmp_") && still.ends_with(what),
+        "{still}"
+    );
+    assert_eq!(node.signal(Signal::TERM), Some(Exit::Success as i32));
 }
 
 #[test]

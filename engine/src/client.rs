@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use schemas::http::accounts::{AccountBody, AccountRequest, KeyRequest, NewKeyBody};
 use schemas::http::problem::ProblemBody;
+use schemas::http::verifications::VerificationBody;
 use schemas::{AccountId, Secret};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,6 +23,8 @@ const ROOT_KEY: &str = "root.key";
 const ROOT_KEY_MODE: u32 = 0o600;
 /// How long one request may take: making an account is one fsync.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a verification may take: it reads everything there is.
+const VERIFY_TIMEOUT: Duration = Duration::from_secs(3_600);
 
 /// What is in `root.key`: the key and, on a second line, the node's URL.
 #[derive(Clone, Debug)]
@@ -202,6 +205,15 @@ impl NodeClient {
             &KeyRequest { name },
         )
         .await
+    }
+
+    /// Has the node verify what it keeps, for up to an hour. Needs the root key.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn verify(&self) -> Result<VerificationBody, ClientError> {
+        let request = self.http.post(format!("{}/v1/verifications", self.url));
+        self.run(request.timeout(VERIFY_TIMEOUT)).await
     }
 
     async fn run<R: DeserializeOwned>(

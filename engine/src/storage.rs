@@ -13,6 +13,7 @@ use crate::runtime::Runtime;
 use crate::store::embedded::Embedded;
 use crate::store::kv::Kv;
 use crate::store::{MemoryKv, OpenError, Store, StoreError, WriterClosed};
+use crate::verify::Verifier;
 
 /// How the journal is kept.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,8 @@ pub struct Storage {
     pub intake: Intake,
     /// Tells when the writer has ended.
     pub closed: WriterClosed,
+    /// Verifies all of it.
+    pub verifier: Verifier,
     kv: Arc<dyn Kv>,
 }
 
@@ -53,7 +56,7 @@ impl Storage {
         let embedded = Embedded::open(folder, runtime, |view| {
             Projector::recover(view, settings.partitions, settings.trim)
         })?;
-        Ok(Self::over(embedded, settings))
+        Ok(Self::over(embedded, runtime, settings))
     }
 
     /// Opens storage in memory.
@@ -68,10 +71,10 @@ impl Storage {
         let embedded = Embedded::in_memory(memory, runtime, |view| {
             Projector::recover(view, settings.partitions, settings.trim)
         })?;
-        Ok(Self::over(embedded, settings))
+        Ok(Self::over(embedded, runtime, settings))
     }
 
-    fn over(embedded: Embedded<Projector>, settings: JournalSettings) -> Self {
+    fn over(embedded: Embedded<Projector>, runtime: &Runtime, settings: JournalSettings) -> Self {
         let partitions = settings.partitions;
         Self {
             store: embedded.store,
@@ -79,6 +82,7 @@ impl Storage {
             intake: Intake::new(embedded.participant.operations(), partitions),
             journal: Journal::new(embedded.participant, partitions),
             closed: embedded.closed,
+            verifier: Verifier::new(&embedded.kv, runtime.clone()),
             kv: embedded.kv,
         }
     }

@@ -1,7 +1,7 @@
 //! The REST doors over real sockets and a real store.
 //!
-//! No node runs behind them: what is taken in stays where the doors put it, so every
-//! test can tell what a request changed.
+//! No node runs behind them, but for one test of `verifications`: what is taken in stays
+//! where the doors put it, so every test can tell what a request changed.
 
 #[path = "http/authentication.rs"]
 mod authentication;
@@ -19,5 +19,7 @@ mod messages;
 mod pages;
 #[path = "http/server.rs"]
 mod server;
+#[path = "http/verifications.rs"]
+mod verifications;
 #[path = "http/webhooks.rs"]
 mod webhooks;

@@ -2,13 +2,14 @@
 //! they open it, else they ask the node that does, with the root key in the folder.
 
 use clap::Subcommand;
-use engine::client::{ClientError, NodeClient, RootKeyFile};
+use engine::client::NodeClient;
 use engine::runtime::Runtime;
 use engine::settings::Settings;
 use engine::storage::Storage;
-use engine::store::{FolderError, OpenError, StoreError};
+use engine::store::{FolderError, OpenError};
 use schemas::AccountId;
 
+use super::serving::{Failed, serving_node};
 use super::{SettingsArguments, complain, give, tell, tokio_runtime};
 use crate::accounts;
 use crate::exit::Exit;
@@ -63,36 +64,6 @@ pub(super) fn run_key(command: &KeyCommand) -> Exit {
     })
 }
 
-/// What went wrong, and what the process ends with.
-struct Failed {
-    message: String,
-    exit: Exit,
-}
-
-impl From<StoreError> for Failed {
-    fn from(error: StoreError) -> Self {
-        Self {
-            message: error.to_string(),
-            exit: Exit::Failure,
-        }
-    }
-}
-
-impl From<ClientError> for Failed {
-    fn from(error: ClientError) -> Self {
-        let exit = match &error {
-            ClientError::Unreachable { .. } | ClientError::NotUnderstood { .. } => {
-                Exit::Unreachable
-            }
-            ClientError::Refused(_) => Exit::Failure,
-        };
-        Self {
-            message: error.to_string(),
-            exit,
-        }
-    }
-}
-
 /// Either way in.
 enum Door {
     Folder(Box<Storage>, Runtime),
@@ -104,11 +75,7 @@ impl Door {
         match open_storage(settings, runtime) {
             Ok(storage) => Ok(Self::Folder(Box::new(storage), runtime.clone())),
             Err(error @ OpenError::Folder(FolderError::InUse { .. })) => {
-                let file = RootKeyFile::read(&settings.node.data).map_err(|cause| Failed {
-                    message: format!("{error}; its root.key cannot be read: {cause}"),
-                    exit: Exit::DataFolderInUse,
-                })?;
-                Ok(Self::Node(NodeClient::new(&file.url, file.key)?))
+                Ok(Self::Node(serving_node(settings, &error)?))
             }
             Err(error) => Err(Failed {
                 exit: exit_of_open(&error),

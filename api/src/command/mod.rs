@@ -3,6 +3,7 @@
 mod administration;
 mod sandbox;
 mod serve;
+mod serving;
 mod verify;
 
 use std::path::PathBuf;
@@ -35,7 +36,8 @@ enum Command {
     Key(administration::KeyCommand),
     /// Send a campaign through three simulated providers and check it against their book.
     Demo(DemoArguments),
-    /// Prove that everything in a data folder agrees; exit code 1 if something does not.
+    /// Prove that everything in a data folder agrees, also while a node serves it; exit
+    /// code 1 if something does not.
     Verify(verify::Arguments),
     /// Run a provider that exists only on this machine, for trying things out.
     Sandbox(sandbox::Arguments),

@@ -13,6 +13,7 @@ mod metrics;
 mod outgoing;
 mod providers;
 pub mod routes;
+mod verifications;
 mod webhooks;
 
 pub use imports::delete_unfinished;

@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, Resource, ResponseError, web};
 
 use super::{
     accounts, campaigns, contact_lists, health, imports, jobs, messages, metrics, providers,
-    webhooks,
+    verifications, webhooks,
 };
 use crate::auth::authenticate;
 use crate::problem::{Problem, ProblemCode};
@@ -45,6 +45,7 @@ fn with_key(config: &mut web::ServiceConfig) {
         .service(only("/providers", "GET").route(web::get().to(providers::list)))
         .service(only("/accounts", "POST").route(web::post().to(accounts::create)))
         .service(only("/accounts/{id}/keys", "POST").route(web::post().to(accounts::create_key)))
+        .service(only("/verifications", "POST").route(web::post().to(verifications::create)))
         .default_service(web::to(not_found));
 }
 

@@ -3,22 +3,22 @@
 //! request, for one) would promise what is not there.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
-use super::kv::{Direction, Kv, KvBatch, KvError, KvPairs, Space};
+use super::kv::{Direction, Kv, KvBatch, KvError, KvPairs, KvRead, Space};
 
 /// A database and whether it has failed.
 pub(super) struct FailStop {
     kv: Arc<dyn Kv>,
-    failed: AtomicBool,
+    failed: Arc<AtomicBool>,
 }
 
 impl FailStop {
     pub(super) fn over(kv: Arc<dyn Kv>) -> Self {
         Self {
             kv,
-            failed: AtomicBool::new(false),
+            failed: Arc::default(),
         }
     }
 
@@ -38,7 +38,7 @@ impl FailStop {
     }
 }
 
-impl Kv for FailStop {
+impl KvRead for FailStop {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
         self.check()?;
         self.kv.get(space, key)
@@ -54,6 +54,17 @@ impl Kv for FailStop {
     ) -> Result<KvPairs, KvError> {
         self.check()?;
         self.kv.scan(space, start, end, direction, limit)
+    }
+}
+
+impl Kv for FailStop {
+    fn snapshot(&self) -> Result<Box<dyn KvRead>, KvError> {
+        self.check()?;
+        Ok(Box::new(Snapshot {
+            kv: self.kv.snapshot()?,
+            failed: Arc::downgrade(&self.failed),
+            folder: self.kv.folder(),
+        }))
     }
 
     fn write(&self, batch: KvBatch) -> Result<(), KvError> {
@@ -75,18 +86,60 @@ impl Kv for FailStop {
     }
 }
 
+/// A snapshot that ends with its database: after a failure because what it shows may not
+/// be there after the next start, after the end because whoever closes the database wants
+/// the folder back.
+struct Snapshot {
+    kv: Box<dyn KvRead>,
+    failed: Weak<AtomicBool>,
+    folder: PathBuf,
+}
+
+impl Snapshot {
+    fn check(&self) -> Result<(), KvError> {
+        match self.failed.upgrade() {
+            Some(failed) if !failed.load(Ordering::Acquire) => Ok(()),
+            Some(_) | None => {
+                let folder = self.folder.clone();
+                Err(KvError::Failed { folder })
+            }
+        }
+    }
+}
+
+impl KvRead for Snapshot {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
+        self.check()?;
+        self.kv.get(space, key)
+    }
+
+    fn scan(
+        &self,
+        space: Space,
+        start: &[u8],
+        end: &[u8],
+        direction: Direction,
+        limit: usize,
+    ) -> Result<KvPairs, KvError> {
+        self.check()?;
+        self.kv.scan(space, start, end, direction, limit)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use super::super::memory::{Fate, MemoryKv};
-    use super::{FailStop, Kv, KvBatch, KvError, Space};
+    use super::{FailStop, Kv, KvBatch, KvError, KvRead, Space};
 
     #[test]
     fn after_a_failed_sync_nothing_is_read() {
         let memory = MemoryKv::new();
         let kv = FailStop::over(Arc::new(memory.clone()));
         assert!(kv.get(Space::Rows, b"key").is_ok());
+        let snapshot = kv.snapshot().expect("a snapshot");
+        assert!(snapshot.get(Space::Rows, b"key").is_ok());
         memory.fail_sync(1, Fate::Lost);
         kv.write(KvBatch::default()).expect("write");
         assert!(matches!(kv.sync(), Err(KvError::Io { .. })));
@@ -98,5 +151,19 @@ mod tests {
             kv.write(KvBatch::default()),
             Err(KvError::Failed { .. })
         ));
+        assert!(matches!(
+            snapshot.get(Space::Rows, b"key"),
+            Err(KvError::Failed { .. })
+        ));
+        assert!(matches!(kv.snapshot(), Err(KvError::Failed { .. })));
+    }
+
+    #[test]
+    fn a_snapshot_ends_with_its_database() {
+        let kv = FailStop::over(Arc::new(MemoryKv::new()));
+        let snapshot = kv.snapshot().expect("a snapshot");
+        drop(kv);
+        let all = snapshot.scan(Space::Rows, &[], &[9], super::Direction::Forward, 1);
+        assert!(matches!(all, Err(KvError::Failed { .. })));
     }
 }

@@ -22,9 +22,14 @@ use fjall::config::{
 };
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable};
 
+use self::snapshot::FjallSnapshot;
 use super::commit_record::{self, CommitRecord, Commits};
 use super::folder::{DataFolder, FolderError};
-use super::kv::{Direction, Kv, KvBatch, KvError, KvPairs, Space};
+use super::kv::{Direction, Kv, KvBatch, KvError, KvPairs, KvRead, Space};
+
+mod snapshot;
+#[cfg(test)]
+mod tests;
 
 /// Blocks read from disk and kept, for all spaces together. Recent rows are read from
 /// memtables; the cache serves people who look at older ones, and the pages of contacts
@@ -93,9 +98,10 @@ pub(crate) struct FjallKv {
     record: CommitRecord,
     /// Bytes in each active memtable, about. Only the writer's thread takes it.
     filled: Mutex<[u64; Space::ALL.len()]>,
-    /// The last commits. Only the writer's thread takes it.
+    /// The last commits. The writer's thread holds it for as long as it writes a batch;
+    /// a snapshot takes it to fall between two of them.
     commits: Mutex<Commits>,
-    folder: DataFolder,
+    folder: Arc<DataFolder>,
 }
 
 impl FjallKv {
@@ -140,7 +146,7 @@ impl FjallKv {
             record,
             filled: Mutex::new([0; Space::ALL.len()]),
             commits: Mutex::new(commits),
-            folder,
+            folder: Arc::new(folder),
         })
     }
 
@@ -210,7 +216,7 @@ fn open_database(path: &Path) -> fjall::Result<(Database, Spaces)> {
     Ok((database, spaces))
 }
 
-impl Kv for FjallKv {
+impl KvRead for FjallKv {
     // Reads go through a snapshot: fjall puts a batch into the memtables change by change,
     // and a read of a keyspace itself sees what is there so far.
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
@@ -241,6 +247,17 @@ impl Kv for FjallKv {
             Direction::Forward => range.take(limit).map(copy).collect(),
             Direction::Backward => range.rev().take(limit).map(copy).collect(),
         }
+    }
+}
+
+impl Kv for FjallKv {
+    fn snapshot(&self) -> Result<Box<dyn KvRead>, KvError> {
+        let between = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = self.database.seqno();
+        let folder = Arc::clone(&self.folder);
+        let snapshot = FjallSnapshot::new(&self.spaces, end, folder);
+        drop(between);
+        Ok(Box::new(snapshot))
     }
 
     /// The batch is on the disk before anybody can see it: the file is synced before

@@ -102,11 +102,10 @@ pub(crate) struct KvBatch {
 /// What was found: keys with their values, in the order asked for.
 pub(crate) type KvPairs = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// Ordered maps of bytes to bytes. Keys that begin with the byte 0xff are the
-/// backend's own. Its calls may block: write and sync are called from
-/// the writer's own thread only. Who has seen one change of a batch sees all of them in
-/// every later read.
-pub(crate) trait Kv: Send + Sync + 'static {
+/// Ordered maps of bytes to bytes, for reading: what is there now, or what was there at
+/// one moment. Keys that begin with the byte 0xff are the backend's own. Calls may block.
+/// Who has seen one change of a batch sees all of them in every later read.
+pub(crate) trait KvRead: Send + Sync + 'static {
     /// The value of one key.
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, KvError>;
 
@@ -119,6 +118,16 @@ pub(crate) trait Kv: Send + Sync + 'static {
         direction: Direction,
         limit: usize,
     ) -> Result<KvPairs, KvError>;
+}
+
+/// Ordered maps that are written. Write and sync are called from the writer's own thread
+/// only.
+pub(crate) trait Kv: KvRead {
+    /// Everything as it is at this moment, which lies between two batches: each is in it
+    /// whole or not at all. Writing goes on beside it. It pins what it shows, so it must
+    /// end: files that were merged meanwhile stay on the disk, but memory that it needs
+    /// does not grow with what is written. May wait for the batch that is being written.
+    fn snapshot(&self) -> Result<Box<dyn KvRead>, KvError>;
 
     /// Writes the whole batch or nothing. It may be forgotten in a crash until
     /// [`Kv::sync`] returned. After an error the database must not be written any more.

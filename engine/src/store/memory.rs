@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::kv::{Direction, Kv, KvBatch, KvChange, KvError, KvPairs, Space};
+use super::kv::{Direction, Kv, KvBatch, KvChange, KvError, KvPairs, KvRead, Space};
 
 /// What free space a memory backend reports until told otherwise: 1 TiB, never short.
 const PLENTY: u64 = 1 << 40;
@@ -28,8 +28,11 @@ pub enum Fate {
     Kept,
 }
 
+/// One map for each space.
+type Spaces = [BTreeMap<Vec<u8>, Vec<u8>>; Space::ALL.len()];
+
 struct State {
-    spaces: [BTreeMap<Vec<u8>, Vec<u8>>; Space::ALL.len()],
+    spaces: Spaces,
     /// What stood there before each change that was not synced yet, oldest first.
     undo: Vec<KvChange>,
     writes: u64,
@@ -136,7 +139,45 @@ fn memory_folder() -> PathBuf {
     PathBuf::from("(memory)")
 }
 
-impl Kv for MemoryKv {
+fn pairs(
+    spaces: &Spaces,
+    space: Space,
+    (start, end): (&[u8], &[u8]),
+    direction: Direction,
+    limit: usize,
+) -> KvPairs {
+    if start >= end {
+        return Vec::new();
+    }
+    let range = spaces[space.index()].range(start.to_vec()..end.to_vec());
+    let copy = |(key, value): (&Vec<u8>, &Vec<u8>)| (key.clone(), value.clone());
+    match direction {
+        Direction::Forward => range.take(limit).map(copy).collect(),
+        Direction::Backward => range.rev().take(limit).map(copy).collect(),
+    }
+}
+
+/// A copy of everything.
+struct Snapshot(Spaces);
+
+impl KvRead for Snapshot {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
+        Ok(self.0[space.index()].get(key).cloned())
+    }
+
+    fn scan(
+        &self,
+        space: Space,
+        start: &[u8],
+        end: &[u8],
+        direction: Direction,
+        limit: usize,
+    ) -> Result<KvPairs, KvError> {
+        Ok(pairs(&self.0, space, (start, end), direction, limit))
+    }
+}
+
+impl KvRead for MemoryKv {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
         Ok(self.lock().spaces[space.index()].get(key).cloned())
     }
@@ -149,16 +190,14 @@ impl Kv for MemoryKv {
         direction: Direction,
         limit: usize,
     ) -> Result<KvPairs, KvError> {
-        if start >= end {
-            return Ok(Vec::new());
-        }
         let state = self.lock();
-        let range = state.spaces[space.index()].range(start.to_vec()..end.to_vec());
-        let copy = |(key, value): (&Vec<u8>, &Vec<u8>)| (key.clone(), value.clone());
-        Ok(match direction {
-            Direction::Forward => range.take(limit).map(copy).collect(),
-            Direction::Backward => range.rev().take(limit).map(copy).collect(),
-        })
+        Ok(pairs(&state.spaces, space, (start, end), direction, limit))
+    }
+}
+
+impl Kv for MemoryKv {
+    fn snapshot(&self) -> Result<Box<dyn KvRead>, KvError> {
+        Ok(Box::new(Snapshot(self.lock().spaces.clone())))
     }
 
     fn write(&self, batch: KvBatch) -> Result<(), KvError> {
@@ -210,7 +249,7 @@ impl Kv for MemoryKv {
 
 #[cfg(test)]
 mod tests {
-    use super::{Direction, Fate, Kv, KvBatch, KvChange, MemoryKv, Space};
+    use super::{Direction, Fate, Kv, KvBatch, KvChange, KvRead, MemoryKv, Space};
 
     fn put(key: &str, value: Option<&str>) -> KvBatch {
         KvBatch {

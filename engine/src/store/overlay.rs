@@ -12,12 +12,12 @@ use schemas::record::{KeyPart, Record};
 
 use super::error::StoreError;
 use super::key;
-use super::kv::{Direction, Kv, KvBatch, KvChange, KvPairs, Space};
+use super::kv::{Direction, KvBatch, KvChange, KvPairs, KvRead, Space};
 use super::row;
 
 /// Stored bytes, and the changes of one group commit over them.
 pub(crate) struct Overlay<'a> {
-    kv: &'a dyn Kv,
+    kv: &'a dyn KvRead,
     entries: [BTreeMap<Vec<u8>, Entry>; Space::ALL.len()],
     /// What to put back at a rollback, oldest first.
     undo: Vec<Undo>,
@@ -58,7 +58,7 @@ pub(crate) struct Savepoint {
 
 impl<'a> Overlay<'a> {
     /// An overlay without changes.
-    pub(crate) fn new(kv: &'a dyn Kv) -> Self {
+    pub(crate) fn new(kv: &'a dyn KvRead) -> Self {
         Self {
             kv,
             entries: Default::default(),
@@ -256,8 +256,8 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Direction, Kv, Overlay, Space};
-    use crate::store::kv::{KvBatch, KvChange};
+    use super::{Direction, KvRead, Overlay, Space};
+    use crate::store::kv::{Kv, KvBatch, KvChange};
     use crate::store::memory::MemoryKv;
 
     #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::StoreError;
 use super::embedded::Embedded;
-use super::kv::{Kv, Space};
+use super::kv::{Kv, KvRead, Space};
 use super::memory::{Fate, MemoryKv};
 use super::overlay::Overlay;
 use super::subject::{in_memory, runtime};

@@ -10,11 +10,11 @@ use schemas::{CampaignId, MessageStatus, Partition, PartitionCount, Slice};
 use super::journal::Journal;
 use super::messages::{ByCampaign, Told};
 use super::{Difference, Verified, VerifyError, rows};
-use crate::store::kv::Kv;
+use crate::store::kv::KvRead;
 
 /// Counts every campaign again.
 pub(super) fn check(
-    kv: &dyn Kv,
+    kv: &dyn KvRead,
     partitions: PartitionCount,
     journal: &Journal,
     told: &ByCampaign,
@@ -40,7 +40,7 @@ pub(super) fn check(
 
 /// One campaign's part in one partition.
 struct Counting<'a> {
-    kv: &'a dyn Kv,
+    kv: &'a dyn KvRead,
     partitions: PartitionCount,
     campaign: CampaignId,
     partition: Partition,

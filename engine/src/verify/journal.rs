@@ -11,7 +11,7 @@ use schemas::{CampaignId, Envelope, Message, MessageId, Partition, PartitionCoun
 
 use super::{Difference, Verified, VerifyError, rows};
 use crate::journal::{checkpoint, records};
-use crate::store::kv::Kv;
+use crate::store::kv::KvRead;
 use crate::store::overlay::Overlay;
 
 /// An attempt without an outcome.
@@ -50,7 +50,7 @@ impl Journal {
 
 /// Reads the journal of every partition.
 pub(super) fn read(
-    kv: &dyn Kv,
+    kv: &dyn KvRead,
     partitions: PartitionCount,
     verified: &mut Verified,
 ) -> Result<Journal, VerifyError> {
@@ -91,7 +91,7 @@ impl Journal {
     /// in it already; that their outcomes are in their rows is looked at all the same.
     fn follow(
         &mut self,
-        kv: &dyn Kv,
+        kv: &dyn KvRead,
         record: &JournalRecord,
         is_after_checkpoint: bool,
     ) -> Result<(), VerifyError> {
@@ -143,7 +143,7 @@ impl Journal {
 }
 
 fn outcome_is_in_row(
-    kv: &dyn Kv,
+    kv: &dyn KvRead,
     ended: AttemptRef,
     sequence: Sequence,
 ) -> Result<(), VerifyError> {

@@ -10,7 +10,7 @@ use schemas::{CampaignId, Message, MessageStatus, Partition, PartitionCount, Uni
 
 use super::journal::Journal;
 use super::{Difference, Verified, VerifyError, rows};
-use crate::store::kv::Kv;
+use crate::store::kv::KvRead;
 
 /// What the messages of one campaign and partition tell.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ pub(super) type ByCampaign = BTreeMap<(CampaignId, Partition), Told>;
 
 /// Follows every message.
 pub(super) fn check(
-    kv: &dyn Kv,
+    kv: &dyn KvRead,
     partitions: PartitionCount,
     journal: &Journal,
     verified: &mut Verified,
@@ -145,7 +145,7 @@ fn follows(before: MessageStatus, after: MessageStatus) -> bool {
 }
 
 /// That a message which waits for an instant lies in a bucket that is still to be read.
-fn is_due(kv: &dyn Kv, partition: Partition, message: &Message) -> Result<(), VerifyError> {
+fn is_due(kv: &dyn KvRead, partition: Partition, message: &Message) -> Result<(), VerifyError> {
     let due = if message.status == MessageStatus::Scheduled {
         message.envelope.send_at
     } else {

@@ -8,6 +8,7 @@
 
 mod campaigns;
 mod journal;
+mod live;
 mod messages;
 mod rows;
 #[cfg(test)]
@@ -17,8 +18,10 @@ use std::path::Path;
 
 use schemas::record::Record;
 
+pub use self::live::{Verification, Verifier, VerifierError};
+
 use crate::journal::stored_partition_count;
-use crate::store::kv::{Kv, KvError};
+use crate::store::kv::{KvError, KvRead};
 use crate::store::overlay::Overlay;
 use crate::store::{FolderError, MemoryKv, StoreError, open_kv};
 
@@ -111,14 +114,19 @@ pub fn rows_in_memory<R: Record>(memory: &MemoryKv) -> Result<Vec<R>, VerifyErro
     Ok(rows)
 }
 
-pub(crate) fn database(kv: &dyn Kv) -> Result<Verified, VerifyError> {
+pub(crate) fn database(kv: &dyn KvRead) -> Result<Verified, VerifyError> {
+    let mut verified = Verified::default();
+    count(kv, &mut verified)?;
+    Ok(verified)
+}
+
+/// Counts what it looks at, also where something does not agree.
+fn count(kv: &dyn KvRead, verified: &mut Verified) -> Result<(), VerifyError> {
     let Some(partitions) = stored_partition_count(&mut Overlay::new(kv))? else {
         // No node has served it yet.
-        return Ok(Verified::default());
+        return Ok(());
     };
-    let mut verified = Verified::default();
-    let journal = journal::read(kv, partitions, &mut verified)?;
-    let told = messages::check(kv, partitions, &journal, &mut verified)?;
-    campaigns::check(kv, partitions, &journal, &told, &mut verified)?;
-    Ok(verified)
+    let journal = journal::read(kv, partitions, verified)?;
+    let told = messages::check(kv, partitions, &journal, verified)?;
+    campaigns::check(kv, partitions, &journal, &told, verified)
 }

@@ -3,7 +3,7 @@
 use schemas::record::Record;
 
 use super::VerifyError;
-use crate::store::kv::{Direction, Kv, Space};
+use crate::store::kv::{Direction, KvRead, Space};
 use crate::store::{StoreError, key, row};
 
 /// How many rows are read at a time.
@@ -11,7 +11,7 @@ const PAGE: usize = 1_000;
 
 /// Hands every row of a table to `each`, in the order of their keys.
 pub(super) fn each<R: Record>(
-    kv: &dyn Kv,
+    kv: &dyn KvRead,
     mut each: impl FnMut(R) -> Result<(), VerifyError>,
 ) -> Result<(), VerifyError> {
     let space = Space::of(R::TABLE);
@@ -37,7 +37,7 @@ pub(super) fn each<R: Record>(
 
 /// One row.
 pub(super) fn get<R: Record>(
-    kv: &dyn Kv,
+    kv: &dyn KvRead,
     key: &[schemas::record::KeyPart],
 ) -> Result<Option<R>, VerifyError> {
     let bytes = kv.get(Space::of(R::TABLE), &key::encode(R::TABLE, key)?)?;

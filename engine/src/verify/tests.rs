@@ -20,7 +20,7 @@ use crate::storage::{JournalSettings, Storage};
 use crate::store::kv::{Kv, KvBatch, KvChange, Space};
 use crate::store::{MemoryKv, golden_samples, key, row};
 
-const START: UnixMicros = UnixMicros(1_790_000_000_000_000);
+pub(super) const START: UnixMicros = UnixMicros(1_790_000_000_000_000);
 const PARTITION: Partition = Partition(0);
 
 fn account() -> AccountId {
@@ -169,7 +169,7 @@ fn retry_at() -> UnixMicros {
     START.plus_micros(60_000_000)
 }
 
-fn envelope(number: u8) -> Arc<Envelope> {
+pub(super) fn envelope(number: u8) -> Arc<Envelope> {
     let to = Phone::from_e164(format!("+1415200{number:04}")).expect("a number");
     Arc::new(Envelope {
         account: account(),

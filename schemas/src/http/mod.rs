@@ -11,6 +11,7 @@ pub mod jobs;
 pub mod messages;
 pub mod problem;
 pub mod providers;
+pub mod verifications;
 
 use serde::{Deserialize, Serialize};
 

@@ -197,6 +197,7 @@ impl<'a> Life<'a> {
             log: storage.log.clone(),
             intake: storage.intake.clone(),
             journal: storage.journal.clone(),
+            verifier: storage.verifier.clone(),
             providers: providers.clone(),
             partitions,
             imports: imports.clone(),

@@ -57,6 +57,7 @@ impl TestServer {
             log: storage.log.clone(),
             intake: storage.intake.clone(),
             journal: storage.journal.clone(),
+            verifier: storage.verifier.clone(),
             providers: vec![account],
             partitions: settings.node.partitions,
             imports: imports.clone(),

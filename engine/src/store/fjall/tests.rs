@@ -1,0 +1,180 @@
+//! Snapshots of the database on disk.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use fjall::AbstractTree;
+
+use super::super::kv::{Direction, Kv, KvBatch, KvChange, KvRead, Space};
+use super::super::subject::runtime;
+use super::FjallKv;
+
+/// What is written while a snapshot is held: some seven memtables of each space.
+const WRITTEN_MEANWHILE: usize = 96 << 20;
+
+/// What all spaces may keep in memory: three memtables of 2 to 3 MiB each.
+const MEMTABLES: u64 = 40 << 20;
+
+/// Rows of each space, and the bytes of one.
+const ROWS: usize = 100;
+/// See [`ROWS`].
+const ROW_BYTES: usize = 16 << 10;
+
+/// Batches written while snapshots are taken.
+const BATCHES: u32 = 400;
+
+/// Snapshots held at a time.
+const HELD: usize = 20;
+
+fn open(folder: &tempfile::TempDir) -> FjallKv {
+    FjallKv::open(folder.path()).expect("the folder opens")
+}
+
+/// The same value under a key of each space.
+fn everywhere(key: &[u8], value: &[u8]) -> KvBatch {
+    let change = |space| KvChange {
+        space,
+        key: key.to_vec(),
+        value: Some(value.to_vec()),
+    };
+    KvBatch {
+        changes: Space::ALL.map(change).to_vec(),
+    }
+}
+
+fn values(kv: &dyn KvRead, key: &[u8]) -> Vec<Option<Vec<u8>>> {
+    let value = |space| kv.get(space, key).expect("it can be read");
+    Space::ALL.map(value).to_vec()
+}
+
+fn keys(kv: &dyn KvRead, space: Space, direction: Direction) -> Vec<Vec<u8>> {
+    let pairs = kv.scan(space, b"a", b"z", direction, 100);
+    let pairs = pairs.expect("it can be read");
+    pairs.into_iter().map(|(key, _)| key).collect()
+}
+
+#[test]
+fn a_snapshot_does_not_see_what_comes_later() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let kv = open(&folder);
+    kv.write(everywhere(b"b", b"old")).expect("write");
+    kv.write(everywhere(b"d", b"old")).expect("write");
+    let snapshot = kv.snapshot().expect("a snapshot");
+    kv.write(everywhere(b"b", b"new")).expect("write");
+    kv.write(everywhere(b"c", b"new")).expect("write");
+    let remove = |space| KvChange {
+        space,
+        key: b"d".to_vec(),
+        value: None,
+    };
+    let changes = Space::ALL.map(remove).to_vec();
+    kv.write(KvBatch { changes }).expect("write");
+    for space in Space::ALL {
+        kv.space(space).rotate_memtable_and_wait().expect("written");
+    }
+    let old = vec![Some(b"old".to_vec()); Space::ALL.len()];
+    assert_eq!(values(&*snapshot, b"b"), old);
+    assert_eq!(values(&*snapshot, b"d"), old);
+    assert_eq!(values(&*snapshot, b"c"), vec![None; Space::ALL.len()]);
+    for space in Space::ALL {
+        let forward = keys(&*snapshot, space, Direction::Forward);
+        assert_eq!(forward, [b"b", b"d"]);
+        let backward = keys(&*snapshot, space, Direction::Backward);
+        assert_eq!(backward, [b"d", b"b"]);
+    }
+    assert_eq!(keys(&kv, Space::Due, Direction::Forward), [b"b", b"c"]);
+}
+
+/// Rows that are written over again and again, while files are merged: what a snapshot
+/// shows stays, memory does not grow meanwhile, and the files go when it ends.
+#[test]
+fn a_snapshot_keeps_its_rows_and_no_memory() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let kv = open(&folder);
+    let key = |number: usize| format!("k{:04}", number % ROWS).into_bytes();
+    let value = |number: usize| vec![u8::try_from(number % 251).expect("a byte"); ROW_BYTES];
+    for number in 0..ROWS {
+        kv.write(everywhere(&key(number), &value(number)))
+            .expect("write");
+    }
+    for space in Space::ALL {
+        kv.space(space).rotate_memtable_and_wait().expect("written");
+    }
+    let snapshot = kv.snapshot().expect("a snapshot");
+    let rounds = WRITTEN_MEANWHILE / ROW_BYTES / Space::ALL.len();
+    for number in ROWS..ROWS + rounds {
+        kv.write(everywhere(&key(number), &value(number + 7)))
+            .expect("write");
+    }
+    let held = Space::ALL.map(|space| kv.space(space).tree.version_memtable_size_sum());
+    let held: u64 = held.iter().sum();
+    assert!(held < MEMTABLES, "{held} bytes of memtables");
+    // The second round lets go of what the first has merged.
+    for round in 0..2 {
+        kv.write(everywhere(b"other", &[round])).expect("write");
+        for space in Space::ALL {
+            let space = kv.space(space);
+            space.rotate_memtable_and_wait().expect("written");
+            space.major_compact().expect("merged");
+        }
+    }
+    for number in 0..ROWS {
+        let as_it_was = vec![Some(value(number)); Space::ALL.len()];
+        assert_eq!(values(&*snapshot, &key(number)), as_it_was);
+    }
+    let files = || {
+        let tables = Space::ALL.map(|space| kv.space(space).path().join("tables"));
+        let count = |path| std::fs::read_dir(path).expect("a folder").count();
+        tables.map(count).iter().sum::<usize>()
+    };
+    let with_snapshot = files();
+    drop(snapshot);
+    let without = files();
+    assert!(without < with_snapshot, "{without} of {with_snapshot} left");
+}
+
+/// Batches of one number for all spaces, while memtables are written out all the time:
+/// what a snapshot shows is one number, and the same one when the next batches are there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_never_shows_half_a_batch() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let kv = Arc::new(open(&folder));
+    kv.write(everywhere(b"k", b"none")).expect("write");
+    let written = Arc::new(AtomicU32::new(0));
+    let runtime = runtime();
+    let on_its_own = |work: fn(&FjallKv, &AtomicU32)| {
+        let (kv, written) = (Arc::clone(&kv), Arc::clone(&written));
+        runtime.blocking(move || {
+            while written.load(Ordering::Relaxed) < BATCHES {
+                work(&kv, &written);
+            }
+        })
+    };
+    let writer = on_its_own(|kv, written| {
+        let number = written.fetch_add(1, Ordering::Relaxed);
+        kv.write(everywhere(b"k", &number.to_be_bytes()))
+            .expect("write");
+    });
+    let flusher = on_its_own(|kv, _| {
+        for space in Space::ALL {
+            kv.space(space).rotate_memtable_and_wait().expect("written");
+        }
+    });
+    let reader = on_its_own(|kv, written| {
+        let mut earlier = VecDeque::new();
+        while written.load(Ordering::Relaxed) < BATCHES {
+            let snapshot = kv.snapshot().expect("a snapshot");
+            let first = values(&*snapshot, b"k");
+            assert!(first.windows(2).all(|pair| pair[0] == pair[1]), "{first:?}");
+            earlier.push_back((snapshot, first));
+            if earlier.len() > HELD
+                && let Some((snapshot, first)) = earlier.pop_front()
+            {
+                assert_eq!(values(&*snapshot, b"k"), first);
+            }
+        }
+    });
+    let done = futures::join!(writer, flusher, reader);
+    assert_eq!(done, (Ok(()), Ok(()), Ok(())));
+}
