@@ -207,7 +207,14 @@ impl Readers {
                 message: item.message,
             };
             let key = message_key(item.account, item.message);
-            match self.store.get::<Intake>(&key).await? {
+            let mut intake = self.store.get::<Intake>(&key).await?;
+            if intake.is_none() {
+                // It was committed with its place in the log, and a flush of the database
+                // beside that commit may have shown the one before the other.
+                self.store.settled().await?;
+                intake = self.store.get::<Intake>(&key).await?;
+            }
+            match intake {
                 Some(intake) => self.sort_in(&mut batch, origin, intake),
                 None => batch.handled.push(origin),
             }

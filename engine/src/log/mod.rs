@@ -190,7 +190,15 @@ impl Log {
         }
         let kv = Arc::clone(&self.kv);
         let read = move || read(&*kv, topic, partition, from, limit);
-        self.runtime.blocking(read).await?
+        match self.runtime.blocking(read.clone()).await? {
+            // A flush of the database beside a commit can show the end before the records:
+            // behind that commit it is either whole or damaged.
+            Err(LogError::Damaged { .. }) => {
+                self.operations.run(Admission::Outcome, |_| Ok(())).await?;
+                self.runtime.blocking(read).await?
+            }
+            read => read,
+        }
     }
 
     /// The offset that the next record will get.

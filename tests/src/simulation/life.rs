@@ -2,6 +2,7 @@
 //! does to it, until it ends as planned or by itself.
 
 use std::cell::{Cell, RefCell};
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -225,7 +226,10 @@ impl<'a> Life<'a> {
         let ended = Ended::default();
         let (told, world) = (Rc::clone(&ended), Arc::clone(&simulation.world));
         machine.start_local(async move {
-            let ending = serve(parts, storage, drained).await;
+            // A panic in the program's own task ends the program.
+            let served = AssertUnwindSafe(serve(parts, storage, drained));
+            let ending = served.catch_unwind().await;
+            let ending = ending.unwrap_or_else(|_| Ending::Failed("it panicked".to_owned()));
             told.borrow_mut().get_or_insert(ending);
             world.changed.notify_one();
         });
