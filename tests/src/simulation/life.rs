@@ -82,8 +82,8 @@ pub enum Until {
     Planned,
     /// Customers have what they want.
     CustomersAreDone,
-    /// The lines are quiet.
-    LinesAreQuiet,
+    /// The lines stay quiet however long the machine sleeps.
+    NothingIsLeft,
 }
 
 /// Runs one life.
@@ -140,11 +140,12 @@ pub struct Life<'a> {
     drain: Option<oneshot::Sender<()>>,
     ended: Ended,
     began: u64,
+    /// When the machine last woke.
+    woke: u64,
     /// When the disk has space again.
     space_at: Option<u64>,
     /// Panics of a storm that are left.
     storm: u64,
-    looked: u64,
 }
 
 /// Doors that are opened by the first who comes: most lives of the end see nobody.
@@ -240,9 +241,9 @@ impl<'a> Life<'a> {
             drain: Some(drain),
             ended,
             began: simulation.time.now(),
+            woke: simulation.time.now(),
             space_at: None,
             storm: 0,
-            looked: 0,
         })
     }
 
@@ -352,10 +353,7 @@ impl<'a> Life<'a> {
                     self.space_at.is_none() && self.simulation.customers.are_done()
                 }
                 Until::Planned => true,
-                Until::LinesAreQuiet => {
-                    let quiet = self.simulation.time.now() - self.simulation.world.last_wire();
-                    passed >= SETTLE_LIMIT || (passed >= QUIET && quiet >= QUIET)
-                }
+                Until::NothingIsLeft => self.is_quiet() && !self.sleeps_on(),
             },
             End::AtTime(_)
             | End::AtStep(_)
@@ -366,10 +364,25 @@ impl<'a> Life<'a> {
         if is_over {
             // Whoever waits hears of the end by `ended`; a second look changes nothing.
             let _ = self.drain.take().map(|drain| drain.send(()));
-            self.looked = self.simulation.time.now();
         }
-        let waits_for_end = self.drain.is_none() && passed >= CALM_LIMIT + DRAIN_LIMIT;
-        waits_for_end.then_some(Ending::StoodStill)
+        let ending_for = self.simulation.time.now() - self.woke;
+        let is_stuck = self.drain.is_none() && ending_for >= CALM_LIMIT + DRAIN_LIMIT;
+        is_stuck.then_some(Ending::StoodStill)
+    }
+
+    /// Whether nothing has gone over a line for a while, or for too long all the time.
+    fn is_quiet(&self) -> bool {
+        let now = self.simulation.time.now();
+        let (awake, quiet) = (now - self.woke, now - self.simulation.world.last_wire());
+        awake >= SETTLE_LIMIT || (awake >= QUIET && quiet >= QUIET)
+    }
+
+    fn sleeps_on(&mut self) -> bool {
+        let sleeps = self.drain.is_some() && self.simulation.sleep_on();
+        if sleeps {
+            self.woke = self.simulation.time.now();
+        }
+        sleeps
     }
 
     /// Until something may have to be done.

@@ -53,8 +53,8 @@ use world::{Action, World};
 pub use panics::catch_panics;
 pub use tally::EXERCISED;
 
-/// Seconds that pass between the lives that only wait for receipts: behind each of the
-/// instants at which providers are asked.
+/// Seconds that the machine sleeps in its last life, one after the other, while there is
+/// anything to come: behind each of the instants at which providers are asked.
 const PASSING_SECONDS: [u64; 7] = [65, 660, 4_000, 22_000, 90_000, 200_000, 100_000];
 
 /// One schedule under way.
@@ -74,6 +74,8 @@ pub struct Simulation {
     story: Story,
     /// Whether the wall clock was ever wrong.
     wall_jumped: Cell<bool>,
+    /// How often the machine has slept in its last life.
+    slept: Cell<usize>,
     /// The time of day when customers were done and days began to pass.
     passing_since: Cell<u64>,
     /// When the process stood still.
@@ -127,6 +129,7 @@ pub fn run(seed: u64, folder: &Path, is_told: bool) -> Report {
         tally,
         story: Story::new(is_told),
         wall_jumped: Cell::new(false),
+        slept: Cell::new(0),
         passing_since: Cell::new(u64::MAX),
         frozen: RefCell::default(),
         panicked: RefCell::default(),
@@ -179,16 +182,9 @@ impl Simulation {
         self.time.set_wall_right();
         self.passing_since.set(self.time.true_wall());
         self.world.calm_down();
-        for seconds in PASSING_SECONDS {
-            self.pass(seconds * 1_000_000);
-            self.one_life(number, &calm(), Until::LinesAreQuiet);
-            number += 1;
-            if !self.is_well() {
-                return crashes;
-            }
-            if judge::rows::<DueEntry>(self).is_empty() {
-                break;
-            }
+        self.one_life(number, &calm(), Until::NothingIsLeft);
+        if !self.is_well() {
+            return crashes;
         }
         judge::after_a_life(self, true);
         judge::everything(self);
@@ -220,6 +216,19 @@ impl Simulation {
             self.time.reboot();
         }
         ending
+    }
+
+    /// The machine sleeps for the next of its times; false when nothing is left to wait for.
+    fn sleep_on(&self) -> bool {
+        let Some(seconds) = PASSING_SECONDS.get(self.slept.get()) else {
+            return false;
+        };
+        if self.slept.get() > 0 && judge::rows::<DueEntry>(self).is_empty() {
+            return false;
+        }
+        self.slept.set(self.slept.get() + 1);
+        self.time.leap(seconds * 1_000_000);
+        true
     }
 
     /// Time passes, and nobody is there.

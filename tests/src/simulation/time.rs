@@ -73,6 +73,11 @@ impl Time {
         state.base = state.base.max(until);
     }
 
+    /// The machine sleeps and wakes again, its process with it.
+    pub fn leap(&self, micros: u64) {
+        self.state().base += micros;
+    }
+
     /// The machine was booted.
     pub fn reboot(&self) {
         let mut state = self.state();

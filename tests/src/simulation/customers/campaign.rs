@@ -19,10 +19,10 @@ use crate::simulation::plan::CampaignPlan;
 const NUMBERS_APART: u64 = 40;
 
 /// Milliseconds between two looks at a job.
-const JOB_LOOK_MS: u64 = 30;
+const JOB_LOOK_MS: u64 = 80;
 
 /// Milliseconds between two looks at a campaign.
-const LOOK_EVERY_MS: u64 = 600;
+const LOOK_EVERY_MS: u64 = 900;
 
 /// A text of one segment becomes one of three with this.
 const MORE: &str = " Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod \
