@@ -65,8 +65,8 @@ pub(super) async fn open_due_cursors(parts: &NodeParts) -> Result<(), StartError
     Ok(())
 }
 
-/// One pace for each provider account. An account that was written to shortly before
-/// the start rests: its last texts count until they are a window old.
+/// One pace for each provider account. An account that was ever written to rests: its last
+/// texts count until they are a window old.
 pub(super) async fn pacings(parts: &NodeParts) -> Result<Vec<Pacing>, StartError> {
     let mut pacings = Vec::new();
     for account in &parts.providers {
@@ -75,13 +75,19 @@ pub(super) async fn pacings(parts: &NodeParts) -> Result<Vec<Pacing>, StartError
             error,
         })?;
         let (now, boot) = (parts.runtime.now(), parts.runtime.boot());
-        let hold = pace.hold_micros(LARGEST_TEXT);
         let mut limiter = Limiter::new(pace, boot);
-        let last = last_deadline(parts, account.id).await?;
-        // The process that sent is gone, so its last text left before now; the deadline
-        // is later than that only if the process died young.
-        if last.0 + i64::try_from(hold).unwrap_or(i64::MAX) > now.0 {
-            limiter.resume_after(boot, boot + hold);
+        if let Some(last) = last_deadline(parts, account.id).await? {
+            let longest = pace.hold_micros(LARGEST_TEXT);
+            // The process that sent is gone, so its last text left before now; the deadline
+            // is later than that only if the process died young. Where the clock says that
+            // it was long ago, the clock may have been set: one window is rested always.
+            let is_recent = last.0 + i64::try_from(longest).unwrap_or(i64::MAX) > now.0;
+            let rest = if is_recent {
+                longest
+            } else {
+                pace.hold_micros(1)
+            };
+            limiter.resume_after(boot, boot + rest);
         }
         pacings.push(Pacing::new(limiter, account.max_in_flight));
     }
@@ -91,15 +97,16 @@ pub(super) async fn pacings(parts: &NodeParts) -> Result<Vec<Pacing>, StartError
 /// Segments of the largest text there can be: 1,600 characters in UCS-2.
 const LARGEST_TEXT: u32 = 24;
 
+/// The latest deadline of any attempt; `None` before the first.
 async fn last_deadline(
     parts: &NodeParts,
     provider: ProviderId,
-) -> Result<schemas::UnixMicros, StoreError> {
-    let mut last = schemas::UnixMicros::default();
+) -> Result<Option<schemas::UnixMicros>, StoreError> {
+    let mut last = None;
     for partition in parts.journal.partitions().all() {
         let key = ProviderStamp::key_of(provider, partition);
         let stamp = parts.store.get::<ProviderStamp>(&key).await?;
-        last = stamp.map_or(last, |stamp| last.max(stamp.latest_deadline));
+        last = last.max(stamp.map(|stamp| stamp.latest_deadline));
     }
     Ok(last)
 }
