@@ -300,6 +300,9 @@ impl Readers {
     }
 }
 
+/// Buckets that are read in one visit to the store: four hours of minutes.
+const MINUTES_AT_ONCE: i64 = 240;
+
 /// Entries that have fallen due.
 #[derive(Debug)]
 pub struct DuePage {
@@ -355,6 +358,8 @@ pub async fn due_page(
     }
 }
 
+/// Reads the buckets of the minutes from `start` to `now`, up to `limit` entries. After a
+/// long time without a process there are thousands, nearly all of them empty.
 async fn entries_due(
     store: &Store,
     partition: Partition,
@@ -363,19 +368,32 @@ async fn entries_due(
     now: UnixMicros,
     limit: usize,
 ) -> Result<Vec<DueEntry>, StoreError> {
+    let bucket = |minute| DueEntry::bucket_key(partition, kind, minute);
     let mut entries: Vec<DueEntry> = Vec::new();
-    for minute in start.minute()..=now.minute() {
-        let bucket = DueEntry::bucket_key(partition, kind, minute);
-        let mut from = bucket.clone();
-        from.push(KeyPart::I64(start.0));
+    let (mut minute, last) = (start.minute(), now.minute());
+    while minute <= last && entries.len() < limit {
         let room = limit - entries.len();
-        let page = store
-            .list_from::<DueEntry>(&bucket, &from, Order::Ascending, room)
-            .await?;
-        entries.extend(page.into_iter().filter(|entry| entry.due <= now));
-        if entries.len() >= limit {
-            break;
+        let minutes = minute..=last.min(minute.saturating_add(MINUTES_AT_ONCE - 1));
+        let buckets: Vec<_> = minutes.map(bucket).collect();
+        let read = if minute == start.minute() {
+            Vec::new()
+        } else {
+            store.list_each::<DueEntry>(&buckets, room).await?
+        };
+        if read.is_empty() {
+            // The first one, of which a part was read before, or one with more than fits.
+            let first = bucket(minute);
+            let mut from = first.clone();
+            from.push(KeyPart::I64(start.0));
+            let page = store.list_from::<DueEntry>(&first, &from, Order::Ascending, room);
+            entries.extend(page.await?);
+            minute = minute.saturating_add(1);
+        }
+        for page in read {
+            entries.extend(page);
+            minute = minute.saturating_add(1);
         }
     }
+    entries.retain(|entry| entry.due <= now);
     Ok(entries)
 }

@@ -37,6 +37,15 @@ pub fn after_a_life(simulation: &Simulation, in_good_order: bool) {
     }
 }
 
+/// Whether any message waits for something that is sure to come.
+pub fn is_waiting(simulation: &Simulation) -> bool {
+    let messages = rows::<Message>(simulation);
+    messages.iter().any(|message| {
+        let is_over = message.status.is_final() || message.status == MessageStatus::Unknown;
+        !is_over
+    })
+}
+
 /// At the end: the three books.
 pub fn everything(simulation: &Simulation) {
     let messages = rows::<Message>(simulation);
