@@ -33,7 +33,7 @@ impl Life<'_> {
     /// Sends a request through the doors; nothing comes when the process panics over it.
     fn call(&self, request: DoorRequest) -> oneshot::Receiver<Option<DoorAnswer>> {
         let (answer, heard) = oneshot::channel();
-        let door = Rc::clone(&self.door);
+        let door = Rc::clone(&self.process.door);
         self.machine.start_local(async move {
             let _ = answer.send(door.call(request).await);
         });

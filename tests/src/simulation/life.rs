@@ -1,34 +1,19 @@
-//! One life of the process: opened as the program opens it, driven through what the world
-//! does to it, until it ends as planned or by itself.
+//! One life of the process: driven through what the world does to it, until it ends as
+//! planned or by itself.
 
-use std::cell::{Cell, RefCell};
-use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::node::{Node, NodeParts};
-use api::doors::Doors;
-use api::in_process::{DoorAnswer, DoorRequest, InProcess};
-use engine::provider::ProviderAccount;
-use engine::retry::RetryPolicy;
-use engine::runtime::Runtime;
-use engine::settings::HttpSettings;
-use engine::storage::{JournalSettings, Storage};
 use engine::store::Fate;
-use futures::FutureExt;
-use futures::future::{select, select_all};
-use schemas::{PartitionCount, Secret};
-use tokio::sync::oneshot;
+use futures::future::select;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep};
 
 use super::Simulation;
 use super::machine::Machine;
 use super::plan::{Disturbance, End, LifePlan};
-use super::wire::Wire;
-use super::world::PUBLIC_URL;
-use crate::fixture::{account_sid, auth_token};
+use super::process::{self, Process};
 
 /// What a full disk has left: less than what the store keeps in reserve.
 const NEARLY_FULL: u64 = 1 << 20;
@@ -51,9 +36,6 @@ const STEP_LIMIT: u64 = 3_000_000;
 
 /// The longest that a good end may take, in microseconds.
 const DRAIN_LIMIT: u64 = 30_000_000;
-
-/// How long a process may take to see that its store has failed.
-const NOTICES_WITHIN: Duration = Duration::from_secs(8);
 
 /// How often a life looks whether there is anything left to do.
 const LOOK_EVERY: u64 = 500_000;
@@ -104,8 +86,12 @@ pub fn live(simulation: &Rc<Simulation>, number: usize, plan: &LifePlan, until: 
         simulation.time.life_begins(Instant::now());
         simulation.world.life_begins(number);
         let runtime = machine.runtime(simulation.seed.wrapping_mul(1_000) + number as u64);
-        let ending = match Life::begin(simulation, &machine, runtime, number).await {
-            Ok(life) => life.run(plan, until).await,
+        let ending = match process::start(simulation, &machine, runtime, number).await {
+            Ok(process) => {
+                Life::of(simulation, &machine, process)
+                    .run(plan, until)
+                    .await
+            }
             Err(cause) => Ending::NotStarted(cause),
         };
         simulation.time.life_ended();
@@ -134,11 +120,8 @@ pub struct Life<'a> {
     pub simulation: &'a Rc<Simulation>,
     /// What it runs on.
     pub machine: &'a Arc<Machine>,
-    /// Its doors, opened when somebody comes.
-    pub door: Rc<LazyDoors>,
-    /// Ends it in good order.
-    drain: Option<oneshot::Sender<()>>,
-    ended: Ended,
+    /// What runs.
+    pub process: Process,
     began: u64,
     /// When the machine last woke.
     woke: u64,
@@ -148,103 +131,18 @@ pub struct Life<'a> {
     storm: u64,
 }
 
-/// Doors that are opened by the first who comes: most lives of the end see nobody.
-pub struct LazyDoors {
-    doors: Cell<Option<Doors>>,
-    open: tokio::sync::OnceCell<InProcess>,
-    http: HttpSettings,
-}
-
-impl LazyDoors {
-    /// Asks; nothing comes when the doors cannot be opened.
-    pub async fn call(&self, request: DoorRequest) -> Option<DoorAnswer> {
-        let opened = self.open.get_or_try_init(|| async {
-            match self.doors.take() {
-                Some(doors) => InProcess::open(doors, &self.http).await.map_err(|_| ()),
-                None => Err(()),
-            }
-        });
-        opened.await.ok()?.call(request).await
-    }
-}
-
-/// How a process ended by itself, once it has.
-type Ended = Rc<RefCell<Option<Ending>>>;
-
 impl<'a> Life<'a> {
-    async fn begin(
-        simulation: &'a Rc<Simulation>,
-        machine: &'a Arc<Machine>,
-        runtime: Runtime,
-        number: usize,
-    ) -> Result<Self, String> {
-        let plan = &simulation.plan;
-        let partitions = PartitionCount::new(plan.partitions).expect("a power of two");
-        let settings = JournalSettings {
-            partitions,
-            trim: plan.trim,
-        };
-        let storage = Storage::in_memory(simulation.memory.clone(), &runtime, settings)
-            .map_err(|error| format!("the store cannot be opened: {error}"))?;
-        let providers = providers(simulation);
-        let imports = simulation.folder.join("imports");
-        let door = Rc::new(LazyDoors {
-            doors: Cell::new(None),
-            open: tokio::sync::OnceCell::new(),
-            http: simulation.http.clone(),
-        });
-        door.doors.set(Some(Doors {
-            runtime: runtime.clone(),
-            store: storage.store.clone(),
-            log: storage.log.clone(),
-            intake: storage.intake.clone(),
-            journal: storage.journal.clone(),
-            verifier: storage.verifier.clone(),
-            providers: providers.clone(),
-            partitions,
-            imports: imports.clone(),
-            root_key: Secret::new("volley_root"),
-            metrics: simulation.metrics.clone(),
-        }));
-        if number == 0 {
-            sign_up(simulation, &storage, &runtime).await?;
-        }
-        let parts = NodeParts {
-            runtime,
-            store: storage.store.clone(),
-            log: storage.log.clone(),
-            journal: storage.journal.clone(),
-            providers,
-            retry: RetryPolicy {
-                max_attempts: plan.max_attempts,
-                first_delay: Duration::from_millis(plan.first_delay_ms),
-                ..RetryPolicy::default()
-            },
-            receipts_come: plan.receipts_come,
-            imports,
-        };
-        let (drain, drained) = oneshot::channel();
-        let ended = Ended::default();
-        let (told, world) = (Rc::clone(&ended), Arc::clone(&simulation.world));
-        machine.start_local(async move {
-            // A panic in the program's own task ends the program.
-            let served = AssertUnwindSafe(serve(parts, storage, drained));
-            let ending = served.catch_unwind().await;
-            let ending = ending.unwrap_or_else(|_| Ending::Failed("it panicked".to_owned()));
-            told.borrow_mut().get_or_insert(ending);
-            world.changed.notify_one();
-        });
-        Ok(Self {
+    fn of(simulation: &'a Rc<Simulation>, machine: &'a Arc<Machine>, process: Process) -> Self {
+        let now = simulation.time.now();
+        Self {
             simulation,
             machine,
-            door,
-            drain: Some(drain),
-            ended,
-            began: simulation.time.now(),
-            woke: simulation.time.now(),
+            process,
+            began: now,
+            woke: now,
             space_at: None,
             storm: 0,
-        })
+        }
     }
 
     async fn run(mut self, plan: &LifePlan, until: Until) -> Ending {
@@ -252,7 +150,7 @@ impl<'a> Life<'a> {
         let mut disturbances = plan.disturbances.iter().peekable();
         loop {
             for action in self.simulation.world.happen() {
-                self.act(action, self.drain.is_some());
+                self.act(action, self.process.drain.is_some());
             }
             if self.machine.is_lost() {
                 return Ending::StoodStill;
@@ -260,7 +158,7 @@ impl<'a> Life<'a> {
             if self.machine.is_dead() {
                 return Ending::Killed;
             }
-            if let Some(ending) = self.ended.borrow_mut().take() {
+            if let Some(ending) = self.process.ended.borrow_mut().take() {
                 return ending;
             }
             let passed = self.simulation.time.now() - self.began;
@@ -363,10 +261,10 @@ impl<'a> Life<'a> {
         };
         if is_over {
             // Whoever waits hears of the end by `ended`; a second look changes nothing.
-            let _ = self.drain.take().map(|drain| drain.send(()));
+            let _ = self.process.drain.take().map(|drain| drain.send(()));
         }
         let ending_for = self.simulation.time.now() - self.woke;
-        let is_stuck = self.drain.is_none() && ending_for >= CALM_LIMIT + DRAIN_LIMIT;
+        let is_stuck = self.process.drain.is_none() && ending_for >= CALM_LIMIT + DRAIN_LIMIT;
         is_stuck.then_some(Ending::StoodStill)
     }
 
@@ -378,7 +276,7 @@ impl<'a> Life<'a> {
     }
 
     fn sleeps_on(&mut self) -> bool {
-        let sleeps = self.drain.is_some() && self.simulation.sleep_on();
+        let sleeps = self.process.drain.is_some() && self.simulation.sleep_on();
         if sleeps {
             self.woke = self.simulation.time.now();
         }
@@ -404,88 +302,4 @@ impl<'a> Life<'a> {
         let changed = std::pin::pin!(simulation.world.changed.notified());
         select(pause, changed).await;
     }
-}
-
-/// Serves until the end, as the program does.
-async fn serve(parts: NodeParts, storage: Storage, drain: oneshot::Receiver<()>) -> Ending {
-    let mut closed = storage.closed.clone();
-    let runtime = parts.runtime.clone();
-    let mut node = match Node::start(parts).await {
-        Ok(node) => node,
-        Err(error) => return Ending::NotStarted(error.to_string()),
-    };
-    let ending = {
-        let failed = async { Some(Ending::Failed(node.failed().await)) };
-        let store_failed = async {
-            closed.wait().await;
-            runtime.sleep(NOTICES_WITHIN).await;
-            Some(Ending::NotNoticed)
-        };
-        let drained = drain.map(|_| None);
-        let first = [
-            failed.boxed_local(),
-            store_failed.boxed_local(),
-            drained.boxed_local(),
-        ];
-        select_all(first).await.0
-    };
-    match ending {
-        Some(ending) => ending,
-        None => match node.drain().await {
-            Ok(()) => Ending::Drained,
-            Err(error) => Ending::Failed(error.to_string()),
-        },
-    }
-}
-
-fn providers(simulation: &Simulation) -> Vec<Arc<ProviderAccount>> {
-    let timeout = Duration::from_millis(simulation.plan.request_timeout_ms);
-    let public_url = simulation.plan.receipts_come.then_some(PUBLIC_URL);
-    let accounts = (0..).zip(simulation.world.providers());
-    let opened = accounts.map(|(place, plan)| {
-        let number = place + 1;
-        let burst = plan
-            .burst
-            .map_or(String::new(), |burst| format!("burst = {burst}\n"));
-        let settings = format!(
-            "name = \"sandbox-{number}\"\nkind = \"twilio\"\nrate = {:.1}\n{burst}\
-             max_in_flight = {}\nsenders = [\"+1500555{number:04}\"]\n\
-             account_sid = \"{}\"\nauth_token = \"{}\"\nbase_url = \"http://provider\"\n",
-            plan.rate,
-            plan.max_in_flight,
-            account_sid(number),
-            auth_token(number),
-        );
-        let settings = toml::from_str(&settings).expect("settings");
-        let wire: Arc<dyn engine::provider::transport::Transport> =
-            Arc::new(Wire::new(&simulation.world, place, timeout));
-        let account = engine::provider::open_over(&wire, &settings, public_url);
-        Arc::new(account.expect("a provider account"))
-    });
-    opened.collect()
-}
-
-/// Makes the customers' accounts and keys.
-async fn sign_up(
-    simulation: &Simulation,
-    storage: &Storage,
-    runtime: &Runtime,
-) -> Result<(), String> {
-    for number in 0..simulation.plan.accounts {
-        let name = format!("customer {number}");
-        let account = api::accounts::create_account(&storage.store, runtime, name).await;
-        let account = account.map_err(|error| error.to_string())?.id;
-        let key =
-            api::accounts::create_key(&storage.store, runtime, account, "key".to_owned()).await;
-        let (_, secret) = key
-            .map_err(|error| error.to_string())?
-            .expect("the account");
-        let secret = secret.expose().to_owned();
-        simulation
-            .customers
-            .state()
-            .accounts
-            .push((account, secret));
-    }
-    Ok(())
 }

@@ -8,7 +8,7 @@
 //! - [`machine`], [`time`]: what the process runs on;
 //! - [`world`], [`wire`], [`ledger`]: what is around it, and what really happened;
 //! - [`customers`]: what is asked for and promised;
-//! - [`life`], [`doors`]: one process from start to end;
+//! - [`process`], [`life`], [`doors`]: one process from start to end;
 //! - [`judge`]: whether all is well.
 
 mod chance;
@@ -20,6 +20,7 @@ mod life;
 mod machine;
 mod panics;
 mod plan;
+mod process;
 mod story;
 mod tally;
 mod time;

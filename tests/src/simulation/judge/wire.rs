@@ -17,8 +17,9 @@ const SLACK: u64 = 3_000;
 /// Judges every request.
 pub fn judge(simulation: &Simulation, messages: &[Message]) {
     let held = simulation.plan.task_hold;
-    // From the stamp to the line there are a few steps, each of which may be held up.
-    let slack = SLACK + if held.0 > 0.0 { 4 * held.1 * 1_000 } else { 0 };
+    // From the stamp to the line there are a few steps, and as many from an answer to the
+    // pause that it asks for. Each of them may be held up.
+    let slack = SLACK + if held.0 > 0.0 { 8 * held.1 * 1_000 } else { 0 };
     let entries = simulation.world.ledger.entries();
     let calls: Vec<&Call> = entries
         .calls

@@ -1,0 +1,218 @@
+//! One process: opened as the program opens it, over memory instead of a disk and lines
+//! of the simulated world instead of sockets, and served until its end.
+
+use std::cell::{Cell, RefCell};
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::node::{Node, NodeParts};
+use api::doors::Doors;
+use api::in_process::{DoorAnswer, DoorRequest, InProcess};
+use engine::provider::ProviderAccount;
+use engine::retry::RetryPolicy;
+use engine::runtime::Runtime;
+use engine::settings::HttpSettings;
+use engine::storage::{JournalSettings, Storage};
+use futures::FutureExt;
+use futures::future::select_all;
+use schemas::{PartitionCount, Secret};
+use tokio::sync::oneshot;
+
+use super::Simulation;
+use super::life::Ending;
+use super::machine::Machine;
+use super::wire::Wire;
+use super::world::PUBLIC_URL;
+use crate::fixture::{account_sid, auth_token};
+
+/// How long a process may take to see that its store has failed.
+const NOTICES_WITHIN: Duration = Duration::from_secs(8);
+
+/// A process that runs.
+pub struct Process {
+    /// Its doors, opened when somebody comes.
+    pub door: Rc<LazyDoors>,
+    /// Ends it in good order.
+    pub drain: Option<oneshot::Sender<()>>,
+    /// How it ended by itself, once it has.
+    pub ended: Rc<RefCell<Option<Ending>>>,
+}
+
+/// Doors that are opened by the first who comes: most lives of the end see nobody.
+pub struct LazyDoors {
+    doors: Cell<Option<Doors>>,
+    open: tokio::sync::OnceCell<InProcess>,
+    http: HttpSettings,
+}
+
+impl LazyDoors {
+    /// Asks; nothing comes when the doors cannot be opened.
+    pub async fn call(&self, request: DoorRequest) -> Option<DoorAnswer> {
+        let opened = self.open.get_or_try_init(|| async {
+            match self.doors.take() {
+                Some(doors) => InProcess::open(doors, &self.http).await.map_err(|_| ()),
+                None => Err(()),
+            }
+        });
+        opened.await.ok()?.call(request).await
+    }
+}
+
+/// Starts a process on a machine. The first one of a schedule signs the customers up.
+///
+/// # Errors
+/// Why it cannot be started.
+pub async fn start(
+    simulation: &Rc<Simulation>,
+    machine: &Arc<Machine>,
+    runtime: Runtime,
+    number: usize,
+) -> Result<Process, String> {
+    let plan = &simulation.plan;
+    let partitions = PartitionCount::new(plan.partitions).expect("a power of two");
+    let settings = JournalSettings {
+        partitions,
+        trim: plan.trim,
+    };
+    let storage = Storage::in_memory(simulation.memory.clone(), &runtime, settings)
+        .map_err(|error| format!("the store cannot be opened: {error}"))?;
+    let providers = providers(simulation);
+    let imports = simulation.folder.join("imports");
+    let door = Rc::new(LazyDoors {
+        doors: Cell::new(None),
+        open: tokio::sync::OnceCell::new(),
+        http: simulation.http.clone(),
+    });
+    door.doors.set(Some(Doors {
+        runtime: runtime.clone(),
+        store: storage.store.clone(),
+        log: storage.log.clone(),
+        intake: storage.intake.clone(),
+        journal: storage.journal.clone(),
+        verifier: storage.verifier.clone(),
+        providers: providers.clone(),
+        partitions,
+        imports: imports.clone(),
+        root_key: Secret::new("volley_root"),
+        metrics: simulation.metrics.clone(),
+    }));
+    if number == 0 {
+        sign_up(simulation, &storage, &runtime).await?;
+    }
+    let parts = NodeParts {
+        runtime,
+        store: storage.store.clone(),
+        log: storage.log.clone(),
+        journal: storage.journal.clone(),
+        providers,
+        retry: RetryPolicy {
+            max_attempts: plan.max_attempts,
+            first_delay: Duration::from_millis(plan.first_delay_ms),
+            ..RetryPolicy::default()
+        },
+        receipts_come: plan.receipts_come,
+        imports,
+    };
+    let (drain, drained) = oneshot::channel();
+    let ended: Rc<RefCell<Option<Ending>>> = Rc::default();
+    let (told, world) = (Rc::clone(&ended), Arc::clone(&simulation.world));
+    machine.start_local(async move {
+        // A panic in the program's own task ends the program.
+        let served = AssertUnwindSafe(serve(parts, storage, drained));
+        let ending = served.catch_unwind().await;
+        let ending = ending.unwrap_or_else(|_| Ending::Failed("it panicked".to_owned()));
+        told.borrow_mut().get_or_insert(ending);
+        world.changed.notify_one();
+    });
+    Ok(Process {
+        door,
+        drain: Some(drain),
+        ended,
+    })
+}
+
+/// Serves until the end, as the program does.
+async fn serve(parts: NodeParts, storage: Storage, drain: oneshot::Receiver<()>) -> Ending {
+    let mut closed = storage.closed.clone();
+    let runtime = parts.runtime.clone();
+    let mut node = match Node::start(parts).await {
+        Ok(node) => node,
+        Err(error) => return Ending::NotStarted(error.to_string()),
+    };
+    let ending = {
+        let failed = async { Some(Ending::Failed(node.failed().await)) };
+        let store_failed = async {
+            closed.wait().await;
+            runtime.sleep(NOTICES_WITHIN).await;
+            Some(Ending::NotNoticed)
+        };
+        let drained = drain.map(|_| None);
+        let first = [
+            failed.boxed_local(),
+            store_failed.boxed_local(),
+            drained.boxed_local(),
+        ];
+        select_all(first).await.0
+    };
+    match ending {
+        Some(ending) => ending,
+        None => match node.drain().await {
+            Ok(()) => Ending::Drained,
+            Err(error) => Ending::Failed(error.to_string()),
+        },
+    }
+}
+
+fn providers(simulation: &Simulation) -> Vec<Arc<ProviderAccount>> {
+    let timeout = Duration::from_millis(simulation.plan.request_timeout_ms);
+    let public_url = simulation.plan.receipts_come.then_some(PUBLIC_URL);
+    let accounts = (0..).zip(simulation.world.providers());
+    let opened = accounts.map(|(place, plan)| {
+        let number = place + 1;
+        let burst = plan
+            .burst
+            .map_or(String::new(), |burst| format!("burst = {burst}\n"));
+        let settings = format!(
+            "name = \"sandbox-{number}\"\nkind = \"twilio\"\nrate = {:.1}\n{burst}\
+             max_in_flight = {}\nsenders = [\"+1500555{number:04}\"]\n\
+             account_sid = \"{}\"\nauth_token = \"{}\"\nbase_url = \"http://provider\"\n",
+            plan.rate,
+            plan.max_in_flight,
+            account_sid(number),
+            auth_token(number),
+        );
+        let settings = toml::from_str(&settings).expect("settings");
+        let wire: Arc<dyn engine::provider::transport::Transport> =
+            Arc::new(Wire::new(&simulation.world, place, timeout));
+        let account = engine::provider::open_over(&wire, &settings, public_url);
+        Arc::new(account.expect("a provider account"))
+    });
+    opened.collect()
+}
+
+/// Makes the customers' accounts and keys.
+async fn sign_up(
+    simulation: &Simulation,
+    storage: &Storage,
+    runtime: &Runtime,
+) -> Result<(), String> {
+    for number in 0..simulation.plan.accounts {
+        let name = format!("customer {number}");
+        let account = api::accounts::create_account(&storage.store, runtime, name).await;
+        let account = account.map_err(|error| error.to_string())?.id;
+        let key =
+            api::accounts::create_key(&storage.store, runtime, account, "key".to_owned()).await;
+        let (_, secret) = key
+            .map_err(|error| error.to_string())?
+            .expect("the account");
+        let secret = secret.expose().to_owned();
+        simulation
+            .customers
+            .state()
+            .accounts
+            .push((account, secret));
+    }
+    Ok(())
+}
