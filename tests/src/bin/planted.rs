@@ -22,9 +22,12 @@ struct Arguments {
     /// Only so many, chosen by the hash of the commit.
     #[arg(long)]
     pick: Option<usize>,
-    /// Only looks whether the patches still apply.
+    /// Only looks whether the patches still apply, those in `open` too.
     #[arg(long)]
     check: bool,
+    /// Those in `tests/planted/open`, which no simulation has been seen to catch.
+    #[arg(long)]
+    open: bool,
 }
 
 /// What came of a planted bug.
@@ -54,7 +57,15 @@ fn plant(arguments: &Arguments) -> io::Result<bool> {
         .canonicalize()?;
     let copy = target(&root).join("planted");
     copy_sources(&root, &copy)?;
-    let mut patches = patches(&root.join("tests/planted"), &arguments.names)?;
+    let (caught, open) = (root.join("tests/planted"), root.join("tests/planted/open"));
+    let folders = if arguments.check || !arguments.names.is_empty() {
+        vec![caught, open]
+    } else if arguments.open {
+        vec![open]
+    } else {
+        vec![caught]
+    };
+    let mut patches = patches(&folders, &arguments.names)?;
     if let Some(pick) = arguments.pick {
         patches = chosen(patches, pick, &git(&root, &["rev-parse", "HEAD"])?);
     }
@@ -171,9 +182,13 @@ fn copy_sources(root: &Path, copy: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn patches(folder: &Path, names: &[String]) -> io::Result<Vec<PathBuf>> {
+fn patches(folders: &[PathBuf], names: &[String]) -> io::Result<Vec<PathBuf>> {
     let mut patches = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
+    let mut entries = Vec::new();
+    for folder in folders {
+        entries.extend(std::fs::read_dir(folder)?);
+    }
+    for entry in entries {
         let path = entry?.path();
         let name = path
             .file_stem()
