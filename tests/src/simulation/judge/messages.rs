@@ -121,7 +121,8 @@ fn promises(simulation: &Simulation) -> BTreeMap<Key, Vec<Promise>> {
             promises.entry(key).or_default().push(made);
         };
         match &errand.kind {
-            Kind::Single(single) if single.is_refused() => {}
+            // Of two twins one may come too late for its `send_at` and the other not.
+            Kind::Single(single) if single.is_refused() && !single.plan.has_twin => {}
             Kind::Single(single) => {
                 let is_owed = single.accepted.is_some() && !single.is_unsure();
                 let key = (single.to.clone(), single.body.clone());
