@@ -1,6 +1,8 @@
 //! What starts campaigns and imports: the control log, read from its end, and before
 //! that every campaign and job that was under way when the node stopped.
 
+use std::time::Duration;
+
 use engine::log::{Log, LogError, Topic};
 use engine::store::{Order, Store, StoreError};
 use schemas::account::Account;
@@ -11,6 +13,9 @@ use schemas::{AccountId, CampaignId, JobId, Partition};
 
 /// How many rows or records are read at a time.
 const PAGE: usize = 500;
+
+/// How long what can wait waits before it looks again whether the disk has space.
+pub(crate) const DISK_FULL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Reading what to start failed.
 #[derive(Debug, thiserror::Error)]

@@ -205,17 +205,14 @@ impl Escalation {
 #[rtype(result = "()")]
 pub struct TaskPanicked;
 
-/// An actor that is built anew when one of its tasks panics.
-pub trait HasTasks: Actor<Context = Context<Self>> + Handler<TaskPanicked> {}
-
-impl<A: Actor<Context = Context<A>> + Handler<TaskPanicked>> HasTasks for A {}
-
-/// Starts a task that an actor waits for.
-pub fn spawn_for<A: HasTasks>(
+/// Starts a task that an actor waits for; it is to be built anew when the task panics.
+pub fn spawn_for<A>(
     runtime: &Runtime,
     actor: Addr<A>,
     task: impl Future<Output = ()> + Send + 'static,
-) {
+) where
+    A: Actor<Context = Context<A>> + Handler<TaskPanicked>,
+{
     runtime.spawn(async move {
         // What the task held is dropped with it; what it shared stands behind locks whose
         // holders leave nothing half-done.

@@ -96,3 +96,14 @@ impl Storage {
         compare_with_rebuilt(&*self.kv, self.journal.partitions())
     }
 }
+
+/// [`Storage::compare_with_rebuilt`] of a memory that nobody has open.
+///
+/// # Errors
+/// As there.
+pub fn compare_memory_with_rebuilt(
+    memory: &MemoryKv,
+    partitions: PartitionCount,
+) -> Result<Result<u64, Difference>, StoreError> {
+    compare_with_rebuilt(memory, partitions)
+}

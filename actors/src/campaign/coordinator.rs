@@ -16,15 +16,13 @@ use schemas::account::Account;
 use schemas::campaign::{Campaign, CampaignState, CampaignTally};
 use schemas::{AccountId, CampaignId, Partition};
 
+use crate::control::DISK_FULL_PAUSE;
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::messages::{CampaignEnded, CampaignRuns};
 use crate::supervision::{Escalation, Lifeline, Post, TaskPanicked, spawn_for};
 
 /// How often the numbers are looked at, to see whether the campaign is finished.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-
-/// How long a freeze waits before it looks again whether there is space.
-const DISK_FULL_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a coordinator is built from.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 //! Giving work out: attempts are committed, then handed to the lane that asked.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use engine::dispatch::routing::Routing;
@@ -47,23 +47,49 @@ pub struct Beginner {
     pub routing: Arc<Routing>,
     /// Where outcomes go.
     pub outcomes: OutcomeSink,
-    /// Picks whose attempts are being committed.
-    pub under_way: Arc<AtomicU64>,
+    /// Whether any may begin.
+    pub gate: Arc<Gate>,
+}
+
+/// Where all attempts begin. It is the node's and not the dispatcher's: shut, it holds
+/// for a dispatcher too that is only being started, or built anew.
+#[derive(Debug, Default)]
+pub struct Gate {
+    is_shut: AtomicBool,
+    under_way: AtomicU64,
+}
+
+impl Gate {
+    /// No attempt begins any more. To be called on the dispatcher's arbiter, so that none
+    /// is between its look at the gate and its being counted.
+    pub fn shut(&self) {
+        self.is_shut.store(true, Ordering::Release);
+    }
+
+    /// Whether attempts may begin.
+    pub fn is_open(&self) -> bool {
+        !self.is_shut.load(Ordering::Acquire)
+    }
+
+    /// Whether no pick is on its way through, its attempts not yet committed.
+    pub fn is_still(&self) -> bool {
+        self.under_way.load(Ordering::Acquire) == 0
+    }
 }
 
 /// Counts a pick for as long as it is under way.
-struct UnderWay(Arc<AtomicU64>);
+struct UnderWay(Arc<Gate>);
 
 impl UnderWay {
-    fn one_more(count: &Arc<AtomicU64>) -> Self {
-        count.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(count))
+    fn one_more(gate: &Arc<Gate>) -> Self {
+        gate.under_way.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(gate))
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.under_way.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -78,7 +104,7 @@ impl Beginner {
         pick: Pick,
     ) -> impl Future<Output = Result<Vec<Origin>, CommitError>> + Send + use<> {
         // Counted from now on, not from when the task is first polled.
-        let under_way = UnderWay::one_more(&self.under_way);
+        let under_way = UnderWay::one_more(&self.gate);
         let beginner = self.clone();
         async move {
             let begun = beginner.commit(pick).await;

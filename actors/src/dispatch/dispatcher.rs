@@ -50,8 +50,6 @@ pub struct Dispatcher {
     pub(super) sources: BTreeMap<(Partition, SourceId), Source>,
     pub(super) ready: ReadyQueue,
     pub(super) demands: BTreeMap<usize, Demand>,
-    /// Nothing is given out any more.
-    pub(super) is_closed: bool,
     _lifeline: Lifeline,
 }
 
@@ -63,7 +61,6 @@ impl Dispatcher {
             sources: BTreeMap::new(),
             ready: ReadyQueue::default(),
             demands: BTreeMap::new(),
-            is_closed: false,
             _lifeline: lifeline,
         }
     }
@@ -133,7 +130,7 @@ impl Dispatcher {
 
     /// Gives every sender that asked what there is for it.
     fn serve(&mut self, context: &Context<Self>) {
-        if self.is_closed {
+        if !self.parts.beginner.gate.is_open() {
             return;
         }
         let mut served = Vec::new();

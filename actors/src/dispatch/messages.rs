@@ -185,16 +185,3 @@ impl Handler<WorkAppended> for Dispatcher {
         self.go_on(context);
     }
 }
-
-/// Gives nothing out any more, for a graceful end.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct CloseDispatch;
-
-impl Handler<CloseDispatch> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, _: CloseDispatch, _: &mut Self::Context) {
-        self.is_closed = true;
-    }
-}

@@ -5,7 +5,6 @@
 use std::fs::File;
 use std::io::{BufReader, Seek, SeekFrom};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use actix::prelude::*;
 use engine::contacts::{ContactReader, ImportFileError, ImportOptions, ImportedContact, Record};
@@ -21,13 +20,11 @@ use schemas::job::{ImportPosition, Job, JobProgress, JobState, JobWork};
 use schemas::{AccountId, ContactId, JobId, Partition, Phone, Slice};
 use sha2::Sha256;
 
+use crate::control::DISK_FULL_PAUSE;
 use crate::supervision::{Escalation, Lifeline, TaskPanicked, spawn_for};
 
 /// Records of one commit: some 200 kB of contacts, read again after a crash at most.
 const RECORDS_A_BATCH: usize = 1_000;
-
-/// How long an import waits before it looks again whether there is space.
-const DISK_FULL_PAUSE: Duration = Duration::from_secs(1);
 
 /// What an importer is built from.
 #[derive(Clone)]

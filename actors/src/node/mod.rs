@@ -6,7 +6,6 @@ mod wiring;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use engine::journal::{CommitError, Journal};
@@ -19,8 +18,7 @@ use engine::store::{Store, StoreError};
 use tokio::sync::mpsc;
 
 use crate::control::Control;
-use crate::dispatch::dispatcher::Dispatcher;
-use crate::dispatch::messages::CloseDispatch;
+use crate::dispatch::begin::Gate;
 use crate::provider::sender::{Close, ProviderSender};
 use crate::receipt::look_up::LookUpPaces;
 use crate::supervision::{Escalation, Post};
@@ -73,8 +71,7 @@ pub enum StartError {
 pub struct Node {
     runtime: Runtime,
     journal: Journal,
-    dispatcher: Post<Dispatcher>,
-    under_way: Arc<AtomicU64>,
+    gate: Arc<Gate>,
     senders: Vec<Post<ProviderSender>>,
     causes: mpsc::Receiver<String>,
 }
@@ -113,8 +110,7 @@ impl Node {
         Ok(Self {
             runtime: parts.runtime,
             journal: parts.journal,
-            dispatcher: wiring.dispatcher,
-            under_way: wiring.under_way,
+            gate: wiring.gate,
             senders,
             causes: causes_read,
         })
@@ -134,18 +130,14 @@ impl Node {
     /// # Errors
     /// When the journal takes nothing more.
     pub async fn drain(self) -> Result<(), CommitError> {
-        // The dispatcher first: what it gives out after the last look would stay open.
-        if let Some(dispatcher) = self.dispatcher.address() {
-            // One that is being built anew is asked by nobody: its senders are closed.
-            let _ = dispatcher.send(CloseDispatch).await;
-        }
+        // First of all: what began after the last look would stay open.
+        self.gate.shut();
         for sender in &self.senders {
             sender.tell(Close);
         }
         let looks = DRAIN.as_millis() / DRAIN_LOOK.as_millis();
         for _ in 0..looks {
-            let is_still = self.under_way.load(Ordering::Acquire) == 0;
-            if is_still && self.journal.open_attempts().await?.is_empty() {
+            if self.gate.is_still() && self.journal.open_attempts().await?.is_empty() {
                 break;
             }
             self.runtime.sleep(DRAIN_LOOK).await;

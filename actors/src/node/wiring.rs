@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use actix::Actor;
 use engine::dispatch::outcome::OutcomeRules;
@@ -17,7 +16,7 @@ use tokio::task::JoinHandle;
 use super::NodeParts;
 use crate::campaign::coordinator::{CampaignCoordinator, CoordinatorParts};
 use crate::control::{Control, Start};
-use crate::dispatch::begin::Beginner;
+use crate::dispatch::begin::{Beginner, Gate};
 use crate::dispatch::dispatcher::{Dispatcher, DispatcherParts};
 use crate::dispatch::messages::WorkAppended;
 use crate::dispatch::outcomes::OutcomeWriter;
@@ -50,8 +49,8 @@ fn receipt_schedule(parts: &NodeParts) -> LookupSchedule {
 pub(super) struct Wiring {
     /// Who gives work out.
     pub(super) dispatcher: Post<Dispatcher>,
-    /// Picks whose attempts are being committed.
-    pub(super) under_way: Arc<AtomicU64>,
+    /// Where attempts begin.
+    pub(super) gate: Arc<Gate>,
     escalation: Escalation,
     routing: Arc<Routing>,
     readers: Readers,
@@ -70,7 +69,7 @@ impl Wiring {
         };
         Self {
             dispatcher: Post::default(),
-            under_way: Arc::default(),
+            gate: Arc::default(),
             escalation,
             routing,
             readers,
@@ -98,7 +97,7 @@ impl Wiring {
                 journal: parts.journal.clone(),
                 routing: Arc::clone(&self.routing),
                 outcomes,
-                under_way: Arc::clone(&self.under_way),
+                gate: Arc::clone(&self.gate),
             },
             providers: parts.providers.iter().map(|account| account.id).collect(),
             escalation: self.escalation.clone(),

@@ -194,7 +194,7 @@ impl Log {
             // A flush of the database beside a commit can show the end before the records:
             // behind that commit it is either whole or damaged.
             Err(LogError::Damaged { .. }) => {
-                self.operations.run(Admission::Outcome, |_| Ok(())).await?;
+                self.operations.settled().await?;
                 self.runtime.blocking(read).await?
             }
             read => read,

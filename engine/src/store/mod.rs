@@ -148,9 +148,7 @@ impl Store {
     /// # Errors
     /// As [`Store::put_once`], but for a full disk.
     pub async fn settled(&self) -> Result<(), StoreError> {
-        // Groups are committed one after the other: when the one of this is, the one that
-        // wrote what was read is.
-        self.operations.run(Admission::Outcome, |_| Ok(())).await
+        self.operations.settled().await
     }
 
     /// Stores a row unless its key is taken. Durable when it returns.

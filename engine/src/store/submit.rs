@@ -183,4 +183,14 @@ impl Operations {
         self.inbox.send(Box::new(operation)).await?;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
+
+    /// Waits until everything that could be read before is durable.
+    ///
+    /// # Errors
+    /// As [`Submitter::submit`], but for a full disk.
+    pub(crate) async fn settled(&self) -> Result<(), StoreError> {
+        // Groups are committed one after the other: when the one of this is, the one that
+        // wrote what was read is.
+        self.run(Admission::Outcome, |_| Ok(())).await
+    }
 }

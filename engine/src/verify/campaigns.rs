@@ -140,6 +140,11 @@ impl Counting<'_> {
     }
 
     fn subject(&self) -> String {
-        format!("{} in partition {}", self.campaign, self.partition.0)
+        part(self.campaign, self.partition)
     }
+}
+
+/// A campaign's part in a partition, as a difference names it.
+pub(super) fn part(campaign: CampaignId, partition: Partition) -> String {
+    format!("{campaign} in partition {}", partition.0)
 }

@@ -99,7 +99,7 @@ impl Drop for Turn {
 
 fn of_snapshot(snapshot: &dyn KvRead) -> Result<Verification, StoreError> {
     let mut verified = Verified::default();
-    let difference = match count(snapshot, &mut verified) {
+    let difference = match count(snapshot, &mut verified, &mut |_| {}) {
         Ok(()) => None,
         Err(VerifyError::Differs(difference)) => Some(difference),
         Err(VerifyError::Store(error)) => return Err(error),

@@ -26,15 +26,17 @@ pub(super) struct Told {
 /// By campaign and partition.
 pub(super) type ByCampaign = BTreeMap<(CampaignId, Partition), Told>;
 
-/// Follows every message.
+/// Follows every message, and shows each to `also`.
 pub(super) fn check(
     kv: &dyn KvRead,
     partitions: PartitionCount,
     journal: &Journal,
     verified: &mut Verified,
+    also: &mut dyn FnMut(&Message),
 ) -> Result<ByCampaign, VerifyError> {
     let mut told = ByCampaign::new();
     rows::each::<Message>(kv, |message| {
+        also(&message);
         let id = message.envelope.id;
         let partition = partitions.of(message.envelope.to.slice());
         if id.slice() != message.envelope.to.slice() {
@@ -66,7 +68,7 @@ pub(super) fn check(
     for ((campaign, partition), told) in &mut told {
         told.numbers.sort_unstable();
         if told.numbers.windows(2).any(|pair| pair[0] == pair[1]) {
-            let subject = format!("{campaign} in partition {}", partition.0);
+            let subject = super::campaigns::part(*campaign, *partition);
             return Err(Difference::new(subject, "a number has two messages").into());
         }
     }

@@ -16,6 +16,7 @@ mod tests;
 
 use std::path::Path;
 
+use schemas::Message;
 use schemas::record::Record;
 
 pub use self::live::{Verification, Verifier, VerifierError};
@@ -93,12 +94,14 @@ pub fn folder(path: &Path) -> Result<Verified, VerifyError> {
     database(&*kv)
 }
 
-/// Verifies what is in memory.
+/// Verifies what is in memory, and shows every message to `also`, for other judges.
 ///
 /// # Errors
 /// As [`folder`].
-pub fn memory(memory: &MemoryKv) -> Result<Verified, VerifyError> {
-    database(memory)
+pub fn memory(memory: &MemoryKv, also: &mut dyn FnMut(&Message)) -> Result<Verified, VerifyError> {
+    let mut verified = Verified::default();
+    count(memory, &mut verified, also)?;
+    Ok(verified)
 }
 
 /// Every row of one kind in memory, in the order of their keys, for other judges.
@@ -116,17 +119,21 @@ pub fn rows_in_memory<R: Record>(memory: &MemoryKv) -> Result<Vec<R>, VerifyErro
 
 pub(crate) fn database(kv: &dyn KvRead) -> Result<Verified, VerifyError> {
     let mut verified = Verified::default();
-    count(kv, &mut verified)?;
+    count(kv, &mut verified, &mut |_| {})?;
     Ok(verified)
 }
 
 /// Counts what it looks at, also where something does not agree.
-fn count(kv: &dyn KvRead, verified: &mut Verified) -> Result<(), VerifyError> {
+fn count(
+    kv: &dyn KvRead,
+    verified: &mut Verified,
+    also: &mut dyn FnMut(&Message),
+) -> Result<(), VerifyError> {
     let Some(partitions) = stored_partition_count(&mut Overlay::new(kv))? else {
         // No node has served it yet.
         return Ok(());
     };
     let journal = journal::read(kv, partitions, verified)?;
-    let told = messages::check(kv, partitions, &journal, verified)?;
+    let told = messages::check(kv, partitions, &journal, verified, also)?;
     campaigns::check(kv, partitions, &journal, &told, verified)
 }

@@ -177,11 +177,15 @@ fn many(arguments: &Arguments) -> Sum {
                 let folder = folder(thread);
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end || reports.send(run(seed, &folder, false)).is_err() {
+                    if seed >= end {
+                        break;
+                    }
+                    let report = run(seed, &folder, false);
+                    remove(&folder);
+                    if reports.send(report).is_err() {
                         break;
                     }
                 }
-                remove(&folder);
             });
         }
         drop(reports);

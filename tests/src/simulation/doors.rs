@@ -42,9 +42,8 @@ impl Life<'_> {
 
     fn ask(&self, errand: usize) {
         let simulation = Rc::clone(self.simulation);
-        let now = simulation.time.now();
         let wall = UnixMicros(simulation.time.true_wall() as i64);
-        let mut calls = simulation.customers.ask(errand, now, wall).into_iter();
+        let mut calls = simulation.customers.ask(errand, wall).into_iter();
         let Some(first) = calls.next().map(|request| self.call(request)) else {
             return;
         };

@@ -3,7 +3,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use sandbox::book::{BookSink, ReceiptResult, Record, TextRecord};
+use sandbox::book::{BookSink, Record, TextRecord};
 use sandbox::core::{Refusal, Status};
 use sandbox::{AnswerFault, ReceiptFault};
 use schemas::UnixMicros;
@@ -21,8 +21,8 @@ pub struct Entries {
     pub texts: Vec<Text>,
     /// Requests that create a text, as they left the process.
     pub calls: Vec<Call>,
-    /// Receipts that were tried, and how that ended.
-    pub receipts: Vec<ReceiptResult>,
+    /// Receipts that the node said it has.
+    pub receipts: Vec<Receipt>,
 }
 
 /// A text that arrived.
@@ -47,6 +47,14 @@ pub struct Text {
     pub outcome: Option<Status>,
     /// The id of ours and the number of the attempt that its callback carries.
     pub attempt: Option<(String, u32)>,
+}
+
+/// A receipt that was answered with success.
+pub struct Receipt {
+    /// The provider's id of the text.
+    pub sid: String,
+    /// What it tells.
+    pub status: Status,
 }
 
 /// A request that left the process.
@@ -78,7 +86,13 @@ impl BookSink for Ledger {
     fn append(&self, record: &Record<'_>) {
         match record {
             Record::Text(text) => self.entries().texts.push(entry(text)),
-            Record::Receipt(receipt) => self.entries().receipts.push(receipt.result),
+            Record::Receipt(receipt) if receipt.result.was_received() => {
+                self.entries().receipts.push(Receipt {
+                    sid: receipt.sid.to_string(),
+                    status: receipt.status,
+                });
+            }
+            Record::Receipt(_) => {}
             Record::Start(_) | Record::Stall(_) | Record::Stop(_) => {}
         }
     }

@@ -19,7 +19,7 @@ use super::process::{self, Process};
 const NEARLY_FULL: u64 = 1 << 20;
 
 /// What an empty disk has left.
-const PLENTY: u64 = 1 << 40;
+pub const PLENTY: u64 = 1 << 40;
 
 /// The longest that a life may need to do all there is, in microseconds.
 const CALM_LIMIT: u64 = 600_000_000;

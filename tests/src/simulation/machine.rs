@@ -158,9 +158,11 @@ impl Machine {
 
     fn hold(&self, kind: Kind) -> Option<Duration> {
         let still_until = self.state().still_until;
-        let now = self.time.now();
-        if still_until > now {
-            return Some(Duration::from_micros(still_until - now));
+        if still_until > 0 {
+            let now = self.time.now();
+            if still_until > now {
+                return Some(Duration::from_micros(still_until - now));
+            }
         }
         let (share, most_ms) = match kind {
             Kind::Task => self.task_hold,

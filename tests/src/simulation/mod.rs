@@ -44,7 +44,7 @@ use schemas::{MessageId, MessageStatus};
 
 use chance::{Chance, Stream};
 use customers::Customers;
-use life::{Ending, Until, live};
+use life::{Ending, PLENTY, Until, live};
 use plan::{End, LifePlan, Plan};
 use story::Story;
 use tally::Tally;
@@ -190,7 +190,6 @@ impl Simulation {
         if !self.is_well() {
             return crashes;
         }
-        judge::after_a_life(self, true);
         judge::everything(self);
         crashes
     }
@@ -208,10 +207,8 @@ impl Simulation {
         if ending != Ending::Drained {
             self.memory.crash();
         }
-        self.memory.set_free_bytes(1 << 40);
-        if self.passing_since.get() == u64::MAX {
-            judge::after_a_life(self, ending == Ending::Drained);
-        }
+        self.memory.set_free_bytes(PLENTY);
+        judge::after_a_life(self, ending == Ending::Drained);
         for (errand, wait_ms) in self.customers.connections_broke() {
             self.world.plan_errand(now + wait_ms * 1_000, errand);
         }

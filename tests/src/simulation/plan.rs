@@ -194,12 +194,11 @@ impl Plan {
         let providers = (0..chance.pick(&[2, 3, 3, 3, 4]))
             .map(|_| provider(chance))
             .collect::<Vec<_>>();
-        let most = if receipts_come { 185 } else { 80 };
         let campaigns = (0..chance.pick(&[1, 1, 2, 2, 3]))
-            .map(|_| campaign(chance, accounts, most))
+            .map(|_| campaign(chance, accounts, receipts_come))
             .collect();
         let mut singles: Vec<SinglePlan> = Vec::new();
-        for _ in 0..chance.between(10, 90) {
+        for _ in 0..chance.between(10, 54) {
             let mut drawn = single(chance, accounts, providers.len());
             if let Some(before) = singles.last().filter(|_| drawn.is_echo) {
                 // At the same provider and soon after, so that a search meets both.
@@ -274,8 +273,16 @@ fn class(chance: &mut Chance) -> MessageClass {
     chance.pick(&[MessageClass::Transactional, MessageClass::Marketing])
 }
 
-fn campaign(chance: &mut Chance, accounts: usize, most: u64) -> CampaignPlan {
-    let recipients = chance.between(5, most);
+fn campaign(chance: &mut Chance, accounts: usize, receipts_come: bool) -> CampaignPlan {
+    // Where every text must be asked about, a few are enough. A long list is one whose
+    // part in a partition does not fit into the first chunk.
+    let recipients = if !receipts_come {
+        chance.between(5, 80)
+    } else if chance.hits(0.06) {
+        chance.between(260, 500)
+    } else {
+        chance.between(5, 164)
+    };
     CampaignPlan {
         account: chance.between(0, accounts as u64 - 1) as usize,
         at_ms: chance.between(0, 1_500),

@@ -80,12 +80,7 @@ pub async fn start(
         .map_err(|error| format!("the store cannot be opened: {error}"))?;
     let providers = providers(simulation);
     let imports = simulation.folder.join("imports");
-    let door = Rc::new(LazyDoors {
-        doors: Cell::new(None),
-        open: tokio::sync::OnceCell::new(),
-        http: simulation.http.clone(),
-    });
-    door.doors.set(Some(Doors {
+    let doors = Doors {
         runtime: runtime.clone(),
         store: storage.store.clone(),
         log: storage.log.clone(),
@@ -97,7 +92,12 @@ pub async fn start(
         imports: imports.clone(),
         root_key: Secret::new("volley_root"),
         metrics: simulation.metrics.clone(),
-    }));
+    };
+    let door = Rc::new(LazyDoors {
+        doors: Cell::new(Some(doors)),
+        open: tokio::sync::OnceCell::new(),
+        http: simulation.http.clone(),
+    });
     if number == 0 {
         sign_up(simulation, &storage, &runtime).await?;
     }

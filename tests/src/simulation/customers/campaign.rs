@@ -19,10 +19,10 @@ use crate::simulation::plan::CampaignPlan;
 const NUMBERS_APART: u64 = 40;
 
 /// Milliseconds between two looks at a job.
-const JOB_LOOK_MS: u64 = 80;
+const JOB_LOOK_MS: u64 = 150;
 
 /// Milliseconds between two looks at a campaign.
-const LOOK_EVERY_MS: u64 = 900;
+const LOOK_EVERY_MS: u64 = 1_700;
 
 /// A text of one segment becomes one of three with this.
 const MORE: &str = " Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod \
@@ -91,7 +91,7 @@ impl CampaignErrand {
         format!("Hi {name}, this is campaign {}.{more}", self.number)
     }
 
-    pub(super) fn ask(&mut self, _: u64) -> Asked {
+    pub(super) fn ask(&mut self) -> Asked {
         let key = |what: &str| Some(format!("{what}-{}", self.number));
         let imports = |list: ListId| format!("/v1/contact-lists/{list}/imports?region=US");
         let upload = |file: &ContactsFile, what: &str| Ask {

@@ -174,7 +174,7 @@ impl Customers {
     }
 
     /// What a customer asks now; twice the same where there is a twin.
-    pub fn ask(&self, errand: usize, now: u64, wall: UnixMicros) -> Vec<DoorRequest> {
+    pub fn ask(&self, errand: usize, wall: UnixMicros) -> Vec<DoorRequest> {
         let mut state = self.state();
         let State {
             errands, accounts, ..
@@ -188,7 +188,7 @@ impl Customers {
         };
         let asked = match &mut errand.kind {
             Kind::Single(single) => single.ask(wall),
-            Kind::Campaign(campaign) => campaign.ask(now),
+            Kind::Campaign(campaign) => campaign.ask(),
         };
         errand.is_busy = true;
         let twin = asked.has_twin.then(|| asked.request.clone());

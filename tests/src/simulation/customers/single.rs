@@ -14,7 +14,7 @@ use crate::simulation::plan::SinglePlan;
 const FIRST_NUMBER: u64 = 700_000;
 
 /// Milliseconds between two looks at a message that has not left.
-const LOOK_EVERY_MS: u64 = 1_300;
+const LOOK_EVERY_MS: u64 = 2_600;
 
 /// A customer's wish to have one text sent.
 pub struct SingleErrand {

@@ -1,6 +1,6 @@
 //! Message by message: promised once, told once, and told as it was.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sandbox::core::{Refusal, Status};
 use schemas::{AccountId, Message, MessageClass, MessageId, MessageStatus};
@@ -30,6 +30,7 @@ pub fn judge(simulation: &Simulation, messages: &[Message]) {
     let entries = simulation.world.ledger.entries();
     count_faults(simulation, &entries.texts);
     let at_providers = AtProviders::of(simulation, &entries.texts, &promises);
+    let echoed = echoed(simulation);
     for message in messages {
         let envelope = &message.envelope;
         let id = envelope.id;
@@ -48,10 +49,11 @@ pub fn judge(simulation: &Simulation, messages: &[Message]) {
             Some(_) => {}
         }
         let texts = at_providers.texts_of(message, &key);
-        let compared = if is_echoed(simulation, message) && was_unknown(message) {
+        let is_echoed = echoed.contains(&key);
+        let compared = if is_echoed && was_unknown(message) {
             echoes(messages, &key, &entries.texts)
         } else {
-            compare(simulation, message, texts)
+            compare(simulation, message, texts, is_echoed)
         };
         if let Err(wrong) = compared {
             tell_life(simulation, message, texts);
@@ -139,8 +141,13 @@ fn promises(simulation: &Simulation) -> BTreeMap<Key, Vec<Promise>> {
 }
 
 /// What the node says of a message against what the provider has of it.
-fn compare(simulation: &Simulation, message: &Message, texts: &[&Text]) -> Result<(), String> {
-    if !simulation.plan.receipts_come && is_echoed(simulation, message) {
+fn compare(
+    simulation: &Simulation,
+    message: &Message,
+    texts: &[&Text],
+    is_echoed: bool,
+) -> Result<(), String> {
+    if is_echoed && !simulation.plan.receipts_come {
         // Nobody can tell whose a text is.
         return Ok(());
     }
@@ -175,7 +182,7 @@ fn compare(simulation: &Simulation, message: &Message, texts: &[&Text]) -> Resul
         // What is to be asked for lies ahead of a clock that was set back.
         MessageStatus::Accepted | MessageStatus::Sent if simulation.wall_jumped.get() => Ok(()),
         MessageStatus::Accepted | MessageStatus::Sent => wrong("its receipt was never asked for"),
-        MessageStatus::Unknown => unknown(simulation, message, &taken, resends),
+        MessageStatus::Unknown => unknown(simulation, message, &taken, resends, is_echoed),
         MessageStatus::Scheduled
         | MessageStatus::Queued
         | MessageStatus::Submitting
@@ -185,15 +192,18 @@ fn compare(simulation: &Simulation, message: &Message, texts: &[&Text]) -> Resul
     }
 }
 
-/// Whether somebody else asked for the same text to the same person.
-fn is_echoed(simulation: &Simulation, message: &Message) -> bool {
-    let (to, body) = key_of(message);
-    let state = simulation.customers.state();
-    let same = state.errands.iter().filter(|errand| match &errand.kind {
-        Kind::Single(single) => single.to == to && single.body == body,
-        Kind::Campaign(_) => false,
-    });
-    same.count() > 1
+/// What more than one asked for: the same text to the same person.
+fn echoed(simulation: &Simulation) -> BTreeSet<Key> {
+    let (mut once, mut again) = (BTreeSet::new(), BTreeSet::new());
+    for errand in &simulation.customers.state().errands {
+        if let Kind::Single(single) = &errand.kind {
+            let key = (single.to.clone(), single.body.clone());
+            if !once.insert(key.clone()) {
+                again.insert(key);
+            }
+        }
+    }
+    again
 }
 
 fn was_unknown(message: &Message) -> bool {
@@ -296,9 +306,10 @@ fn unknown(
     message: &Message,
     taken: &[&&Text],
     resends: usize,
+    is_echoed: bool,
 ) -> Result<(), String> {
     // A search goes by the wall clock, and two that fit prove nothing.
-    if simulation.wall_jumped.get() || taken.len() > 1 || is_echoed(simulation, message) {
+    if simulation.wall_jumped.get() || taken.len() > 1 || is_echoed {
         return Ok(());
     }
     if taken.len() == 1 && resends == 0 {

@@ -2,31 +2,23 @@
 //! node tells a story. The three must agree.
 
 mod messages;
+mod receipts;
 mod wire;
 
 use std::collections::BTreeMap;
 
-use engine::storage::{JournalSettings, Storage};
+use engine::storage::compare_memory_with_rebuilt;
 use engine::verify;
 use schemas::campaign::{Campaign, CampaignState, CampaignTally};
 use schemas::{CampaignId, Message, MessageStatus, PartitionCount};
 
 use super::Simulation;
 use super::customers::Kind;
-use super::machine::Machine;
 
 /// After each life: what is on the disk agrees with itself, and no end was taken back.
 pub fn after_a_life(simulation: &Simulation, in_good_order: bool) {
-    match verify::memory(&simulation.memory) {
-        Ok(verified) if in_good_order && verified.open_attempts > 0 => {
-            let open = verified.open_attempts;
-            simulation.violated(format!("stopped in good order with {open} open attempts"));
-        }
-        Ok(_) => {}
-        Err(error) => simulation.violated(format!("verify: {error}")),
-    }
     let mut ends = simulation.ends.borrow_mut();
-    for message in rows::<Message>(simulation) {
+    let verified = verify::memory(&simulation.memory, &mut |message| {
         let (id, status) = (message.envelope.id, message.status);
         if let Some(end) = ends.get(&id).filter(|end| **end != status) {
             simulation.violated(format!("{id} was {end:?} and is {status:?}"));
@@ -34,6 +26,14 @@ pub fn after_a_life(simulation: &Simulation, in_good_order: bool) {
         if status.is_final() {
             ends.insert(id, status);
         }
+    });
+    match verified {
+        Ok(verified) if in_good_order && verified.open_attempts > 0 => {
+            let open = verified.open_attempts;
+            simulation.violated(format!("stopped in good order with {open} open attempts"));
+        }
+        Ok(_) => {}
+        Err(error) => simulation.violated(format!("verify: {error}")),
     }
 }
 
@@ -51,6 +51,7 @@ pub fn everything(simulation: &Simulation) {
     let messages = rows::<Message>(simulation);
     mark(simulation, &messages);
     messages::judge(simulation, &messages);
+    receipts::judge(simulation, &messages);
     wire::judge(simulation, &messages);
     campaigns(simulation, &messages);
     if !simulation.plan.trim {
@@ -140,30 +141,9 @@ fn campaigns(simulation: &Simulation, messages: &[Message]) {
 
 /// Every projection made again from the journal is the one that is there.
 fn rebuilt(simulation: &Simulation) {
-    let tasks = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
-    let local = tokio::task::LocalSet::new();
-    let machine = Machine::new(
-        &simulation.plan,
-        &simulation.time,
-        &simulation.machine_chance,
-        &simulation.world.changed,
-    );
-    let compared = local.block_on(&tasks, async {
-        let settings = JournalSettings {
-            partitions: PartitionCount::new(simulation.plan.partitions).expect("a power of two"),
-            trim: false,
-        };
-        let runtime = machine.runtime(0);
-        let storage = Storage::in_memory(simulation.memory.clone(), &runtime, settings);
-        storage.and_then(|storage| storage.compare_with_rebuilt())
-    });
-    machine.die();
+    let partitions = PartitionCount::new(simulation.plan.partitions).expect("a power of two");
     simulation.tally.count("all projections made again");
-    match compared {
+    match compare_memory_with_rebuilt(&simulation.memory, partitions) {
         Ok(Ok(_)) => {}
         Ok(Err(difference)) => simulation.violated(format!("made again: {difference:?}")),
         Err(error) => simulation.violated(format!("cannot be made again: {error}")),
