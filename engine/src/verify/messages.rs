@@ -35,6 +35,7 @@ pub(super) fn check(
     also: &mut dyn FnMut(&Message),
 ) -> Result<ByCampaign, VerifyError> {
     let mut told = ByCampaign::new();
+    let cursors = cursors(kv, partitions)?;
     rows::each::<Message>(kv, |message| {
         also(&message);
         let id = message.envelope.id;
@@ -48,7 +49,7 @@ pub(super) fn check(
         verified.messages += 1;
         let open = journal.open.get(&id);
         if open.is_none() {
-            is_due(kv, partition, &message)?;
+            is_due(kv, partition, &cursors, &message)?;
         }
         if let Some(campaign) = message.envelope.campaign {
             let told = told.entry((campaign, partition)).or_default();
@@ -146,8 +147,30 @@ fn follows(before: MessageStatus, after: MessageStatus) -> bool {
     }
 }
 
+/// Up to where every partition has read what fell due.
+fn cursors(
+    kv: &dyn KvRead,
+    partitions: PartitionCount,
+) -> Result<BTreeMap<Partition, UnixMicros>, VerifyError> {
+    let source = SourceId::Due(DueKind::Send);
+    let mut cursors = BTreeMap::new();
+    for partition in partitions.all() {
+        let key = CommittedPosition::key_of(partition, &source);
+        let row = rows::get::<CommittedPosition>(kv, &key)?;
+        let position = row.map_or(0, |row| row.position);
+        let cursor = UnixMicros(i64::try_from(position).unwrap_or(i64::MAX));
+        cursors.insert(partition, cursor);
+    }
+    Ok(cursors)
+}
+
 /// That a message which waits for an instant lies in a bucket that is still to be read.
-fn is_due(kv: &dyn KvRead, partition: Partition, message: &Message) -> Result<(), VerifyError> {
+fn is_due(
+    kv: &dyn KvRead,
+    partition: Partition,
+    cursors: &BTreeMap<Partition, UnixMicros>,
+    message: &Message,
+) -> Result<(), VerifyError> {
     let due = if message.status == MessageStatus::Scheduled {
         message.envelope.send_at
     } else {
@@ -167,10 +190,7 @@ fn is_due(kv: &dyn KvRead, partition: Partition, message: &Message) -> Result<()
         let detail = "it waits for an instant and lies in no bucket";
         return Err(Difference::new(message.envelope.id, detail).into());
     }
-    let source = SourceId::Due(DueKind::Send);
-    let key = CommittedPosition::key_of(partition, &source);
-    let cursor = rows::get::<CommittedPosition>(kv, &key)?.map_or(0, |row| row.position);
-    if due < UnixMicros(i64::try_from(cursor).unwrap_or(i64::MAX)) {
+    if cursors.get(&partition).is_some_and(|cursor| due < *cursor) {
         let detail = "it waits behind the cursor of its bucket";
         return Err(Difference::new(message.envelope.id, detail).into());
     }

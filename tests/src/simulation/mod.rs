@@ -238,22 +238,25 @@ impl Simulation {
         true
     }
 
-    /// Time passes, and nobody is there.
+    /// Time passes, and nobody is there. Customers who knock at shut doors come again as
+    /// soon as there is somebody: while the next process starts.
     fn pass(&self, micros: u64) {
         let until = self.time.now() + micros;
+        let mut knocked = Vec::new();
         while let Some(next) = self.world.next_at().filter(|next| *next <= until) {
             self.time.pass(next);
             for action in self.world.happen() {
                 match action {
                     Action::Receipt(receipt) => self.not_connected(&receipt),
-                    Action::Errand(errand) => {
-                        let again = self.time.now() + 250_000;
-                        self.world.plan_errand(again, errand);
-                    }
+                    Action::Errand(errand) => knocked.push(errand),
                 }
             }
         }
         self.time.pass(until);
+        for errand in knocked {
+            let again = until + self.customers.soon();
+            self.world.plan_errand(again, errand);
+        }
     }
 
     fn not_connected(&self, receipt: &DueReceipt) {

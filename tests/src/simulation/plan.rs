@@ -1,9 +1,14 @@
 //! What is to happen in one schedule, drawn from its seed before anything runs.
 
+mod lives;
+
 use sandbox::FaultPlan;
 use schemas::MessageClass;
 
 use super::chance::{Chance, Stream};
+use lives::lives;
+
+pub use lives::{Disturbance, End, LifePlan};
 
 /// One schedule.
 #[derive(Debug)]
@@ -136,53 +141,6 @@ pub struct SinglePlan {
     pub provider: Option<usize>,
     /// Whether it is the same text to the same person as the one before.
     pub is_echo: bool,
-}
-
-/// One life of the process.
-#[derive(Debug)]
-pub struct LifePlan {
-    /// How it ends.
-    pub end: End,
-    /// What happens on the way: milliseconds from its start.
-    pub disturbances: Vec<(u64, Disturbance)>,
-    /// Milliseconds until the next start.
-    pub downtime_ms: u64,
-    /// Whether the machine goes down with it, and its boot clock begins anew.
-    pub reboots: bool,
-}
-
-/// How a life ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum End {
-    /// Before this step of a task.
-    AtStep(u64),
-    /// At this millisecond.
-    AtTime(u64),
-    /// This write of the store fails.
-    FailedWrite(u64),
-    /// This sync fails, and nothing of it is there afterwards.
-    SyncLost(u64),
-    /// This sync fails, and all of it is there afterwards.
-    SyncKept(u64),
-    /// In good order at this millisecond.
-    Drained(u64),
-    /// In good order when there is nothing left to do.
-    Calm,
-}
-
-/// What happens to a running process.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Disturbance {
-    /// The wall clock jumps by so many milliseconds.
-    ClockJump(i64),
-    /// The process stands still for so many milliseconds.
-    Freeze(u64),
-    /// The disk is nearly full for so many milliseconds.
-    DiskNearlyFull(u64),
-    /// The next but so many calls of time, chance or tasks panic.
-    Panic(u64),
-    /// So many calls panic, one after the other, some milliseconds apart.
-    PanicStorm(u64),
 }
 
 impl Plan {
@@ -328,75 +286,4 @@ fn single(chance: &mut Chance, accounts: usize, providers: usize) -> SinglePlan 
             .then(|| chance.between(0, providers as u64 - 1) as usize),
         is_echo: chance.hits(0.2),
     }
-}
-
-/// Three crashes on average, then a life that ends when all is done.
-fn lives(chance: &mut Chance) -> Vec<LifePlan> {
-    let crashes = chance.between(1, 5);
-    let mut lives = Vec::new();
-    for _ in 0..crashes {
-        lives.push(LifePlan {
-            end: end(chance),
-            disturbances: disturbances(chance, 2_000),
-            downtime_ms: chance.pick(&[0, 50, 500, 2_000, 8_000]),
-            reboots: chance.hits(0.3),
-        });
-        if chance.hits(0.25) {
-            lives.push(LifePlan {
-                end: End::Drained(chance.between(100, 2_000)),
-                disturbances: Vec::new(),
-                downtime_ms: chance.between(0, 1_000),
-                reboots: false,
-            });
-        }
-    }
-    lives.push(LifePlan {
-        end: End::Calm,
-        disturbances: disturbances(chance, 1_500),
-        downtime_ms: 0,
-        reboots: false,
-    });
-    lives
-}
-
-fn end(chance: &mut Chance) -> End {
-    match chance.between(0, 99) {
-        // Also in the middle of recovery.
-        0..=14 => End::AtStep(chance.between(1, 400)),
-        15..=44 => End::AtStep(chance.between(400, 5_000)),
-        45..=74 => End::AtTime(chance.between(1, 2_500)),
-        75..=82 => End::FailedWrite(chance.between(1, 300)),
-        83..=90 => End::SyncLost(chance.between(1, 300)),
-        _ => End::SyncKept(chance.between(1, 300)),
-    }
-}
-
-fn disturbances(chance: &mut Chance, until_ms: u64) -> Vec<(u64, Disturbance)> {
-    let mut drawn = Vec::new();
-    let at = |chance: &mut Chance, share: f64| {
-        let hit = chance.hits(share);
-        let when = chance.between(0, until_ms);
-        hit.then_some(when)
-    };
-    if let Some(when) = at(chance, 0.15) {
-        let minutes = chance.pick(&[-1_440, -60, -1, 1, 60, 1_440]);
-        drawn.push((when, Disturbance::ClockJump(minutes * 60_000)));
-    }
-    if let Some(when) = at(chance, 0.1) {
-        drawn.push((when, Disturbance::Freeze(chance.between(50, 8_000))));
-    }
-    if let Some(when) = at(chance, 0.1) {
-        drawn.push((
-            when,
-            Disturbance::DiskNearlyFull(chance.between(100, 3_000)),
-        ));
-    }
-    if let Some(when) = at(chance, 0.2) {
-        drawn.push((when, Disturbance::Panic(chance.between(0, 60))));
-    }
-    if let Some(when) = at(chance, 0.01) {
-        drawn.push((when, Disturbance::PanicStorm(chance.between(20, 40))));
-    }
-    drawn.sort_by_key(|(when, _)| *when);
-    drawn
 }

@@ -230,6 +230,11 @@ impl Customers {
         }
     }
 
+    /// Microseconds until somebody who waits for the doors to open finds them open.
+    pub fn soon(&self) -> u64 {
+        self.state().chance.between(0, 60_000)
+    }
+
     /// The process has ended: whoever waited asks again after some time, in milliseconds.
     pub fn connections_broke(&self) -> Vec<(usize, u64)> {
         let mut state = self.state();
