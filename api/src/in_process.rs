@@ -1,16 +1,16 @@
 //! The doors without a socket: the same routes, limits and checks, called on this
-//! thread. A simulation of a whole node comes in here.
+//! thread. A simulation of whole nodes comes in here.
 
 use std::rc::Rc;
 
-use actix_web::body::to_bytes;
-use actix_web::dev::Service;
+use actix_web::body::{MessageBody, to_bytes};
+use actix_web::dev::{Extensions, Service, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Next, from_fn};
 use actix_web::test::{TestRequest, init_service};
 use actix_web::web::Bytes;
-use actix_web::{App, web};
+use actix_web::{App, Error, HttpMessage, web};
 use engine::settings::HttpSettings;
 use futures::future::LocalBoxFuture;
 
@@ -42,33 +42,32 @@ pub struct DoorAnswer {
     pub body: Bytes,
 }
 
-type Call = dyn Fn(DoorRequest) -> LocalBoxFuture<'static, Option<DoorAnswer>>;
+type Call = dyn Fn(DoorRequest, Node) -> LocalBoxFuture<'static, Option<DoorAnswer>>;
 
-/// Open doors. Clones share them.
+/// The node that a request is for.
+type Node = Rc<Extensions>;
+
+/// The routes, with no node behind them. They are compiled once, which takes as long as a
+/// hundred requests, and serve many nodes one after the other. Clones share them.
 #[derive(Clone)]
-pub struct InProcess {
+pub struct Routes {
     call: Rc<Call>,
 }
 
-impl InProcess {
-    /// Opens the doors on this thread.
-    ///
-    /// # Errors
-    /// When the folder of uploaded files cannot be made.
-    pub async fn open(doors: Doors, settings: &HttpSettings) -> Result<Self, OpenDoorsError> {
-        prepare_imports(&doors.imports)?;
+impl Routes {
+    /// Compiles the routes for this thread.
+    pub async fn compile() -> Self {
         let app = App::new()
-            .app_data(web::Data::new(DoorState::new(doors, settings)))
             .wrap(from_fn(observe))
-            .configure(routes::configure);
+            .configure(routes::configure)
+            .wrap(from_fn(lead));
         let service = Rc::new(init_service(app).await);
-        let call = move |request: DoorRequest| -> LocalBoxFuture<'static, Option<DoorAnswer>> {
+        let call = move |request: DoorRequest, node: Node| -> LocalBoxFuture<'static, _> {
             let service = Rc::clone(&service);
             Box::pin(async move {
-                let response = service
-                    .call(http_request(request)?.to_request())
-                    .await
-                    .ok()?;
+                let request = http_request(request)?.to_request();
+                request.extensions_mut().insert(node);
+                let response = service.call(request).await.ok()?;
                 let header = |name: &str| response.headers().get(name)?.to_str().ok();
                 let retry_after = header("retry-after").and_then(|text| text.parse().ok());
                 let replayed = header("idempotent-replayed").is_some();
@@ -81,15 +80,54 @@ impl InProcess {
                 })
             })
         };
-        Ok(Self {
+        Self {
             call: Rc::new(call),
+        }
+    }
+}
+
+/// Leads a request to its node.
+async fn lead(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let node = request.extensions_mut().remove::<Node>();
+    if let Some(node) = node {
+        request.add_data_container(node);
+    }
+    next.call(request).await
+}
+
+/// The open doors of one node. Clones share them.
+#[derive(Clone)]
+pub struct InProcess {
+    routes: Routes,
+    node: Node,
+}
+
+impl InProcess {
+    /// Opens the doors of a node on this thread.
+    ///
+    /// # Errors
+    /// When the folder of uploaded files cannot be made.
+    pub fn open(
+        routes: &Routes,
+        doors: Doors,
+        settings: &HttpSettings,
+    ) -> Result<Self, OpenDoorsError> {
+        prepare_imports(&doors.imports)?;
+        let mut node = Extensions::new();
+        node.insert(web::Data::new(DoorState::new(doors, settings)));
+        Ok(Self {
+            routes: routes.clone(),
+            node: Rc::new(node),
         })
     }
 
     /// Asks. `None` when the request is none that HTTP could carry, or its answer broke
     /// off.
     pub async fn call(&self, request: DoorRequest) -> Option<DoorAnswer> {
-        (self.call)(request).await
+        (self.routes.call)(request, Rc::clone(&self.node)).await
     }
 }
 

@@ -33,9 +33,9 @@ impl Life<'_> {
     /// Sends a request through the doors; nothing comes when the process panics over it.
     fn call(&self, request: DoorRequest) -> oneshot::Receiver<Option<DoorAnswer>> {
         let (answer, heard) = oneshot::channel();
-        let door = Rc::clone(&self.process.door);
+        let doors = self.process.doors.clone();
         self.machine.start_local(async move {
-            let _ = answer.send(door.call(request).await);
+            let _ = answer.send(doors.call(request).await);
         });
         heard
     }

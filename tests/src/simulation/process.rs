@@ -1,7 +1,8 @@
 //! One process: opened as the program opens it, over memory instead of a disk and lines
 //! of the simulated world instead of sockets, and served until its end.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{OnceCell, RefCell};
+use std::mem::ManuallyDrop;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,11 +10,10 @@ use std::time::Duration;
 
 use actors::node::{Node, NodeParts};
 use api::doors::Doors;
-use api::in_process::{DoorAnswer, DoorRequest, InProcess};
+use api::in_process::{InProcess, Routes};
 use engine::provider::ProviderAccount;
 use engine::retry::RetryPolicy;
 use engine::runtime::Runtime;
-use engine::settings::HttpSettings;
 use engine::storage::{JournalSettings, Storage};
 use futures::FutureExt;
 use futures::future::select_all;
@@ -32,32 +32,18 @@ const NOTICES_WITHIN: Duration = Duration::from_secs(8);
 
 /// A process that runs.
 pub struct Process {
-    /// Its doors, opened when somebody comes.
-    pub door: Rc<LazyDoors>,
+    /// Its doors.
+    pub doors: InProcess,
     /// Ends it in good order.
     pub drain: Option<oneshot::Sender<()>>,
     /// How it ended by itself, once it has.
     pub ended: Rc<RefCell<Option<Ending>>>,
 }
 
-/// Doors that are opened by the first who comes: most lives of the end see nobody.
-pub struct LazyDoors {
-    doors: Cell<Option<Doors>>,
-    open: tokio::sync::OnceCell<InProcess>,
-    http: HttpSettings,
-}
-
-impl LazyDoors {
-    /// Asks; nothing comes when the doors cannot be opened.
-    pub async fn call(&self, request: DoorRequest) -> Option<DoorAnswer> {
-        let opened = self.open.get_or_try_init(|| async {
-            match self.doors.take() {
-                Some(doors) => InProcess::open(doors, &self.http).await.map_err(|_| ()),
-                None => Err(()),
-            }
-        });
-        opened.await.ok()?.call(request).await
-    }
+thread_local! {
+    /// The routes of all processes on this thread. They are never dropped: what they keep
+    /// in the thread may be gone before them.
+    static ROUTES: OnceCell<ManuallyDrop<Routes>> = const { OnceCell::new() };
 }
 
 /// Starts a process on a machine. The first one of a schedule signs the customers up.
@@ -93,11 +79,14 @@ pub async fn start(
         root_key: Secret::new("volley_root"),
         metrics: simulation.metrics.clone(),
     };
-    let door = Rc::new(LazyDoors {
-        doors: Cell::new(Some(doors)),
-        open: tokio::sync::OnceCell::new(),
-        http: simulation.http.clone(),
-    });
+    let compiled = ROUTES.with(|routes| routes.get().cloned());
+    let routes = match compiled {
+        Some(routes) => routes,
+        None => ManuallyDrop::new(Routes::compile().await),
+    };
+    let opened = InProcess::open(&routes, doors, &simulation.http);
+    let doors = opened.map_err(|error| format!("the doors cannot be opened: {error}"))?;
+    ROUTES.with(|kept| drop(kept.set(routes)));
     if number == 0 {
         sign_up(simulation, &storage, &runtime).await?;
     }
@@ -127,7 +116,7 @@ pub async fn start(
         world.changed.notify_one();
     });
     Ok(Process {
-        door,
+        doors,
         drain: Some(drain),
         ended,
     })
