@@ -243,7 +243,8 @@ fn campaign(chance: &mut Chance, accounts: usize, receipts_come: bool) -> Campai
     };
     CampaignPlan {
         account: chance.between(0, accounts as u64 - 1) as usize,
-        at_ms: chance.between(0, 1_500),
+        // Side by side now and then, so that what starts them is told at once.
+        at_ms: chance.between(0, 3) * 500,
         recipients,
         repeated: chance.between(0, 6),
         bad: chance.between(0, 6),
