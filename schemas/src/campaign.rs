@@ -20,7 +20,8 @@ pub enum CampaignState {
     Draft,
     /// Started: its audience is frozen and sent.
     Running,
-    /// Nothing of it is pending any more.
+    /// Nothing of it is pending any more, and nothing will be: what is unknown is not sent
+    /// again.
     Finished,
 }
 

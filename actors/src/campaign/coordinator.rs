@@ -14,7 +14,7 @@ use engine::runtime::Runtime;
 use engine::store::{Replaced, Store, StoreError};
 use schemas::account::Account;
 use schemas::campaign::{Campaign, CampaignState, CampaignTally};
-use schemas::{AccountId, CampaignId, Partition};
+use schemas::{AccountId, CampaignId, MessageStatus, Partition};
 
 use crate::control::DISK_FULL_PAUSE;
 use crate::dispatch::dispatcher::Dispatcher;
@@ -79,13 +79,14 @@ impl CampaignCoordinator {
 
     fn look(&mut self, context: &Context<Self>) {
         self.tell_dispatcher();
-        if self.looking || self.plan.is_none() {
+        let Some(plan) = self.plan.as_ref().filter(|_| !self.looking) else {
             return;
-        }
+        };
+        let may_resend = plan.may_resend(self.parts.runtime.now());
         self.looking = true;
         let (parts, address) = (self.parts.clone(), context.address());
         spawn_for(&self.parts.runtime, context.address(), async move {
-            let is_finished = match finish(&parts).await {
+            let is_finished = match finish(&parts, may_resend).await {
                 Ok(is_finished) => is_finished,
                 Err(error) => return parts.escalation.raise(error.to_string()),
             };
@@ -178,12 +179,17 @@ async fn load(parts: &CoordinatorParts) -> Result<Option<CampaignPlan>, StoreErr
     }
 }
 
-/// Sets the campaign to finished once its audience is frozen and nothing is pending.
-async fn finish(parts: &CoordinatorParts) -> Result<bool, StoreError> {
+/// Sets the campaign to finished once its audience is frozen, nothing is pending, and
+/// nothing that is unknown may be sent again.
+async fn finish(parts: &CoordinatorParts, may_resend: bool) -> Result<bool, StoreError> {
     for partition in parts.journal.partitions().all() {
         let key = CampaignTally::key_of(parts.campaign, partition);
         let tally = parts.store.get::<CampaignTally>(&key).await?;
-        if !tally.is_some_and(|tally| tally.frozen && tally.pending() == 0) {
+        let is_over = |tally: CampaignTally| {
+            let unknown = tally.count(MessageStatus::Unknown);
+            tally.frozen && tally.pending() == 0 && !(may_resend && unknown > 0)
+        };
+        if !tally.is_some_and(is_over) {
             return Ok(false);
         }
     }

@@ -1,6 +1,7 @@
 //! Reading a frozen audience: from an entry of a chunk to a message that can be sent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use schemas::audience::AudienceChunk;
@@ -9,7 +10,8 @@ use schemas::change::SkippedRecipient;
 use schemas::contact::Contact;
 use schemas::position::{AudiencePosition, SourceId};
 use schemas::{
-    Body, CampaignId, ContactId, Envelope, MessageId, Partition, Phone, Secret, UnixMicros,
+    Body, CampaignId, ContactId, Envelope, MessageClass, MessageId, Partition, Phone, Secret,
+    UnixMicros,
 };
 use sha2::Sha256;
 
@@ -29,6 +31,9 @@ pub struct CampaignPlan {
     number_key: Hmac<Sha256>,
     routes: Routes,
 }
+
+/// Time for a decision to send again to be written down.
+const RESEND_MARGIN: Duration = Duration::from_secs(60);
 
 impl CampaignPlan {
     /// Compiles the template and keys the ids.
@@ -51,6 +56,14 @@ impl CampaignPlan {
             number_key,
             routes,
         })
+    }
+
+    /// Whether a message of it that is unknown may still be sent again: a transactional one,
+    /// until its validity has ended, and a moment longer for what was decided just before.
+    pub fn may_resend(&self, now: UnixMicros) -> bool {
+        let validity = Duration::from_secs(u64::from(self.campaign.validity_seconds));
+        let until = self.started_at.plus(validity).plus(RESEND_MARGIN);
+        self.campaign.class == MessageClass::Transactional && now < until
     }
 
     /// The id of the message to this number: the same however often it is made.

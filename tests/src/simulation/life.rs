@@ -99,10 +99,11 @@ pub fn live(simulation: &Rc<Simulation>, number: usize, plan: &LifePlan, until: 
         ending
     });
     machine.die();
-    simulation.tally.add("panics planted", machine.panics());
-    if machine.panics() > 0 {
-        simulation.panicked.borrow_mut().insert(number);
-    }
+    let panicked = machine.panicked();
+    simulation
+        .tally
+        .add("panics planted", panicked.len() as u64);
+    simulation.panicked.borrow_mut().extend(panicked);
 
     simulation
         .story

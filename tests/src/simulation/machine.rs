@@ -39,7 +39,7 @@ struct State {
     die_at: Option<u64>,
     calls: u64,
     panic_at: Option<u64>,
-    panics: u64,
+    panicked: Vec<u64>,
     still_until: u64,
     is_dead: bool,
     /// The process runs in circles.
@@ -108,9 +108,9 @@ impl Machine {
         state.panic_at = Some(state.calls + call);
     }
 
-    /// Planned panics that came about.
-    pub fn panics(&self) -> u64 {
-        self.state().panics
+    /// When planned panics came about.
+    pub fn panicked(&self) -> Vec<u64> {
+        self.state().panicked.clone()
     }
 
     /// Stands still until this instant of the simulation, in microseconds.
@@ -150,7 +150,7 @@ impl Machine {
             return;
         }
         state.panic_at = None;
-        state.panics += 1;
+        state.panicked.push(self.time.now());
         drop(state);
         // Not `panic!`: nothing of it belongs on standard error.
         std::panic::resume_unwind(Box::new(Planted));

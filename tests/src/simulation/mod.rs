@@ -28,7 +28,7 @@ mod wire;
 mod world;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -84,8 +84,8 @@ pub struct Simulation {
     passing_since: Cell<u64>,
     /// When the process stood still.
     frozen: RefCell<Vec<(u64, u64)>>,
-    /// Lives in which something panicked.
-    panicked: RefCell<BTreeSet<usize>>,
+    /// When something panicked.
+    panicked: RefCell<Vec<u64>>,
     /// Ends that were seen, which must not change.
     ends: RefCell<BTreeMap<MessageId, MessageStatus>>,
     violations: RefCell<Vec<String>>,

@@ -7,7 +7,7 @@ use schemas::http::campaigns::{CampaignBody, CampaignNumbers};
 use schemas::http::contact_lists::ContactListBody;
 use schemas::http::jobs::JobBody;
 use schemas::job::JobState;
-use schemas::{CampaignId, JobId, ListId};
+use schemas::{CampaignId, JobId, ListId, MessageClass};
 use serde_json::json;
 
 use super::audience::{ContactsFile, contacts_file};
@@ -215,7 +215,10 @@ impl CampaignErrand {
             return wrong("it is finished and somebody waits");
         }
         self.seen = Some(numbers.clone());
-        Ok(if is_finished {
+        // What is unknown may be sent again for hours, and only then is it finished.
+        let may_resend = self.plan.class == MessageClass::Transactional && numbers.unknown > 0;
+        let is_settled = !numbers.still_counting && numbers.pending == 0 && may_resend;
+        Ok(if is_finished || is_settled {
             Next::Done
         } else {
             Next::After(LOOK_EVERY_MS)

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use engine::storage::compare_memory_with_rebuilt;
 use engine::verify;
 use schemas::campaign::{Campaign, CampaignState, CampaignTally};
-use schemas::{CampaignId, Message, MessageStatus, PartitionCount};
+use schemas::{CampaignId, Message, MessageClass, MessageStatus, PartitionCount};
 
 use super::Simulation;
 use super::customers::Kind;
@@ -130,7 +130,10 @@ fn campaigns(simulation: &Simulation, messages: &[Message]) {
                 "{id}: {people} people, {told:?} told, {counts:?} counted"
             ));
         }
-        if states.get(&id) != Some(&CampaignState::Finished) {
+        // By a clock that was wrong it may take days until nothing may be sent again.
+        let waits = simulation.wall_jumped.get() && told.count(MessageStatus::Unknown) > 0;
+        let may_run = waits && wanted.plan.class == MessageClass::Transactional;
+        if states.get(&id) != Some(&CampaignState::Finished) && !may_run {
             simulation.violated(format!("{id} is {:?}", states.get(&id)));
         }
     }

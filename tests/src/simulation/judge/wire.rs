@@ -57,6 +57,12 @@ fn is_behind_a_freeze(simulation: &Simulation, at: u64) -> bool {
         .any(|(from, until)| (*from..until + 500_000).contains(&at))
 }
 
+/// A task that panics over an answer tells nobody what the answer asked for.
+fn is_beside_a_panic(simulation: &Simulation, range: std::ops::Range<u64>) -> bool {
+    let panicked = simulation.panicked.borrow();
+    panicked.iter().any(|at| range.contains(at))
+}
+
 fn pace(simulation: &Simulation, place: usize, calls: &[&Call], slack: u64) {
     let plan = &simulation.world.providers()[place];
     let pace = Pace::new(plan.rate, plan.burst).expect("a rate");
@@ -90,6 +96,9 @@ fn pauses(simulation: &Simulation, place: usize, calls: &[&Call], slack: u64) {
         .filter_map(|call| Some((call.life, call.pause?)));
     for (life, (from, until)) in asked {
         simulation.tally.count("W14: a provider asked for a pause");
+        if is_beside_a_panic(simulation, from..from + slack) {
+            continue;
+        }
         let range = from + slack..until.saturating_sub(slack);
         let early = calls
             .iter()
