@@ -142,7 +142,7 @@ impl<V: View> Applying<'_, V> {
         let envelope = lives::envelope_of(recipient, at);
         let verdict = self.end_unsent(&envelope, StatusEvent::Skip, reason, at)?;
         if let (Verdict::Done, Some(campaign)) = (verdict, envelope.campaign) {
-            let tally = self.state.tally(self.view, campaign)?;
+            let tally = self.state.tally(self.view, campaign)?.change();
             *tally.skipped.entry(reason.to_owned()).or_default() += 1;
         }
         Ok(verdict)
@@ -258,10 +258,11 @@ impl<V: View> Applying<'_, V> {
         entries: u32,
         last: bool,
     ) -> Applied {
-        let tally: &mut CampaignTally = self.state.tally(self.view, campaign)?;
-        if tally.frozen || tally.chunks != chunk {
+        let tally = self.state.tally(self.view, campaign)?;
+        if tally.get().frozen || tally.get().chunks != chunk {
             return Ok(Verdict::Refused(Refusal::OutOfOrder));
         }
+        let tally = tally.change();
         tally.chunks += 1;
         tally.frozen = last;
         tally.total_recipients += u64::from(entries);
@@ -274,11 +275,11 @@ impl<V: View> Applying<'_, V> {
     /// Moves a cursor forward. Due entries behind theirs are dropped: they were handled.
     fn advanced(&mut self, source: SourceId, to: u64) -> Applied {
         let position = self.state.position(self.view, source)?;
-        let from = position.position;
+        let from = position.get().position;
         if to <= from {
             return Ok(Verdict::Refused(Refusal::OutOfOrder));
         }
-        position.position = to;
+        position.change().position = to;
         if let SourceId::Due(kind) = source {
             self.drop_due(kind, from, to)?;
         }

@@ -37,7 +37,7 @@ impl<V: View> Applying<'_, V> {
         }
         self.state
             .count_move(self.view, &envelope, from, MessageStatus::Submitting)?;
-        let stamp = self.state.stamp(self.view, open.provider)?;
+        let stamp = self.state.stamp(self.view, open.provider)?.change();
         stamp.latest_deadline = stamp.latest_deadline.max(open.deadline);
         if unwritten {
             self.state.unwritten.insert(envelope.id);

@@ -148,14 +148,14 @@ impl PartitionState {
         }
     }
 
-    /// The campaign's numbers in this partition, for changing.
+    /// The campaign's numbers in this partition.
     pub fn tally<V: View>(
         &mut self,
         view: &mut V,
         campaign: CampaignId,
-    ) -> Result<&mut CampaignTally, StoreError> {
+    ) -> Result<&mut CachedRow<CampaignTally>, StoreError> {
         let partition = self.partition;
-        self.tallies.for_change(campaign, || {
+        self.tallies.row(campaign, || {
             let stored = view.get(&CampaignTally::key_of(campaign, partition))?;
             Ok(stored.unwrap_or_else(|| CampaignTally::empty(campaign, partition)))
         })
@@ -172,7 +172,7 @@ impl PartitionState {
         let Some(campaign) = envelope.campaign else {
             return Ok(());
         };
-        let tally = self.tally(view, campaign)?;
+        let tally = self.tally(view, campaign)?.change();
         let left = tally.by_status.entry(from).or_default();
         *left = left.saturating_sub(1);
         if *left == 0 {
@@ -182,14 +182,14 @@ impl PartitionState {
         Ok(())
     }
 
-    /// How far a source has been read, for changing.
+    /// How far a source has been read.
     pub fn position<V: View>(
         &mut self,
         view: &mut V,
         source: SourceId,
-    ) -> Result<&mut CommittedPosition, StoreError> {
+    ) -> Result<&mut CachedRow<CommittedPosition>, StoreError> {
         let partition = self.partition;
-        self.positions.for_change(source, || {
+        self.positions.row(source, || {
             let stored = view.get(&CommittedPosition::key_of(partition, &source))?;
             let start = CommittedPosition {
                 partition,
@@ -201,14 +201,14 @@ impl PartitionState {
         })
     }
 
-    /// The latest deadline at a provider, for changing.
+    /// The latest deadline at a provider.
     pub fn stamp<V: View>(
         &mut self,
         view: &mut V,
         provider: ProviderId,
-    ) -> Result<&mut ProviderStamp, StoreError> {
+    ) -> Result<&mut CachedRow<ProviderStamp>, StoreError> {
         let partition = self.partition;
-        self.stamps.for_change(provider, || {
+        self.stamps.row(provider, || {
             let stored = view.get(&ProviderStamp::key_of(provider, partition))?;
             let start = ProviderStamp {
                 provider,
@@ -235,7 +235,28 @@ impl PartitionState {
 /// Rows that are read once and written at most once a commit.
 #[derive(Debug)]
 struct Cached<K, R> {
-    rows: BTreeMap<K, (R, bool)>,
+    rows: BTreeMap<K, CachedRow<R>>,
+}
+
+/// A row, and whether it has to be written. Who only looks at one, to refuse a change,
+/// must leave no trace: a refused change is not in the journal.
+#[derive(Debug)]
+pub struct CachedRow<R> {
+    row: R,
+    changed: bool,
+}
+
+impl<R> CachedRow<R> {
+    /// The row as it stands.
+    pub fn get(&self) -> &R {
+        &self.row
+    }
+
+    /// The row, for changing.
+    pub fn change(&mut self) -> &mut R {
+        self.changed = true;
+        &mut self.row
+    }
 }
 
 /// The most rows of one kind that are kept. A source or campaign that ended leaves its
@@ -253,18 +274,19 @@ impl<K, R> Default for Cached<K, R> {
 impl<K: Ord + Copy, R: schemas::record::Record<Writing = schemas::record::Projection>>
     Cached<K, R>
 {
-    fn for_change(
+    fn row(
         &mut self,
         key: K,
         read: impl FnOnce() -> Result<R, StoreError>,
-    ) -> Result<&mut R, StoreError> {
+    ) -> Result<&mut CachedRow<R>, StoreError> {
         use std::collections::btree_map::Entry;
-        let (row, changed) = match self.rows.entry(key) {
+        Ok(match self.rows.entry(key) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert((read()?, false)),
-        };
-        *changed = true;
-        Ok(row)
+            Entry::Vacant(entry) => entry.insert(CachedRow {
+                row: read()?,
+                changed: false,
+            }),
+        })
     }
 
     fn write_back<V: View>(
@@ -272,10 +294,10 @@ impl<K: Ord + Copy, R: schemas::record::Record<Writing = schemas::record::Projec
         view: &mut V,
         stamp: impl Fn(&mut R),
     ) -> Result<(), StoreError> {
-        for (row, changed) in self.rows.values_mut().filter(|(_, changed)| *changed) {
-            stamp(row);
-            view.put(row)?;
-            *changed = false;
+        for cached in self.rows.values_mut().filter(|cached| cached.changed) {
+            stamp(&mut cached.row);
+            view.put(&cached.row)?;
+            cached.changed = false;
         }
         if self.rows.len() > CACHED_ROWS {
             self.rows.clear();

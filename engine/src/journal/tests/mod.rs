@@ -4,6 +4,7 @@ mod due;
 mod laws;
 mod model;
 mod receipts;
+mod refused;
 mod world;
 
 use std::sync::Arc;
