@@ -6,7 +6,6 @@
 //! that does not fit what is there is refused, leaves nothing behind and is not
 //! written to the journal.
 
-use schemas::campaign::CampaignTally;
 use schemas::change::{Change, SkippedRecipient};
 use schemas::message::{DueEntry, DueKind, DueTask, message_key};
 use schemas::position::SourceId;

@@ -121,8 +121,8 @@ fn simulate(root: &Path, copy: &Path, seeds: u64) -> io::Result<Outcome> {
             "build",
             "--release",
             "--quiet",
-            "-p",
-            "tests",
+            // With the features of the whole workspace, so that what is compiled is shared.
+            "--workspace",
             "--bin",
             "simulate",
         ])
