@@ -31,6 +31,21 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// Stamps of an earlier life fill the window, however often the limit is changed: 39 of a
+/// limit that came second are not more than the 17 of the first.
+#[test]
+fn what_is_not_known_fills_the_window_of_every_limit() {
+    let pace = |rate| Pace::new(rate, None).expect("a valid pace");
+    let fast = pace(19_918.403_616);
+    let mut limiter = Limiter::new(fast, 0);
+    limiter.resume_after(0, fast.hold_micros(1));
+    limiter.set_pace(0, pace(16.032_589));
+    let last = pace(38.919_257);
+    limiter.set_pace(0, last);
+    let lost_at = fast.hold_micros(1) - fast.window_micros();
+    assert_eq!(limiter.earliest(0, 1), lost_at + last.window_micros());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 

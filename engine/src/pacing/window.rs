@@ -23,6 +23,8 @@ struct Run {
     segments: u32,
     /// One text of more segments than a whole window: alone, and kept until its debt is paid.
     oversized: bool,
+    /// It stands for stamps whose number is not known: a full window, whatever the limit.
+    unknown: bool,
 }
 
 impl Run {
@@ -108,6 +110,7 @@ impl Window {
             last: now,
             segments,
             oversized,
+            unknown: false,
         });
     }
 
@@ -117,20 +120,26 @@ impl Window {
     /// longer known, so the newest of them is taken for a full window.
     pub(super) fn change(&mut self, now: u64, old: &Pace, new: &Pace) {
         self.forget(now, old);
+        let full = new.segments_in_window();
         for run in &mut self.runs {
-            run.oversized &= run.segments > new.segments_in_window();
+            if run.unknown {
+                self.segments += u64::from(full);
+                self.segments -= u64::from(run.segments);
+                run.segments = full;
+            }
+            run.oversized &= run.segments > full;
         }
         if let Some(left) = self.left
             && new.window_micros() > old.window_micros()
             && left.saturating_add(new.window_micros()) > now
         {
-            let segments = new.segments_in_window();
-            self.segments += u64::from(segments);
+            self.segments += u64::from(full);
             self.runs.push_front(Run {
                 first: left,
                 last: left,
-                segments,
+                segments: full,
                 oversized: false,
+                unknown: true,
             });
             self.left = None;
         }
