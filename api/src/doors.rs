@@ -19,7 +19,7 @@ use engine::settings::HttpSettings;
 use engine::store::Store;
 use engine::verify::Verifier;
 use metrics_exporter_prometheus::PrometheusHandle;
-use schemas::{PartitionCount, ProviderId, Secret};
+use schemas::{ProviderId, Secret};
 
 use crate::auth::KeyRing;
 use crate::http::{delete_unfinished, routes};
@@ -47,8 +47,6 @@ pub struct Doors {
     pub verifier: Verifier,
     /// The provider accounts.
     pub providers: Vec<Arc<ProviderAccount>>,
-    /// How many partitions there are.
-    pub partitions: PartitionCount,
     /// The folder that uploaded files are kept in; see [`imports_folder`].
     pub imports: PathBuf,
     /// What opens the administration of the node.

@@ -132,7 +132,6 @@ pub async fn start(
             journal: storage.journal.clone(),
             verifier: storage.verifier.clone(),
             providers: providers.clone(),
-            partitions: settings.node.partitions,
             imports: imports_folder(&folder),
             root_key: root_key.clone(),
             metrics,

@@ -48,7 +48,7 @@ fn receipt_schedule(parts: &NodeParts) -> LookupSchedule {
 /// What the parts of a node share.
 pub(super) struct Wiring {
     /// Who gives work out.
-    pub(super) dispatcher: Post<Dispatcher>,
+    dispatcher: Post<Dispatcher>,
     /// Where attempts begin.
     pub(super) gate: Arc<Gate>,
     escalation: Escalation,

@@ -267,7 +267,7 @@ async fn whole(state: &DoorState, campaign: &Campaign) -> Result<CampaignBody, P
         .list::<CampaignTally>(&prefix, None, order, LIST_LIMIT)
         .await?
         .rows;
-    let partitions = usize::from(state.doors().partitions.get());
+    let partitions = usize::from(state.doors().journal.partitions().get());
     let all_frozen = rows.len() >= partitions && rows.iter().all(|row| row.frozen);
     let still_counting = campaign.state == CampaignState::Running && !all_frozen;
     let mut sum = CampaignTally::empty(campaign.id, Partition(0));

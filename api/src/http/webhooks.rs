@@ -69,7 +69,7 @@ pub async fn status(
     let changes: Vec<(Partition, Change)> = receipts
         .into_iter()
         .map(|receipt| {
-            let partition = owner(state.doors().partitions, &receipt);
+            let partition = owner(state.doors().journal.partitions(), &receipt);
             let (provider, learnt) = (account.id, Learnt::Webhook);
             (
                 partition,

@@ -74,19 +74,12 @@ pub async fn start(
         journal: storage.journal.clone(),
         verifier: storage.verifier.clone(),
         providers: providers.clone(),
-        partitions,
         imports: imports.clone(),
         root_key: Secret::new("volley_root"),
         metrics: simulation.metrics.clone(),
     };
-    let compiled = ROUTES.with(|routes| routes.get().cloned());
-    let routes = match compiled {
-        Some(routes) => routes,
-        None => ManuallyDrop::new(Routes::compile().await),
-    };
-    let opened = InProcess::open(&routes, doors, &simulation.http);
+    let opened = InProcess::open(&routes().await, doors, &simulation.http);
     let doors = opened.map_err(|error| format!("the doors cannot be opened: {error}"))?;
-    ROUTES.with(|kept| drop(kept.set(routes)));
     if number == 0 {
         sign_up(simulation, &storage, &runtime).await?;
     }
@@ -120,6 +113,16 @@ pub async fn start(
         drain: Some(drain),
         ended,
     })
+}
+
+/// The routes of this thread, compiled by the first who asks.
+async fn routes() -> Routes {
+    if let Some(compiled) = ROUTES.with(|kept| kept.get().map(|routes| Routes::clone(routes))) {
+        return compiled;
+    }
+    let compiled = Routes::compile().await;
+    ROUTES.with(|kept| drop(kept.set(ManuallyDrop::new(compiled.clone()))));
+    compiled
 }
 
 /// Serves until the end, as the program does.

@@ -59,7 +59,6 @@ impl TestServer {
             journal: storage.journal.clone(),
             verifier: storage.verifier.clone(),
             providers: vec![account],
-            partitions: settings.node.partitions,
             imports: imports.clone(),
             root_key: Secret::new(ROOT_KEY),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
