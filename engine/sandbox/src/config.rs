@@ -173,6 +173,7 @@ pub fn check_accounts(accounts: &[AccountConfig], faults: &FaultPlan) -> Result<
         let ranges = [
             account.sent_after_ms,
             account.final_after_ms,
+            plan.retry_after_seconds,
             plan.slow_answer_ms,
             plan.late_receipt_ms,
         ];

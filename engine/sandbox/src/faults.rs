@@ -58,7 +58,7 @@ pub enum ReceiptFault {
     Late,
     /// The last receipt leaves two or three times, with one idempotency token.
     Duplicated,
-    /// The receipt of `sent` leaves after the final one.
+    /// The receipt of `sent` leaves after the final one, or one of `queued` after `sent`.
     Reordered,
     /// The final receipt, or all of them, are withheld.
     Missing,
@@ -105,10 +105,14 @@ pub struct FaultPlan {
     pub undelivered_codes: Vec<u32>,
     /// The provider's codes drawn from for failed texts.
     pub failed_codes: Vec<u32>,
+    /// How many seconds a throttling answer asks to wait, lowest and highest.
+    pub retry_after_seconds: (u64, u64),
     /// How late a slow answer is.
     pub slow_answer_ms: (u64, u64),
     /// How late a late receipt is.
     pub late_receipt_ms: (u64, u64),
+    /// How long a taken text does not show in lists yet.
+    pub listed_after_ms: u64,
     /// How long early receipts run ahead of the answer.
     pub early_head_start_ms: u64,
     /// How long silence lasts before the connection is cut.
@@ -138,8 +142,10 @@ impl FaultPlan {
             undelivered_codes: vec![30003, 30005, 30006, 30008],
             // 30008 unknown error, 30018 sender not registered for the country.
             failed_codes: vec![30008, 30018],
+            retry_after_seconds: (1, 3),
             slow_answer_ms: (1_000, 5_000),
             late_receipt_ms: (3_000, 12_000),
+            listed_after_ms: 0,
             early_head_start_ms: 200,
             no_answer_ms: 120_000,
         }

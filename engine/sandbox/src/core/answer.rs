@@ -92,7 +92,7 @@ pub(super) fn decide<'a>(
             None => Answer::ServerError(500),
         },
         Some(AnswerFault::ThrottleWithRetryAfter) => Answer::Throttled {
-            retry_after: Some(1 + fate.choice % 3),
+            retry_after: Some(fate.retry_after_seconds),
         },
         Some(AnswerFault::ThrottleWithoutRetryAfter) => Answer::Throttled { retry_after: None },
         Some(AnswerFault::ErrorBefore | AnswerFault::ErrorAfter) => Answer::ServerError(

@@ -25,6 +25,8 @@ pub(crate) struct Fate {
     pub late_ms: u64,
     /// A free choice for the fault itself: which 5xx, which nonsense, which receipt.
     pub choice: u64,
+    /// Seconds that a throttling answer asks to wait, if it names them.
+    pub retry_after_seconds: u64,
 }
 
 /// What identifies a submission to the draws.
@@ -54,6 +56,7 @@ pub(crate) fn draw(plan: &FaultPlan, account: &AccountConfig, identity: &Identit
     let slow_ms = within(&mut random, plan.slow_answer_ms);
     let late_ms = within(&mut random, plan.late_receipt_ms);
     let choice = random.next_u64();
+    let retry_after_seconds = within(&mut random, plan.retry_after_seconds);
     let (outcome, code) = outcome(plan, identity);
     let course = Course {
         sent_after_ms: u32::try_from(sent_after_ms).unwrap_or(u32::MAX),
@@ -68,6 +71,7 @@ pub(crate) fn draw(plan: &FaultPlan, account: &AccountConfig, identity: &Identit
         slow_ms,
         late_ms,
         choice,
+        retry_after_seconds,
     }
 }
 

@@ -197,7 +197,9 @@ impl Core {
                 .is_none_or(|end| sent_at.is_some_and(|at| at < end));
             let sender = state.sender(text.from);
             let right_sender = filter.from.as_ref().is_none_or(|from| **from == *sender);
-            if after_start && before_end && right_sender {
+            let lag = owner.plan.listed_after_ms * 1_000;
+            let is_listed = lag == 0 || text.at + lag <= now;
+            if is_listed && after_start && before_end && right_sender {
                 page.texts
                     .push(owner.view(account, number, text, now, sender));
             }

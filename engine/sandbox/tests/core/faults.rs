@@ -166,7 +166,12 @@ fn receipt_faults_change_what_is_told_and_not_what_is_true() -> Outcome {
                 let finals = receipts.iter().filter(|receipt| receipt.planned.event == 1);
                 assert!((2..=3).contains(&finals.count()));
             }
-            ReceiptFault::Reordered => assert_eq!(told, [Status::Delivered, Status::Sent]),
+            ReceiptFault::Reordered => {
+                let place = |status| told.iter().position(|one| *one == status);
+                let after_the_end = place(Status::Delivered) < place(Status::Sent);
+                let after_sent = place(Status::Sent) < place(Status::Queued);
+                assert!(after_the_end || after_sent, "{told:?}");
+            }
             ReceiptFault::Missing => {
                 assert!(!told.contains(&Status::Delivered));
                 assert!(text.receipts.iter().any(|receipt| receipt.withheld));

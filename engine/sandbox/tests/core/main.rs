@@ -241,3 +241,22 @@ proptest! {
         prop_assert_eq!(counted, Some(most));
     }
 }
+
+#[test]
+fn what_was_taken_may_be_listed_late() -> Outcome {
+    let plan = FaultPlan {
+        listed_after_ms: 5_000,
+        ..FaultPlan::none()
+    };
+    let bench = Bench::new(plan, None)?;
+    bench.submit(START, "+15005550001", "text")?;
+    let account = bench.core.account("AC1").ok_or("configured")?;
+    let filter = ListFilter {
+        page_size: 7,
+        ..ListFilter::default()
+    };
+    let listed = |now| bench.core.list(now, account, &filter).texts.len();
+    assert_eq!(listed(START + 4_999_999), 0);
+    assert_eq!(listed(START + 5_000_000), 1);
+    Ok(())
+}
