@@ -94,7 +94,12 @@ impl<V: View> Applying<'_, V> {
             provider_message_id,
         } = outcome
         {
-            self.join_parked(&mut message, open.provider, provider_message_id)?;
+            self.join_parked(
+                &mut message,
+                open.provider,
+                provider_message_id,
+                open.attempt,
+            )?;
         }
         self.put_message(&mut message)?;
         Ok(Verdict::Done)

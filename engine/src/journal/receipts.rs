@@ -130,28 +130,34 @@ impl<V: View> Applying<'_, V> {
             .status
             .filter(|status| speaks_for_message(message, receipt, *status))
             .is_some_and(|status| lives::step(message, StatusEvent::Receipt(status), entry()));
-        if is_earlier(message, receipt) {
-            // So that no search takes it for the text of a later attempt.
-            self.bind_found(message, provider, receipt, attempt)?;
-        }
         if !stepped {
-            return Ok(lives::tell_once(message, entry()));
+            let is_told = lives::tell_once(message, entry());
+            if is_earlier(message, receipt) {
+                // So that no search takes it for the text of a later attempt.
+                self.bind_found(message, provider, receipt, attempt)?;
+            }
+            return Ok(is_told);
         }
         message.reason = receipt.error_code.clone();
         message.next_attempt_at = None;
-        if message.provider_message_id.is_none() {
-            message.provider_message_id = Some(receipt.provider_message_id.clone());
-            self.bind_found(message, provider, receipt, attempt)?;
-        }
         let envelope = message.envelope.clone();
         self.state
             .count_move(self.view, &envelope, from, message.status)?;
+        let is_first = message.provider_message_id.is_none();
+        if is_first {
+            message.provider_message_id = Some(receipt.provider_message_id.clone());
+        }
+        if is_first || is_earlier(message, receipt) {
+            self.bind_found(message, provider, receipt, attempt)?;
+        }
         Ok(true)
     }
 
+    /// Binds a text to the attempt that turned out to have made it, and joins what was
+    /// told of it before.
     fn bind_found(
         &mut self,
-        message: &Message,
+        message: &mut Message,
         provider: ProviderId,
         receipt: &DeliveryReceipt,
         attempt: u32,
@@ -159,17 +165,19 @@ impl<V: View> Applying<'_, V> {
         if self.binding(provider, receipt)?.is_some() {
             return Ok(());
         }
-        let (account, message) = (message.envelope.account, message.envelope.id);
+        let attempt = AttemptRef {
+            account: message.envelope.account,
+            message: message.envelope.id,
+            attempt,
+        };
+        let provider_message_id = receipt.provider_message_id.clone();
         self.view.put(&Binding {
             provider,
-            provider_message_id: receipt.provider_message_id.clone(),
-            attempt: AttemptRef {
-                account,
-                message,
-                attempt,
-            },
+            provider_message_id: provider_message_id.clone(),
+            attempt,
             sequence: self.state.sequence,
-        })
+        })?;
+        self.join_parked(message, provider, &provider_message_id, attempt)
     }
 
     /// Keeps a receipt for the message that it is about. What we asked for ourselves is
@@ -216,12 +224,13 @@ impl<V: View> Applying<'_, V> {
         Ok(Verdict::Done)
     }
 
-    /// Joins what was parked under the id that the provider has just told us.
+    /// Joins what was parked under the id that we have just learnt to be this attempt's.
     pub(super) fn join_parked(
         &mut self,
         message: &mut Message,
         provider: ProviderId,
         provider_message_id: &str,
+        attempt: AttemptRef,
     ) -> Result<(), StoreError> {
         if self.state.parked == 0 {
             return Ok(());
@@ -235,10 +244,11 @@ impl<V: View> Applying<'_, V> {
             .view
             .list::<ParkedReceipt>(&prefix, &prefix, EARLY_RECEIPTS)?
         {
-            let (receipt, at) = (&parked.receipt, parked.received_at);
-            self.join_receipt(message, provider, receipt, Learnt::Webhook, at)?;
             self.view.delete::<ParkedReceipt>(&parked.key())?;
             self.state.parked = self.state.parked.saturating_sub(1);
+            let (mut receipt, at) = (parked.receipt, parked.received_at);
+            receipt.attempt = Some(attempt);
+            self.join_receipt(message, provider, &receipt, Learnt::Webhook, at)?;
         }
         Ok(())
     }

@@ -338,3 +338,33 @@ fn a_parked_receipt_is_dropped_once_and_can_be_tried_again() {
     assert_eq!(status, MessageStatus::Delivered);
     assert!(owner.rebuilds());
 }
+
+/// Receipts that nobody could place while the attempt was unknown are the message's as
+/// soon as a search has found its text.
+#[test]
+fn what_was_parked_is_joined_when_a_search_finds_the_text() {
+    let message = envelope(0, 0, None);
+    let told = |status, now| {
+        let status = Some(status);
+        receipt(&message, None, "SM1", status, Learnt::Webhook, now)
+    };
+    let mut owner = Owner::new();
+    for (change, verdict) in [
+        (begun(&message, 1, at(0)), Verdict::Done),
+        (told(Told::Sent, at(1)), Verdict::Parked),
+        (
+            ended(attempt(&message, 1), unknown(), look_up(), at(2)),
+            Verdict::Done,
+        ),
+        (told(Told::Delivered, at(3)), Verdict::Parked),
+    ] {
+        assert_eq!(owner.commit(change), verdict);
+    }
+    assert_eq!(found(&mut owner, 0, 1, "SM1", at(4)), Verdict::Done);
+    let row = owner.message(&message).expect("it has a row");
+    assert_eq!(row.status, MessageStatus::Delivered);
+    let receipts = row.timeline.iter().filter(|entry| entry.attempt == Some(1));
+    let learnt = receipts.filter(|entry| entry.event == "receipt").count();
+    assert_eq!(learnt, 2, "{:?}", row.timeline);
+    assert!(owner.rebuilds());
+}
