@@ -11,10 +11,12 @@ use std::sync::mpsc;
 
 use clap::Parser;
 use tests::simulation::{EXERCISED, Report, catch_panics, run};
+use tikv_jemallocator::Jemalloc;
 
-/// A schedule is little but small allocations.
+/// A schedule is little but small allocations; this allocator hands out again first what was
+/// freed last, and is still in the processor's cache.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Simulates schedules of the whole node.
 #[derive(Parser)]
