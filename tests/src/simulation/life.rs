@@ -37,6 +37,9 @@ const STEP_LIMIT: u64 = 3_000_000;
 /// The longest that a good end may take, in microseconds.
 const DRAIN_LIMIT: u64 = 30_000_000;
 
+/// The longest that a process may go on building actors that always fail.
+const GIVES_UP_WITHIN: u64 = 60_000_000;
+
 /// How often a life looks whether there is anything left to do.
 const LOOK_EVERY: u64 = 500_000;
 
@@ -128,8 +131,12 @@ pub struct Life<'a> {
     woke: u64,
     /// When the disk has space again.
     space_at: Option<u64>,
+    /// Since when it has none.
+    full_since: u64,
     /// Panics of a storm that are left.
     storm: u64,
+    /// Since when no actor can do anything.
+    doomed_since: Option<u64>,
 }
 
 impl<'a> Life<'a> {
@@ -142,7 +149,9 @@ impl<'a> Life<'a> {
             began: now,
             woke: now,
             space_at: None,
+            full_since: 0,
             storm: 0,
+            doomed_since: None,
         }
     }
 
@@ -217,10 +226,16 @@ impl<'a> Life<'a> {
             Disturbance::DiskNearlyFull(ms) => {
                 simulation.memory.set_free_bytes(NEARLY_FULL);
                 self.space_at = Some(now + ms * 1_000);
+                self.full_since = now;
                 simulation.tally.count("disk nearly full");
             }
             Disturbance::Panic(call) => self.machine.panic_at(call + 1),
             Disturbance::PanicStorm(panics) => self.storm = panics,
+            Disturbance::ActorsFail => {
+                self.machine.fail_actors();
+                self.doomed_since = Some(now);
+                simulation.tally.count("actors failed for good");
+            }
         }
     }
 
@@ -230,6 +245,8 @@ impl<'a> Life<'a> {
         if self.space_at.is_some_and(|at| at <= now) {
             self.simulation.memory.set_free_bytes(PLENTY);
             self.space_at = None;
+            let full = (self.full_since, now);
+            self.simulation.nearly_full.borrow_mut().push(full);
         }
         if self.storm > 0 {
             self.storm -= 1;
@@ -238,6 +255,11 @@ impl<'a> Life<'a> {
     }
 
     fn planned_end(&mut self, end: End, until: Until, passed: u64) -> Option<Ending> {
+        let now = self.simulation.time.now();
+        if let Some(since) = self.doomed_since {
+            // It must see for itself that building actors anew does not help.
+            return (now - since >= GIVES_UP_WITHIN).then_some(Ending::StoodStill);
+        }
         let is_over = match end {
             End::AtTime(ms) if passed >= ms * 1_000 => return Some(Ending::Killed),
             End::AtStep(_) | End::FailedWrite(_) | End::SyncLost(_) | End::SyncKept(_)

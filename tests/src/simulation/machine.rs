@@ -42,6 +42,10 @@ struct State {
     panicked: Vec<u64>,
     still_until: u64,
     is_dead: bool,
+    /// Whether a task is being polled: what asks meanwhile is no actor.
+    in_step: bool,
+    /// Whether every call of an actor panics.
+    actors_fail: bool,
     /// The process runs in circles.
     is_lost: bool,
 }
@@ -108,6 +112,11 @@ impl Machine {
         state.panic_at = Some(state.calls + call);
     }
 
+    /// From now on every call of an actor panics.
+    pub fn fail_actors(&self) {
+        self.state().actors_fail = true;
+    }
+
     /// When planned panics came about.
     pub fn panicked(&self) -> Vec<u64> {
         self.state().panicked.clone()
@@ -143,10 +152,12 @@ impl Machine {
     }
 
     /// Counts a call of the seam, and panics if it is the one.
-    fn call(&self) {
+    pub fn call(&self) {
         let mut state = self.state();
         state.calls += 1;
-        if state.is_dead || state.panic_at.is_none_or(|at| state.calls < at) {
+        let is_planned = state.panic_at.is_some_and(|at| state.calls >= at);
+        let is_doomed = state.actors_fail && !state.in_step;
+        if state.is_dead || !(is_planned || is_doomed) {
             return;
         }
         state.panic_at = None;
@@ -232,7 +243,24 @@ impl Future for Step {
         if !this.machine.step() {
             return Poll::Pending;
         }
+        let _in_step = InStep::of(&this.machine);
         this.task.as_mut().poll(context)
+    }
+}
+
+/// Says as long as it lives that a task is being polled, also while one panics.
+struct InStep<'a>(&'a Machine);
+
+impl<'a> InStep<'a> {
+    fn of(machine: &'a Machine) -> Self {
+        machine.state().in_step = true;
+        Self(machine)
+    }
+}
+
+impl Drop for InStep<'_> {
+    fn drop(&mut self) {
+        self.0.state().in_step = false;
     }
 }
 

@@ -84,6 +84,8 @@ pub struct Simulation {
     passing_since: Cell<u64>,
     /// When the process stood still.
     frozen: RefCell<Vec<(u64, u64)>>,
+    /// When the disk was nearly full while a process ran.
+    nearly_full: RefCell<Vec<(u64, u64)>>,
     /// When something panicked.
     panicked: RefCell<Vec<u64>>,
     /// Ends that were seen, which must not change.
@@ -136,6 +138,7 @@ pub fn run(seed: u64, folder: &Path, is_told: bool) -> Report {
         slept: Cell::new(0),
         passing_since: Cell::new(u64::MAX),
         frozen: RefCell::default(),
+        nearly_full: RefCell::default(),
         panicked: RefCell::default(),
         ends: RefCell::default(),
         violations: RefCell::default(),
@@ -271,10 +274,13 @@ impl Simulation {
             life.end,
             End::FailedWrite(_) | End::SyncLost(_) | End::SyncKept(_)
         );
-        let is_disturbed = !life.disturbances.is_empty();
+        let panicked = life
+            .disturbances
+            .iter()
+            .any(|(_, disturbance)| disturbance.panics());
         let is_right = match ending {
             Ending::Killed | Ending::Drained => true,
-            Ending::Failed(_) | Ending::NotStarted(_) => store_fails || is_disturbed,
+            Ending::Failed(_) | Ending::NotStarted(_) => store_fails || panicked,
             Ending::StoodStill | Ending::NotNoticed => false,
         };
         if !is_right {

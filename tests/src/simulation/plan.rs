@@ -19,6 +19,8 @@ pub struct Plan {
     pub trim: bool,
     /// Whether providers can call us.
     pub receipts_come: bool,
+    /// Whether they call us at a plain address, without the ids that we gave them.
+    pub receipts_are_plain: bool,
     /// Share of task steps that are held up, and for how many milliseconds at most.
     pub task_hold: (f64, u64),
     /// The same for the disk's writer.
@@ -104,10 +106,14 @@ pub struct CampaignPlan {
     pub at_ms: u64,
     /// Recipients.
     pub recipients: u64,
+    /// Whether they stand on two lists, and how many of them on both.
+    pub shared: Option<u64>,
     /// Lines of the file that repeat an earlier number.
     pub repeated: u64,
     /// Lines without a proper number.
     pub bad: u64,
+    /// People without the name that the text begins with.
+    pub nameless: u64,
     /// Contacts that are imported into the list after the start.
     pub late: u64,
     /// The class.
@@ -143,6 +149,19 @@ pub struct SinglePlan {
     pub is_echo: bool,
 }
 
+/// Fewest people of a list whose part in a single partition does not fit into a chunk.
+const LONG_LIST: u64 = 260;
+
+/// Fewest lines of a file that does not fit into a batch.
+const LONG_FILE: u64 = 1_100;
+
+impl CampaignPlan {
+    /// Whether its import or its freezing takes long enough to be cut off.
+    fn is_large(&self) -> bool {
+        self.recipients >= LONG_LIST || self.bad >= LONG_FILE
+    }
+}
+
 impl Plan {
     /// The plan of a seed.
     pub fn draw(seed: u64) -> Self {
@@ -152,9 +171,13 @@ impl Plan {
         let providers = (0..chance.pick(&[2, 3, 3, 3, 4]))
             .map(|_| provider(chance))
             .collect::<Vec<_>>();
-        let campaigns = (0..chance.pick(&[1, 1, 2, 2, 3]))
+        let campaigns: Vec<_> = (0..chance.pick(&[1, 1, 2, 2, 3]))
             .map(|_| campaign(chance, accounts, receipts_come))
             .collect();
+        let lives = lives(chance, &campaigns);
+        // Where much is done in several steps, the journal is compared with it more often.
+        let is_large = campaigns.iter().any(CampaignPlan::is_large);
+        let untrimmed = if is_large { 0.5 } else { 0.12 };
         let mut singles: Vec<SinglePlan> = Vec::new();
         for _ in 0..chance.between(10, 54) {
             let mut drawn = single(chance, accounts, providers.len());
@@ -167,10 +190,11 @@ impl Plan {
         }
         Self {
             partitions: chance.pick(&[1, 1, 2, 2, 4]),
-            trim: !chance.hits(0.15),
+            trim: !chance.hits(untrimmed),
             receipts_come,
+            receipts_are_plain: receipts_come && chance.hits(0.08),
             task_hold: chance.pick(&[(0.0, 0), (0.02, 3), (0.05, 10), (0.3, 4)]),
-            disk_hold: chance.pick(&[(0.2, 1), (1.0, 2), (0.3, 5), (0.02, 300)]),
+            disk_hold: chance.pick(&[(0.2, 1), (1.0, 2), (0.3, 5), (0.5, 40), (0.02, 300)]),
             max_attempts: chance.pick(&[2, 3, 3, 4]),
             first_delay_ms: chance.pick(&[300, 1_000, 3_000]),
             request_timeout_ms: chance.pick(&[1_500, 3_000]),
@@ -178,7 +202,7 @@ impl Plan {
             accounts,
             campaigns,
             singles,
-            lives: lives(chance),
+            lives,
         }
     }
 
@@ -191,9 +215,10 @@ impl Plan {
 
 fn provider(chance: &mut Chance) -> ProviderPlan {
     let faults = match chance.between(0, 9) {
-        0..=1 => FaultPlan::none(),
-        2..=4 => FaultPlan::realistic(),
-        _ => FaultPlan::harsh(),
+        0 => FaultPlan::none(),
+        1..=3 => FaultPlan::realistic(),
+        4..=8 => harsh(),
+        _ => forgetful(chance),
     };
     let rough = chance.hits(0.5);
     let share = |chance: &mut Chance, most: f64| {
@@ -211,8 +236,9 @@ fn provider(chance: &mut Chance) -> ProviderPlan {
         max_in_flight: chance.pick(&[1, 4, 16, 64]),
         latency_ms: chance.pick(&[0, 2, 20, 100]),
         faults: FaultPlan {
+            // The longest are longer than an attempt lives.
+            retry_after_seconds: chance.pick(&[(1, 3), (1, 3), (5, 9)]),
             slow_answer_ms: (200, 2_500),
-            late_receipt_ms: (1_000, 6_000),
             no_answer_ms: 20_000,
             ..faults
         },
@@ -227,6 +253,26 @@ fn provider(chance: &mut Chance) -> ProviderPlan {
     }
 }
 
+/// A provider that cuts many lines, has what it took in its lists only when nobody looks
+/// any more, and tells of it when the text may have been sent again.
+fn forgetful(chance: &mut Chance) -> FaultPlan {
+    FaultPlan {
+        cut_after: 0.2,
+        receipt_late: 0.5,
+        late_receipt_ms: (60_000, 60_000 + chance.between(0, 60_000)),
+        listed_after_ms: 120_000,
+        ..harsh()
+    }
+}
+
+/// Every fault now and then, within the seconds of a schedule.
+fn harsh() -> FaultPlan {
+    FaultPlan {
+        late_receipt_ms: (1_000, 6_000),
+        ..FaultPlan::harsh()
+    }
+}
+
 fn class(chance: &mut Chance) -> MessageClass {
     chance.pick(&[MessageClass::Transactional, MessageClass::Marketing])
 }
@@ -237,17 +283,25 @@ fn campaign(chance: &mut Chance, accounts: usize, receipts_come: bool) -> Campai
     let recipients = if !receipts_come {
         chance.between(5, 80)
     } else if chance.hits(0.06) {
-        chance.between(260, 500)
+        chance.between(LONG_LIST, 500)
     } else {
         chance.between(5, 164)
     };
+    let shared = chance.between(0, recipients / 4);
     CampaignPlan {
         account: chance.between(0, accounts as u64 - 1) as usize,
         // Side by side now and then, so that what starts them is told at once.
         at_ms: chance.between(0, 3) * 500,
         recipients,
+        shared: chance.hits(0.2).then_some(shared),
         repeated: chance.between(0, 6),
-        bad: chance.between(0, 6),
+        // A long file is one that is imported in several commits.
+        bad: if chance.hits(0.03) {
+            chance.between(LONG_FILE, 3_500)
+        } else {
+            chance.between(0, 6)
+        },
+        nameless: chance.hits(0.2).then(|| chance.between(1, 5)).unwrap_or(0),
         late: if chance.hits(0.3) {
             chance.between(1, 10)
         } else {
@@ -273,7 +327,14 @@ fn single(chance: &mut Chance, accounts: usize, providers: usize) -> SinglePlan 
         account: chance.between(0, accounts as u64 - 1) as usize,
         at_ms: chance.between(0, 6_000),
         class: class(chance),
-        send_after_ms: chance.hits(0.25).then(|| chance.between(100, 8_000)),
+        // Soon: it may be due before it is durable.
+        send_after_ms: chance.hits(0.25).then(|| {
+            if chance.hits(0.2) {
+                chance.between(1, 60)
+            } else {
+                chance.between(100, 8_000)
+            }
+        }),
         validity_seconds: if chance.hits(0.15) {
             chance.between(1, 6)
         } else {

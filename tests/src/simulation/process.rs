@@ -64,7 +64,7 @@ pub async fn start(
     };
     let storage = Storage::in_memory(simulation.memory.clone(), &runtime, settings)
         .map_err(|error| format!("the store cannot be opened: {error}"))?;
-    let providers = providers(simulation);
+    let providers = providers(simulation, machine);
     let imports = simulation.folder.join("imports");
     let doors = Doors {
         runtime: runtime.clone(),
@@ -157,7 +157,7 @@ async fn serve(parts: NodeParts, storage: Storage, drain: oneshot::Receiver<()>)
     }
 }
 
-fn providers(simulation: &Simulation) -> Vec<Arc<ProviderAccount>> {
+fn providers(simulation: &Simulation, machine: &Arc<Machine>) -> Vec<Arc<ProviderAccount>> {
     let timeout = Duration::from_millis(simulation.plan.request_timeout_ms);
     let public_url = simulation.plan.receipts_come.then_some(PUBLIC_URL);
     let accounts = (0..).zip(simulation.world.providers());
@@ -177,7 +177,7 @@ fn providers(simulation: &Simulation) -> Vec<Arc<ProviderAccount>> {
         );
         let settings = toml::from_str(&settings).expect("settings");
         let wire: Arc<dyn engine::provider::transport::Transport> =
-            Arc::new(Wire::new(&simulation.world, place, timeout));
+            Arc::new(Wire::new(&simulation.world, machine, place, timeout));
         let account = engine::provider::open_over(&wire, &settings, public_url);
         Arc::new(account.expect("a provider account"))
     });

@@ -32,7 +32,7 @@ impl Tally {
 }
 
 /// What must come about in any large number of schedules.
-pub const EXERCISED: [&str; 43] = [
+pub const EXERCISED: [&str; 47] = [
     "W1: cut off after the provider had it",
     "W2: cut off before the provider had it",
     "W3: 5xx, taken",
@@ -49,7 +49,9 @@ pub const EXERCISED: [&str; 43] = [
     "W17: a request twice at once",
     "W17: a request was replayed",
     "W19: stopped in good order",
+    "actors failed for good",
     "all projections made again",
+    "an unknown text was sent again",
     "clock jumped back",
     "clock jumped forward",
     "crash at a step",
@@ -75,5 +77,7 @@ pub const EXERCISED: [&str; 43] = [
     "receipt late",
     "receipt met shut doors",
     "receipt missing",
+    "receipt without our ids",
+    "skipped",
     "stopped by itself",
 ];

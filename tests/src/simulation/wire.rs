@@ -15,20 +15,28 @@ use sandbox::segments;
 use tokio::time::sleep;
 
 use super::ledger::{Call, attempt_of};
+use super::machine::Machine;
 use super::world::{Reply, Request, World};
 
 /// The line of one provider account.
 pub struct Wire {
     world: Arc<World>,
+    machine: Arc<Machine>,
     provider: usize,
     timeout: Duration,
 }
 
 impl Wire {
     /// The line of the account with this place.
-    pub fn new(world: &Arc<World>, provider: usize, timeout: Duration) -> Self {
+    pub fn new(
+        world: &Arc<World>,
+        machine: &Arc<Machine>,
+        provider: usize,
+        timeout: Duration,
+    ) -> Self {
         Self {
             world: Arc::clone(world),
+            machine: Arc::clone(machine),
             provider,
             timeout,
         }
@@ -72,7 +80,9 @@ impl Wire {
             return Err(TransportFailure::NotSent("connect_refused"));
         };
         let timeout = std::pin::pin!(sleep(self.timeout));
-        match select(answer, timeout).await {
+        let ended = select(answer, timeout).await;
+        self.machine.call();
+        match ended {
             Either::Left((Ok(Reply::Answer(answer, is_half)), _)) => {
                 Ok(understood(answer, is_half))
             }

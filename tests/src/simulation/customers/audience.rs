@@ -7,6 +7,8 @@ use crate::simulation::chance::Chance;
 pub struct ContactsFile {
     /// The file.
     pub csv: String,
+    /// Numbers without a name.
+    pub nameless: Vec<String>,
     /// Numbers and names, once each.
     pub people: Vec<(String, String)>,
     /// Lines that repeat an earlier number.
@@ -53,7 +55,12 @@ pub fn contacts_file(
             // As people write it: the area code in brackets.
             let (area, rest) = (&number[2..5], &number[5..]);
             let written = format!("({area}) {}-{}", &rest[..3], &rest[3..]);
-            file.line(&written, &name);
+            if chance.hits(0.5) {
+                file.line(&written, &name);
+            } else {
+                // It ends early, and takes nothing away from what is known.
+                file.csv.push_str(&format!("{written}\n"));
+            }
         } else if left.2 > 0 {
             left.2 -= 1;
             let wrong = chance.pick(&["", "12345", "no number", "+1"]);
@@ -64,6 +71,12 @@ pub fn contacts_file(
 }
 
 impl ContactsFile {
+    /// Adds somebody of whom only the number is known.
+    pub fn add_nameless(&mut self, number: String) {
+        self.csv.push_str(&format!("{number}\n"));
+        self.nameless.push(number);
+    }
+
     fn line(&mut self, number: &str, name: &str) {
         self.csv.push_str(&format!("{number},{name}\n"));
     }

@@ -10,13 +10,16 @@ use schemas::job::JobState;
 use schemas::{CampaignId, JobId, ListId, MessageClass};
 use serde_json::json;
 
-use super::audience::{ContactsFile, contacts_file};
-use super::{Ask, Asked, Heard, Next, is_for_later, json};
+use super::audience::{ContactsFile, contacts_file, number_of};
+use super::{Ask, Asked, Heard, Next, again_after, is_for_later, json};
 use crate::simulation::chance::Chance;
 use crate::simulation::plan::CampaignPlan;
 
 /// Numbers between the first people of two campaigns: many people are in both.
 const NUMBERS_APART: u64 = 40;
+
+/// The first number of those whose name nobody knows.
+const NAMELESS: u64 = 20_000;
 
 /// Milliseconds between two looks at a job.
 const JOB_LOOK_MS: u64 = 150;
@@ -35,10 +38,11 @@ pub struct CampaignErrand {
     pub plan: CampaignPlan,
     /// Which of the schedule's campaigns.
     pub number: usize,
-    file: ContactsFile,
+    /// A file for each of its lists.
+    files: Vec<ContactsFile>,
     late: ContactsFile,
     stage: Stage,
-    list: Option<ListId>,
+    lists: Vec<ListId>,
     job: Option<JobId>,
     /// Its id, once it was made.
     pub campaign: Option<CampaignId>,
@@ -64,15 +68,36 @@ impl CampaignErrand {
     /// A wish.
     pub fn new(number: usize, plan: CampaignPlan, chance: &mut Chance) -> Self {
         let first = number as u64 * NUMBERS_APART;
-        let file = contacts_file(chance, first, plan.recipients, plan.repeated, plan.bad);
+        let shared = plan.shared.unwrap_or(0);
+        // Who is on the first list alone or on both; the others are on the second.
+        let on_first = match plan.shared {
+            Some(shared) => plan.recipients / 2 + shared,
+            None => plan.recipients,
+        };
+        let mut files = vec![contacts_file(
+            chance,
+            first,
+            on_first,
+            plan.repeated,
+            plan.bad,
+        )];
+        if plan.shared.is_some() {
+            let from = first + on_first - shared;
+            let on_second = plan.recipients - on_first + shared;
+            files.push(contacts_file(chance, from, on_second, 0, 0));
+        }
+        for person in 0..plan.nameless {
+            let serial = NAMELESS + number as u64 * NUMBERS_APART + person;
+            files[0].add_nameless(number_of(serial));
+        }
         let late = contacts_file(chance, first + plan.recipients, plan.late, 0, 0);
         Self {
             plan,
             number,
-            file,
+            files,
             late,
             stage: Stage::List,
-            list: None,
+            lists: Vec::new(),
             job: None,
             campaign: None,
             is_started: false,
@@ -82,8 +107,26 @@ impl CampaignErrand {
 
     /// Who is to get which text.
     pub fn expected(&self) -> impl Iterator<Item = (&str, String)> {
-        let people = self.file.people.iter();
+        let shared = self.plan.shared.unwrap_or(0) as usize;
+        let (first, others) = self.files.split_at(1);
+        let others = others.iter().flat_map(move |file| &file.people[shared..]);
+        let people = first.iter().flat_map(|file| &file.people).chain(others);
         people.map(|(number, name)| (number.as_str(), self.text(name)))
+    }
+
+    /// Who is to be skipped, because the text cannot be written.
+    pub fn nameless(&self) -> &[String] {
+        &self.files[0].nameless
+    }
+
+    /// How many people are on its lists.
+    pub fn people(&self) -> u64 {
+        self.plan.recipients + self.plan.nameless
+    }
+
+    /// The file of the list that was made last.
+    fn file(&self) -> &ContactsFile {
+        &self.files[self.lists.len() - 1]
     }
 
     fn text(&self, name: &str) -> String {
@@ -92,11 +135,12 @@ impl CampaignErrand {
     }
 
     pub(super) fn ask(&mut self) -> Asked {
-        let key = |what: &str| Some(format!("{what}-{}", self.number));
-        let imports = |list: ListId| format!("/v1/contact-lists/{list}/imports?region=US");
-        let upload = |file: &ContactsFile, what: &str| Ask {
+        let key = |what: &str| Some(format!("{what}-{}-{}", self.number, self.lists.len()));
+        let upload = |file: &ContactsFile, list: Option<&ListId>, what: &str| Ask {
             method: "POST",
-            path: self.list.map(imports).unwrap_or_default(),
+            path: list.map_or_else(String::new, |list| {
+                format!("/v1/contact-lists/{list}/imports?region=US")
+            }),
             key: key(what),
             body: file.csv.clone().into_bytes(),
         };
@@ -108,12 +152,12 @@ impl CampaignErrand {
                 let path = "/v1/contact-lists".to_owned();
                 Ask::post(path, key("list"), &json!({ "name": "people" }))
             }
-            Stage::Upload => upload(&self.file, "upload"),
-            Stage::LateUpload => upload(&self.late, "late"),
+            Stage::Upload => upload(self.file(), self.lists.last(), "upload"),
+            Stage::LateUpload => upload(&self.late, self.lists.first(), "late"),
             Stage::Job | Stage::LateJob => Ask::get(job.unwrap_or_default()),
             Stage::Create => {
                 let wanted = json!({
-                    "lists": [self.list.map(|list| list.to_string())],
+                    "lists": self.lists,
                     "template": self.text("{{ first_name }}"),
                     "class": self.plan.class.as_str(),
                     "validity_period": self.plan.validity_seconds,
@@ -128,15 +172,16 @@ impl CampaignErrand {
     }
 
     pub(super) fn heard(&mut self, answer: Option<&DoorAnswer>) -> Heard {
+        let again = again_after(answer);
         let Some(answer) = answer.filter(|answer| !is_for_later(answer)) else {
-            return Ok(Next::After(50));
+            return Ok(again);
         };
         if !(200..300).contains(&answer.status) {
             let (stage, status) = (self.stage, answer.status);
             return Err(format!("campaign {}: {stage:?} got {status}", self.number));
         }
         match self.stage {
-            Stage::List => self.list = Some(json::<ContactListBody>(answer)?.id),
+            Stage::List => self.lists.push(json::<ContactListBody>(answer)?.id),
             Stage::Upload | Stage::LateUpload => self.job = Some(json::<JobBody>(answer)?.id),
             Stage::Job | Stage::LateJob => {
                 let job: JobBody = json(answer)?;
@@ -152,6 +197,7 @@ impl CampaignErrand {
         self.stage = match self.stage {
             Stage::List => Stage::Upload,
             Stage::Upload => Stage::Job,
+            Stage::Job if self.lists.len() < self.files.len() => Stage::List,
             Stage::Job => Stage::Create,
             Stage::Create => Stage::Start,
             Stage::Start if self.plan.late > 0 => Stage::LateUpload,
@@ -163,11 +209,12 @@ impl CampaignErrand {
 
     fn judge_job(&self, job: &JobBody) -> Result<(), String> {
         let file = if self.stage == Stage::Job {
-            &self.file
+            self.file()
         } else {
             &self.late
         };
-        let expected = (file.people.len() as u64, file.repeated, file.bad);
+        let people = file.people.len() + file.nameless.len();
+        let expected = (people as u64, file.repeated, file.bad);
         let told = (job.contacts, job.merged, job.failed);
         if job.state == JobState::Completed && told == expected {
             return Ok(());
@@ -207,7 +254,7 @@ impl CampaignErrand {
             return wrong("an end was taken back");
         }
         let is_finished = body.state == CampaignState::Finished;
-        let expected = self.file.people.len() as u64;
+        let expected = self.people();
         if !numbers.still_counting && numbers.total_recipients != expected {
             return wrong("the audience is not the list's");
         }

@@ -123,6 +123,15 @@ pub fn is_for_later(answer: &DoorAnswer) -> bool {
     matches!(answer.status, 409 | 429 | 500 | 503 | 507)
 }
 
+/// When a customer asks again after such an answer, or none: mostly before a process that
+/// is about to end has ended.
+pub fn again_after(answer: Option<&DoorAnswer>) -> Next {
+    Next::After(match answer {
+        Some(answer) if answer.status != 507 => 3,
+        Some(_) | None => 50,
+    })
+}
+
 /// A customer's JSON.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use schemas::{MessageClass, MessageId, MessageStatus, ProviderId, UnixMicros};
 use serde_json::json;
 
 use super::audience::number_of;
-use super::{Ask, Asked, Heard, Next, is_for_later, json};
+use super::{Ask, Asked, Heard, Next, again_after, is_for_later, json};
 use crate::simulation::chance::Chance;
 use crate::simulation::plan::SinglePlan;
 
@@ -124,13 +124,14 @@ impl SingleErrand {
     }
 
     pub(super) fn heard(&mut self, answer: Option<&DoorAnswer>) -> Heard {
+        let again = again_after(answer);
         let Some(answer) = answer.filter(|answer| !is_for_later(answer)) else {
             if self.key.is_none() && self.stage == Stage::Ask {
                 // Asking again without a key could make a second one.
                 self.stage = Stage::Unsure;
                 return Ok(Next::Done);
             }
-            return Ok(Next::After(50));
+            return Ok(again);
         };
         match self.stage {
             Stage::Ask | Stage::Repeat => {

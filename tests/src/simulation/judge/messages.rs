@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use engine::dispatch::outcome;
 use sandbox::core::{Refusal, Status};
 use schemas::{AccountId, Message, MessageClass, MessageId, MessageStatus};
 
 use crate::simulation::Simulation;
 use crate::simulation::customers::Kind;
 use crate::simulation::ledger::Text;
+use crate::simulation::time::Time;
 
 /// What was promised to a customer about one text to one person.
 struct Promise {
@@ -16,7 +18,12 @@ struct Promise {
     id: Option<MessageId>,
     /// Whether it must be there; if not it may be.
     is_owed: bool,
+    /// For how many seconds it may be sent.
+    validity_seconds: u64,
 }
+
+/// Microseconds from a request's beginning to the commit that takes it in, at most.
+const SPACE_SLACK: u64 = 1_000_000;
 
 /// Seconds of validity beyond which nothing expires in a schedule whose clock is right.
 const LONG_VALIDITY: u64 = 3_600;
@@ -30,11 +37,18 @@ pub fn judge(simulation: &Simulation, messages: &[Message]) {
     let entries = simulation.world.ledger.entries();
     count_faults(simulation, &entries.texts);
     let at_providers = AtProviders::of(simulation, &entries.texts, &promises);
-    let echoed = echoed(simulation);
+    let (echoed, nameless) = (echoed(simulation), nameless(simulation));
     for message in messages {
         let envelope = &message.envelope;
         let id = envelope.id;
         let key = key_of(message);
+        if message.status == MessageStatus::Skipped {
+            simulation.tally.count("skipped");
+            if !nameless.contains(&key.0) || entries.texts.iter().any(|text| text.to == key.0) {
+                simulation.violated(format!("{id} was skipped without a reason, or was sent"));
+            }
+            continue;
+        }
         let open = promises.get_mut(&key).and_then(|open| {
             let fits = |promise: &Promise| promise.account == envelope.account;
             let told = open.iter().position(|one| one.id == Some(id));
@@ -46,7 +60,13 @@ pub fn judge(simulation: &Simulation, messages: &[Message]) {
             Some(promise) if promise.account != envelope.account => {
                 simulation.violated(format!("{id} is another account's"));
             }
-            Some(_) => {}
+            Some(promise) => {
+                let from = envelope.send_at.unwrap_or(envelope.created_at);
+                let validity = (envelope.valid_until.0 - from.0) / 1_000_000;
+                if validity.unsigned_abs() != promise.validity_seconds {
+                    simulation.violated(format!("{id} is valid for {validity} s"));
+                }
+            }
         }
         let texts = at_providers.texts_of(message, &key);
         let is_echoed = echoed.contains(&key);
@@ -114,11 +134,12 @@ fn promises(simulation: &Simulation) -> BTreeMap<Key, Vec<Promise>> {
     let mut promises: BTreeMap<Key, Vec<Promise>> = BTreeMap::new();
     for errand in &state.errands {
         let account = state.accounts[errand.account].0;
-        let mut promise = |key: Key, id, is_owed| {
+        let mut promise = |key: Key, id, is_owed, validity_seconds| {
             let made = Promise {
                 account,
                 id,
                 is_owed,
+                validity_seconds,
             };
             promises.entry(key).or_default().push(made);
         };
@@ -128,16 +149,30 @@ fn promises(simulation: &Simulation) -> BTreeMap<Key, Vec<Promise>> {
             Kind::Single(single) => {
                 let is_owed = single.accepted.is_some() && !single.is_unsure();
                 let key = (single.to.clone(), single.body.clone());
-                promise(key, single.accepted, is_owed);
+                promise(key, single.accepted, is_owed, single.plan.validity_seconds);
             }
             Kind::Campaign(campaign) => {
                 for (to, body) in campaign.expected() {
-                    promise((to.to_owned(), body), None, campaign.is_started);
+                    let validity = campaign.plan.validity_seconds;
+                    promise((to.to_owned(), body), None, campaign.is_started, validity);
                 }
             }
         }
     }
     promises
+}
+
+/// The numbers whose people have no name, and get no text.
+fn nameless(simulation: &Simulation) -> BTreeSet<String> {
+    let state = simulation.customers.state();
+    let campaigns = state
+        .errands
+        .iter()
+        .filter_map(|errand| match &errand.kind {
+            Kind::Campaign(campaign) => Some(campaign.nameless()),
+            Kind::Single(_) => None,
+        });
+    campaigns.flatten().cloned().collect()
 }
 
 /// What the node says of a message against what the provider has of it.
@@ -153,7 +188,19 @@ fn compare(
     }
     let taken: Vec<&&Text> = texts.iter().filter(|text| text.took).collect();
     attempts(simulation, message, texts)?;
+    had_space(simulation, message)?;
     let resends = count(message, "resend_planned");
+    if resends > 0 {
+        simulation.tally.count("an unknown text was sent again");
+    }
+    let valid_until = message.envelope.valid_until;
+    let mut planned = message.timeline.iter();
+    if planned.any(|entry| entry.event == "resend_planned" && entry.at >= valid_until) {
+        return Err("it was to be sent again after its validity".to_owned());
+    }
+    if taken.len() > 1 {
+        simulation.tally.count("both were taken");
+    }
     let allowed = match message.envelope.class {
         MessageClass::Marketing => 1,
         MessageClass::Transactional => 1 + resends,
@@ -164,6 +211,9 @@ fn compare(
             taken.len()
         ));
     }
+    // Of an earlier text nothing but success counts once a later one stands for the message.
+    let last = taken.iter().max_by_key(|text| text.at);
+    let last_ends_as = |status| last.is_some_and(|text| text.outcome == Some(status));
     let ends_as = |status| taken.iter().any(|text| text.outcome == Some(status));
     let wrong = |what: &str| {
         let (status, number) = (message.status, taken.len());
@@ -173,7 +223,9 @@ fn compare(
     };
     match message.status {
         MessageStatus::Delivered if !ends_as(Status::Delivered) => wrong("it was not delivered"),
-        MessageStatus::Undelivered if !ends_as(Status::Undelivered) => wrong("no carrier said so"),
+        MessageStatus::Undelivered if !last_ends_as(Status::Undelivered) => {
+            wrong("no carrier said so of its last text")
+        }
         // An earlier attempt was unknown, was not found, and was made again.
         MessageStatus::Failed | MessageStatus::Expired if resends > 0 => Ok(()),
         MessageStatus::Failed => failed(simulation, message, texts, &taken),
@@ -272,7 +324,7 @@ fn failed(
         text.refusal
             .is_some_and(|refusal| refusal != Refusal::OverLimit)
     });
-    let given_up = message.attempts >= simulation.plan.max_attempts;
+    let given_up = attempts_made(message) >= simulation.plan.max_attempts as usize;
     if !taken.is_empty() && !at_provider {
         return Err("it failed, and the provider sent it".to_owned());
     }
@@ -281,6 +333,40 @@ fn failed(
         return Err(format!(
             "it failed after {attempts} attempts without a reason"
         ));
+    }
+    Ok(())
+}
+
+/// Attempts that had their chance: what was handed back untouched was none.
+fn attempts_made(message: &Message) -> usize {
+    let untouched =
+        [outcome::RETURNED, outcome::DEADLINE_PASSED].map(|cause| format!("not sent: {cause}"));
+    let entries = message.timeline.iter();
+    let handed_back = entries
+        .filter(|entry| {
+            entry
+                .detail
+                .as_ref()
+                .is_some_and(|detail| untouched.contains(detail))
+        })
+        .count();
+    count(message, "attempt_begun") - handed_back
+}
+
+/// Nothing new is taken in while the disk is nearly full.
+fn had_space(simulation: &Simulation, message: &Message) -> Result<(), String> {
+    let envelope = &message.envelope;
+    if simulation.wall_jumped.get() || envelope.campaign.is_some() {
+        return Ok(());
+    }
+    let at = Time::of_true_wall(envelope.created_at.0.unsigned_abs());
+    let full = simulation.nearly_full.borrow();
+    // What was asked for shortly before there was space again may have been taken then.
+    let taken = full
+        .iter()
+        .any(|(from, until)| (from + 1..until.saturating_sub(SPACE_SLACK)).contains(&at));
+    if taken {
+        return Err("it was taken while the disk was nearly full".to_owned());
     }
     Ok(())
 }

@@ -104,10 +104,11 @@ fn campaigns(simulation: &Simulation, messages: &[Message]) {
             .or_insert_with(|| CampaignTally::empty(tally.campaign, tally.partition));
         sum.add(&tally);
     }
-    let states: BTreeMap<CampaignId, CampaignState> = rows::<Campaign>(simulation)
+    let rows: BTreeMap<CampaignId, Campaign> = rows::<Campaign>(simulation)
         .into_iter()
-        .map(|campaign| (campaign.id, campaign.state))
+        .map(|campaign| (campaign.id, campaign))
         .collect();
+    finished_for_good(simulation, &rows, messages);
     for errand in &simulation.customers.state().errands {
         let Kind::Campaign(wanted) = &errand.kind else {
             continue;
@@ -116,7 +117,7 @@ fn campaigns(simulation: &Simulation, messages: &[Message]) {
             simulation.violated(format!("campaign {} was never started", wanted.number));
             continue;
         };
-        let people = wanted.expected().count() as u64;
+        let people = wanted.people();
         let (counts, told) = (counted.remove(&id).unwrap_or_default(), told.remove(&id));
         let Some(told) = told else {
             simulation.violated(format!("{id} has no numbers"));
@@ -125,7 +126,9 @@ fn campaigns(simulation: &Simulation, messages: &[Message]) {
         let agrees = MessageStatus::ALL
             .into_iter()
             .all(|status| told.count(status) == counts.get(&status).copied().unwrap_or(0));
-        if !agrees || told.total_recipients != people {
+        let nameless = wanted.nameless().len() as u64;
+        let are_skipped = told.skipped.get("missing_field").copied().unwrap_or(0) == nameless;
+        if !agrees || !are_skipped || told.total_recipients != people {
             simulation.violated(format!(
                 "{id}: {people} people, {told:?} told, {counts:?} counted"
             ));
@@ -133,12 +136,35 @@ fn campaigns(simulation: &Simulation, messages: &[Message]) {
         // By a clock that was wrong it may take days until nothing may be sent again.
         let waits = simulation.wall_jumped.get() && told.count(MessageStatus::Unknown) > 0;
         let may_run = waits && wanted.plan.class == MessageClass::Transactional;
-        if states.get(&id) != Some(&CampaignState::Finished) && !may_run {
-            simulation.violated(format!("{id} is {:?}", states.get(&id)));
+        let state = rows.get(&id).map(|row| row.state);
+        if state != Some(CampaignState::Finished) && !may_run {
+            simulation.violated(format!("{id} is {state:?}"));
         }
     }
     if let Some(id) = counted.keys().next() {
         simulation.violated(format!("{id} has messages and nobody started it"));
+    }
+}
+
+/// Nothing of a campaign begins after its end.
+fn finished_for_good(
+    simulation: &Simulation,
+    campaigns: &BTreeMap<CampaignId, Campaign>,
+    messages: &[Message],
+) {
+    for message in messages {
+        let campaign = message.envelope.campaign.and_then(|id| campaigns.get(&id));
+        let Some(finished_at) = campaign.and_then(|campaign| campaign.finished_at) else {
+            continue;
+        };
+        let mut begun = message
+            .timeline
+            .iter()
+            .filter(|entry| entry.event == "attempt_begun");
+        if begun.any(|entry| entry.at > finished_at) {
+            let id = message.envelope.id;
+            simulation.violated(format!("{id} was sent after its campaign had finished"));
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! Receipts: what the node has taken from a provider it tells of in the message's life,
 //! whatever else it learnt by asking.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sandbox::core::Status;
 use schemas::Message;
+use schemas::message::Binding;
 
+use super::rows;
 use crate::simulation::Simulation;
 use crate::simulation::ledger::Text;
 
@@ -24,7 +26,18 @@ pub fn judge(simulation: &Simulation, messages: &[Message]) {
         .iter()
         .filter_map(|text| Some((text.sid.as_deref()?, text)))
         .collect();
+    // One without our ids is known by the provider's id, once that is known.
+    let bound: Option<BTreeSet<String>> = simulation.plan.receipts_are_plain.then(|| {
+        let bindings = rows::<Binding>(simulation).into_iter();
+        bindings.map(|row| row.provider_message_id).collect()
+    });
     for receipt in &entries.receipts {
+        if bound
+            .as_ref()
+            .is_some_and(|bound| !bound.contains(&receipt.sid))
+        {
+            continue;
+        }
         let attempt = texts
             .get(receipt.sid.as_str())
             .and_then(|text| text.attempt.as_ref());

@@ -120,6 +120,10 @@ fn times(simulation: &Simulation, messages: &[Message], calls: &[&Call], slack: 
         .iter()
         .map(|message| (message.envelope.id.to_string(), message))
         .collect();
+    let attempts = calls
+        .iter()
+        .filter_map(|call| Some((&call.attempt.as_ref()?.0, call.at)));
+    let last: BTreeMap<&String, u64> = attempts.collect();
     for call in calls {
         let Some((id, attempt)) = &call.attempt else {
             continue;
@@ -142,6 +146,15 @@ fn times(simulation: &Simulation, messages: &[Message], calls: &[&Call], slack: 
             let is_begin = entry.event == "attempt_begun" && entry.attempt == Some(*attempt);
             is_begin && entry.at <= call.wall
         });
+        // The last request's stamp is in the row, where its outcome was written down.
+        let stamped = message
+            .last_sent_at
+            .filter(|_| last.get(id) == Some(&call.at));
+        let behind = stamped.map_or(0, late_by);
+        if behind > slack {
+            let behind = behind / 1_000;
+            simulation.violated(format!("{id} left {behind} ms after its send stamp"));
+        }
         let waited = begun.map_or(0, |begun| late_by(begun.at));
         if waited > ATTEMPT_DEADLINE.as_micros() as u64 + slack {
             let waited = waited / 1_000;

@@ -1,5 +1,6 @@
 //! The lives of the process: how each ends, and what goes wrong on the way.
 
+use super::CampaignPlan;
 use crate::simulation::chance::Chance;
 
 /// One life of the process.
@@ -43,23 +44,43 @@ pub enum Disturbance {
     Freeze(u64),
     /// The disk is nearly full for so many milliseconds.
     DiskNearlyFull(u64),
-    /// The next but so many calls of time, chance or tasks panic.
+    /// The next but so many calls of time, chance, tasks or lines panic.
     Panic(u64),
     /// So many calls panic, one after the other, some milliseconds apart.
     PanicStorm(u64),
+    /// Whatever an actor itself asks of the machine panics, for good.
+    ActorsFail,
+}
+
+impl Disturbance {
+    /// Whether something panics.
+    pub fn panics(self) -> bool {
+        match self {
+            Self::Panic(_) | Self::PanicStorm(_) | Self::ActorsFail => true,
+            Self::ClockJump(_) | Self::Freeze(_) | Self::DiskNearlyFull(_) => false,
+        }
+    }
 }
 
 /// Three crashes on average, then a life that ends when all is done.
-pub(super) fn lives(chance: &mut Chance) -> Vec<LifePlan> {
+pub(super) fn lives(chance: &mut Chance, campaigns: &[CampaignPlan]) -> Vec<LifePlan> {
     let crashes = chance.between(1, 5);
     let mut lives = Vec::new();
-    for _ in 0..crashes {
-        let disturbances = disturbances(chance, 2_000);
+    for life in 0..crashes {
+        let mut disturbances = disturbances(chance, 2_000);
         let soon = chance.between(0, 400);
-        let end = match disturbances.last() {
+        let large = campaigns.iter().find(|campaign| campaign.is_large());
+        if let Some(large) = large.filter(|_| life == 0 && chance.hits(0.3)) {
+            let full = Disturbance::DiskNearlyFull(chance.between(100, 3_000));
+            disturbances.push((large.at_ms + soon / 2, full));
+            disturbances.sort_by_key(|(when, _)| *when);
+        }
+        let end = match (disturbances.last(), large) {
+            // While much is read in, or just before it is sent.
+            (_, Some(large)) if life == 0 && chance.hits(0.7) => End::AtTime(large.at_ms + soon),
             // Shortly after something else went wrong, before it is over.
-            Some((when, _)) if chance.hits(0.3) => End::AtTime(when + soon),
-            Some(_) | None => end(chance),
+            (Some((when, _)), _) if chance.hits(0.3) => End::AtTime(when + soon),
+            (..) => end(chance),
         };
         lives.push(LifePlan {
             end,
@@ -122,6 +143,9 @@ fn disturbances(chance: &mut Chance, until_ms: u64) -> Vec<(u64, Disturbance)> {
     }
     if let Some(when) = at(chance, 0.01) {
         drawn.push((when, Disturbance::PanicStorm(chance.between(20, 40))));
+    }
+    if let Some(when) = at(chance, 0.003) {
+        drawn.push((when, Disturbance::ActorsFail));
     }
     drawn.sort_by_key(|(when, _)| *when);
     drawn
