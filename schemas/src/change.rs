@@ -98,10 +98,8 @@ pub enum Change {
     },
     /// A look-up of a message is over and another is planned, or none.
     LookedUp {
-        /// Whose message.
-        account: AccountId,
-        /// The message.
-        message: MessageId,
+        /// The attempt that was asked about; refused unless it is the message's last.
+        attempt: AttemptRef,
         /// Look-ups made, this one included.
         made: u32,
         /// When the next one is due.
@@ -120,10 +118,8 @@ pub enum Change {
     },
     /// Policy sends an unknown message again.
     Resend {
-        /// Whose message.
-        account: AccountId,
-        /// The message.
-        message: MessageId,
+        /// The attempt that was searched for; refused unless it is the message's last.
+        attempt: AttemptRef,
         /// When the attempt is due.
         due: UnixMicros,
         /// When.

@@ -328,9 +328,11 @@ pub struct DueEntry {
 pub enum DueTask {
     /// Send it: its `send_at` or its next attempt has come.
     Send,
-    /// Ask the provider what became of it; so many look-ups were made before.
+    /// Ask the provider what became of an attempt.
     LookUp {
-        /// From 0.
+        /// Its number. What was planned for an earlier one is not asked any more.
+        attempt: u32,
+        /// Look-ups made before, from 0.
         made: u32,
     },
 }

@@ -119,8 +119,8 @@ impl LookUps {
             return Ok(());
         };
         let made = match entry.task {
-            DueTask::LookUp { made } => made + 1,
-            DueTask::Send => return Ok(()),
+            DueTask::LookUp { attempt, made } if attempt == message.attempts => made + 1,
+            DueTask::LookUp { .. } | DueTask::Send => return Ok(()),
         };
         let is_unknown = message.status == MessageStatus::Unknown;
         if !is_unknown && !message.status.awaits_receipt() {
@@ -216,11 +216,7 @@ impl LookUps {
         mut receipt: DeliveryReceipt,
         learnt: Learnt,
     ) -> Option<Change> {
-        receipt.attempt = Some(AttemptRef {
-            account: message.envelope.account,
-            message: message.envelope.id,
-            attempt: message.attempts,
-        });
+        receipt.attempt = Some(last_attempt(message));
         let provider = message.provider?;
         // An answer that tells what is known already needs no record.
         let is_news = receipt
@@ -236,22 +232,20 @@ impl LookUps {
 
     fn plan(&self, message: &Message, made: u32, still_unknown: bool) -> Change {
         let at = self.runtime.now();
-        let (account, id) = (message.envelope.account, message.envelope.id);
         let may_resend = message.envelope.class == MessageClass::Transactional
             && message.envelope.valid_until > at
             && made >= SEARCHES_BEFORE_RESEND;
         if still_unknown && may_resend {
             return Change::Resend {
-                account,
-                message: id,
+                attempt: last_attempt(message),
                 due: at,
                 at,
             };
         }
         if at > message.envelope.valid_until.plus(GIVE_UP_AFTER_VALIDITY) {
             return Change::NoReceipt {
-                account,
-                message: id,
+                account: message.envelope.account,
+                message: message.envelope.id,
                 at,
             };
         }
@@ -262,12 +256,19 @@ impl LookUps {
         };
         let next = schedule.nth(made).map(|delay| at.plus(delay));
         Change::LookedUp {
-            account,
-            message: id,
+            attempt: last_attempt(message),
             made,
             next,
             at,
         }
+    }
+}
+
+fn last_attempt(message: &Message) -> AttemptRef {
+    AttemptRef {
+        account: message.envelope.account,
+        message: message.envelope.id,
+        attempt: message.attempts,
     }
 }
 

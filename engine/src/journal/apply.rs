@@ -9,6 +9,7 @@
 use schemas::change::{Change, SkippedRecipient};
 use schemas::message::{DueEntry, DueKind, DueTask, message_key};
 use schemas::position::SourceId;
+use schemas::provider::AttemptRef;
 use schemas::record::{KeyPart, Record};
 use schemas::{AccountId, CampaignId, Message, MessageId, MessageStatus, StatusEvent, UnixMicros};
 
@@ -51,23 +52,17 @@ impl<V: View> Applying<'_, V> {
                 at,
             } => self.receipt(*provider, receipt, *learnt, *at),
             Change::LookedUp {
-                account,
-                message,
+                attempt,
                 made,
                 next,
                 ..
-            } => self.looked_up(*account, *message, *made, *next),
+            } => self.looked_up(attempt, *made, *next),
             Change::NoReceipt {
                 account,
                 message,
                 at,
             } => self.no_receipt(*account, *message, *at),
-            Change::Resend {
-                account,
-                message,
-                due,
-                at,
-            } => self.resend(*account, *message, *due, *at),
+            Change::Resend { attempt, due, at } => self.resend(attempt, *due, *at),
             Change::AudienceFrozen {
                 campaign,
                 chunk,
@@ -184,19 +179,20 @@ impl<V: View> Applying<'_, V> {
         Ok(Verdict::Done)
     }
 
-    fn looked_up(
-        &mut self,
-        account: AccountId,
-        id: MessageId,
-        made: u32,
-        next: Option<UnixMicros>,
-    ) -> Applied {
-        let Some(message) = self.message(account, id)? else {
+    fn looked_up(&mut self, attempt: &AttemptRef, made: u32, next: Option<UnixMicros>) -> Applied {
+        let Some(message) = self.message(attempt.account, attempt.message)? else {
             return Ok(Verdict::Refused(Refusal::NoSuchMessage));
         };
+        if message.attempts != attempt.attempt {
+            return Ok(Verdict::Refused(Refusal::AlreadyHandled));
+        }
         let open = message.status.awaits_receipt() || message.status == MessageStatus::Unknown;
         if let (true, Some(due)) = (open, next) {
-            self.put_due(account, id, DueTask::LookUp { made }, due)?;
+            let task = DueTask::LookUp {
+                attempt: attempt.attempt,
+                made,
+            };
+            self.put_due(attempt.account, attempt.message, task, due)?;
         }
         Ok(Verdict::Done)
     }
@@ -207,13 +203,14 @@ impl<V: View> Applying<'_, V> {
         })
     }
 
-    fn resend(
-        &mut self,
-        account: AccountId,
-        id: MessageId,
-        due: UnixMicros,
-        at: UnixMicros,
-    ) -> Applied {
+    /// Another search of the same attempt may have come first, and the text may have been
+    /// sent again and be unknown once more: that attempt must be searched for anew.
+    fn resend(&mut self, attempt: &AttemptRef, due: UnixMicros, at: UnixMicros) -> Applied {
+        let (account, id) = (attempt.account, attempt.message);
+        let last = self.message(account, id)?.map(|message| message.attempts);
+        if last.is_some_and(|last| last != attempt.attempt) {
+            return Ok(Verdict::Refused(Refusal::AlreadyHandled));
+        }
         let verdict = self.plain_step(account, id, StatusEvent::Resend, at, |message| {
             message.reason = None;
             message.next_attempt_at = Some(due);

@@ -157,7 +157,10 @@ impl<V: View> Applying<'_, V> {
                 )
             }
             AfterAttempt::LookUpAt(due) => {
-                let task = DueTask::LookUp { made: 0 };
+                let task = DueTask::LookUp {
+                    attempt: open.attempt.attempt,
+                    made: 0,
+                };
                 self.put_due(open.attempt.account, open.attempt.message, task, due)
             }
             AfterAttempt::Settle | AfterAttempt::GiveUp | AfterAttempt::Expire => Ok(()),

@@ -249,7 +249,13 @@ pub(super) fn samples() -> Vec<Sample> {
             },
         ),
         sample("due_send", due(DueTask::Send)),
-        sample("due_look_up", due(DueTask::LookUp { made: 3 })),
+        sample(
+            "due_look_up",
+            due(DueTask::LookUp {
+                attempt: 1,
+                made: 3,
+            }),
+        ),
         sample("parked_receipt", parked_receipt()),
         sample("campaign", campaign()),
         sample("campaign_tally", campaign_tally()),

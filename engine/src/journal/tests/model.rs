@@ -122,7 +122,7 @@ impl Modelled {
                 closed && matches!(self.status, MessageStatus::Accepted | MessageStatus::Sent)
             }
             Step::Skip | Step::ValidityEnded => closed && self.waits(),
-            Step::LookedUp => self.written,
+            Step::LookedUp => closed && self.written,
             Step::Receipt { .. } => return None,
         })
     }

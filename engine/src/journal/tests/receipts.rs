@@ -112,8 +112,7 @@ fn resent() -> (Owner, std::sync::Arc<schemas::Envelope>) {
     let message = envelope(0, 0, None);
     let mut owner = Owner::new();
     let resend = Change::Resend {
-        account: message.account,
-        message: message.id,
+        attempt: attempt(&message, 1),
         due: at(2),
         at: at(2),
     };
@@ -175,8 +174,7 @@ fn an_early_receipt_found_by_the_providers_id_survives_a_crash() {
     let mut owner = Owner::new();
     let account = message.account;
     let resend = Change::Resend {
-        account,
-        message: message.id,
+        attempt: attempt(&message, 1),
         due: at(3),
         at: at(3),
     };
@@ -366,5 +364,30 @@ fn what_was_parked_is_joined_when_a_search_finds_the_text() {
     let receipts = row.timeline.iter().filter(|entry| entry.attempt == Some(1));
     let learnt = receipts.filter(|entry| entry.event == "receipt").count();
     assert_eq!(learnt, 2, "{:?}", row.timeline);
+    assert!(owner.rebuilds());
+}
+
+/// An attempt may be searched for twice at once; what follows for it does not follow for
+/// the next.
+#[test]
+fn a_search_for_an_earlier_attempt_sends_nothing_again() {
+    let (mut owner, message) = resent();
+    let second = ended(attempt(&message, 2), unknown(), look_up(), at(4));
+    assert_eq!(owner.commit(second), Verdict::Done);
+    let resend = |number| Change::Resend {
+        attempt: attempt(&message, number),
+        due: at(5),
+        at: at(5),
+    };
+    let looked_up = Change::LookedUp {
+        attempt: attempt(&message, 1),
+        made: 3,
+        next: Some(at(9)),
+        at: at(5),
+    };
+    let handled = Verdict::Refused(Refusal::AlreadyHandled);
+    assert_eq!(owner.commit(looked_up), handled);
+    assert_eq!(owner.commit(resend(1)), handled);
+    assert_eq!(owner.commit(resend(2)), Verdict::Done);
     assert!(owner.rebuilds());
 }

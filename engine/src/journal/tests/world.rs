@@ -89,8 +89,7 @@ impl World {
                 receipt(envelope, named, &id, *status, *learnt, now)
             }
             Step::Resend => Change::Resend {
-                account,
-                message,
+                attempt: attempt(envelope, model.made),
                 due: now,
                 at: now,
             },
@@ -109,8 +108,7 @@ impl World {
                 at: now,
             },
             Step::LookedUp => Change::LookedUp {
-                account,
-                message,
+                attempt: attempt(envelope, model.made),
                 made: 1,
                 next: Some(at(self.now + 10)),
                 at: now,
