@@ -2,6 +2,7 @@
 //! receipts.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use api::in_process::{DoorAnswer, DoorRequest};
 use sandbox::book::ReceiptResult;
@@ -58,6 +59,7 @@ impl Life<'_> {
                 }
             });
         }
+        let (machine, steps) = (Arc::clone(self.machine), self.dies_after_start);
         spawn(async move {
             let answer = first.await.ok().flatten();
             let status = answer.as_ref().map_or(0, |answer| answer.status);
@@ -69,7 +71,11 @@ impl Life<'_> {
                 .story
                 .tell(now, || format!("customer {errand} is answered {status}"));
             simulation.count_answer(answer.as_ref());
-            match simulation.customers.heard(errand, answer.as_ref()) {
+            let heard = simulation.customers.heard(errand, answer.as_ref(), now);
+            if let Some(steps) = steps.filter(|_| simulation.customers.has_started(errand, now)) {
+                machine.die_at(steps);
+            }
+            match heard {
                 Ok(Some(wait_ms)) => simulation.world.plan_errand(now + wait_ms * 1_000, errand),
                 Ok(None) => simulation.world.changed.notify_one(),
                 Err(wrong) => simulation.violated(wrong),

@@ -137,6 +137,8 @@ pub struct Life<'a> {
     storm: u64,
     /// Since when no actor can do anything.
     doomed_since: Option<u64>,
+    /// Steps from the start of a campaign to the end.
+    pub dies_after_start: Option<u64>,
 }
 
 impl<'a> Life<'a> {
@@ -152,6 +154,7 @@ impl<'a> Life<'a> {
             full_since: 0,
             storm: 0,
             doomed_since: None,
+            dies_after_start: None,
         }
     }
 
@@ -189,13 +192,14 @@ impl<'a> Life<'a> {
         }
     }
 
-    fn arm(&self, end: End) {
+    fn arm(&mut self, end: End) {
         let memory = &self.simulation.memory;
         match end {
             End::AtStep(step) => self.machine.die_at(step),
             End::FailedWrite(nth) => memory.fail_write(nth),
             End::SyncLost(nth) => memory.fail_sync(nth, Fate::Lost),
             End::SyncKept(nth) => memory.fail_sync(nth, Fate::Kept),
+            End::AfterStart(steps) => self.dies_after_start = Some(steps),
             End::AtTime(_) | End::Drained(_) | End::Calm => {}
         }
     }
@@ -231,8 +235,12 @@ impl<'a> Life<'a> {
             }
             Disturbance::Panic(call) => self.machine.panic_at(call + 1),
             Disturbance::PanicStorm(panics) => self.storm = panics,
-            Disturbance::ActorsFail => {
-                self.machine.fail_actors();
+            Disturbance::ActorsFail(Some(ms)) => {
+                self.machine.fail_actors(now + ms * 1_000);
+                simulation.tally.count("actors failed for a while");
+            }
+            Disturbance::ActorsFail(None) => {
+                self.machine.fail_actors(u64::MAX);
                 self.doomed_since = Some(now);
                 simulation.tally.count("actors failed for good");
             }
@@ -262,7 +270,11 @@ impl<'a> Life<'a> {
         }
         let is_over = match end {
             End::AtTime(ms) if passed >= ms * 1_000 => return Some(Ending::Killed),
-            End::AtStep(_) | End::FailedWrite(_) | End::SyncLost(_) | End::SyncKept(_)
+            End::AtStep(_)
+            | End::AfterStart(_)
+            | End::FailedWrite(_)
+            | End::SyncLost(_)
+            | End::SyncKept(_)
                 if passed >= STEP_LIMIT =>
             {
                 return Some(Ending::Killed);
@@ -278,6 +290,7 @@ impl<'a> Life<'a> {
             },
             End::AtTime(_)
             | End::AtStep(_)
+            | End::AfterStart(_)
             | End::FailedWrite(_)
             | End::SyncLost(_)
             | End::SyncKept(_) => false,

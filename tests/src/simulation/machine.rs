@@ -44,8 +44,8 @@ struct State {
     is_dead: bool,
     /// Whether a task is being polled: what asks meanwhile is no actor.
     in_step: bool,
-    /// Whether every call of an actor panics.
-    actors_fail: bool,
+    /// Until when every call of an actor panics.
+    actors_fail_until: u64,
     /// The process runs in circles.
     is_lost: bool,
 }
@@ -112,9 +112,9 @@ impl Machine {
         state.panic_at = Some(state.calls + call);
     }
 
-    /// From now on every call of an actor panics.
-    pub fn fail_actors(&self) {
-        self.state().actors_fail = true;
+    /// Every call of an actor panics until this instant of the simulation, in microseconds.
+    pub fn fail_actors(&self, until: u64) {
+        self.state().actors_fail_until = until;
     }
 
     /// When planned panics came about.
@@ -156,7 +156,8 @@ impl Machine {
         let mut state = self.state();
         state.calls += 1;
         let is_planned = state.panic_at.is_some_and(|at| state.calls >= at);
-        let is_doomed = state.actors_fail && !state.in_step;
+        let fail_until = state.actors_fail_until;
+        let is_doomed = fail_until > 0 && !state.in_step && self.time.now() < fail_until;
         if state.is_dead || !(is_planned || is_doomed) {
             return;
         }

@@ -198,9 +198,9 @@ impl Simulation {
     }
 
     fn one_life(self: &Rc<Self>, number: usize, life: &LifePlan, until: Until) -> Ending {
-        let now = self.time.now();
+        let begun = self.time.now();
         self.story
-            .tell(now, || format!("life {number} begins: {:?}", life.end));
+            .tell(begun, || format!("life {number} begins: {:?}", life.end));
         let ending = live(self, number, life, until);
         let now = self.time.now();
         self.story
@@ -212,6 +212,9 @@ impl Simulation {
         }
         self.memory.set_free_bytes(PLENTY);
         judge::after_a_life(self, ending == Ending::Drained);
+        if life.disturbances.is_empty() {
+            judge::starts_were_heard(self, begun, now);
+        }
         for (errand, wait_ms) in self.customers.connections_broke() {
             self.world.plan_errand(now + wait_ms * 1_000, errand);
         }
@@ -303,6 +306,7 @@ impl Simulation {
         let name = match (ending, life.end) {
             (Ending::Killed, End::AtStep(step)) if step <= 400 => "crash while starting",
             (Ending::Killed, End::AtStep(_)) => "crash at a step",
+            (Ending::Killed, End::AfterStart(_)) => "crash while a campaign starts",
             (Ending::Killed, _) => "crash at a time",
             (Ending::Failed(_) | Ending::NotStarted(_), End::FailedWrite(_)) => {
                 "W12: a write failed"

@@ -189,7 +189,12 @@ impl Plan {
             singles.push(drawn);
         }
         Self {
-            partitions: chance.pick(&[1, 1, 2, 2, 4]),
+            // With a single one a long list has several chunks.
+            partitions: if campaigns.iter().any(CampaignPlan::is_large) {
+                chance.pick(&[1, 1, 1, 2])
+            } else {
+                chance.pick(&[1, 1, 2, 2, 4])
+            },
             trim: !chance.hits(untrimmed),
             receipts_come,
             receipts_are_plain: receipts_come && chance.hits(0.08),
@@ -301,7 +306,11 @@ fn campaign(chance: &mut Chance, accounts: usize, receipts_come: bool) -> Campai
         } else {
             chance.between(0, 6)
         },
-        nameless: chance.hits(0.2).then(|| chance.between(1, 5)).unwrap_or(0),
+        nameless: if chance.hits(0.2) {
+            chance.between(1, 5)
+        } else {
+            0
+        },
         late: if chance.hits(0.3) {
             chance.between(1, 10)
         } else {

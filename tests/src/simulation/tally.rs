@@ -32,7 +32,7 @@ impl Tally {
 }
 
 /// What must come about in any large number of schedules.
-pub const EXERCISED: [&str; 47] = [
+pub const EXERCISED: [&str; 49] = [
     "W1: cut off after the provider had it",
     "W2: cut off before the provider had it",
     "W3: 5xx, taken",
@@ -49,6 +49,7 @@ pub const EXERCISED: [&str; 47] = [
     "W17: a request twice at once",
     "W17: a request was replayed",
     "W19: stopped in good order",
+    "actors failed for a while",
     "actors failed for good",
     "all projections made again",
     "an unknown text was sent again",
@@ -56,6 +57,7 @@ pub const EXERCISED: [&str; 47] = [
     "clock jumped forward",
     "crash at a step",
     "crash at a time",
+    "crash while a campaign starts",
     "crash while starting",
     "customer: connection broke",
     "customer: disk full (507)",

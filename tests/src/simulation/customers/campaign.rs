@@ -48,6 +48,8 @@ pub struct CampaignErrand {
     pub campaign: Option<CampaignId>,
     /// Whether its start was acknowledged.
     pub is_started: bool,
+    /// When that was heard, in microseconds.
+    pub started_at: Option<u64>,
     /// The numbers that were seen last.
     pub seen: Option<CampaignNumbers>,
 }
@@ -101,6 +103,7 @@ impl CampaignErrand {
             job: None,
             campaign: None,
             is_started: false,
+            started_at: None,
             seen: None,
         }
     }
@@ -171,7 +174,7 @@ impl CampaignErrand {
         Asked { request, has_twin }
     }
 
-    pub(super) fn heard(&mut self, answer: Option<&DoorAnswer>) -> Heard {
+    pub(super) fn heard(&mut self, answer: Option<&DoorAnswer>, now: u64) -> Heard {
         let again = again_after(answer);
         let Some(answer) = answer.filter(|answer| !is_for_later(answer)) else {
             return Ok(again);
@@ -191,7 +194,10 @@ impl CampaignErrand {
                 self.judge_job(&job)?;
             }
             Stage::Create => self.campaign = Some(json::<CampaignBody>(answer)?.id),
-            Stage::Start => self.is_started = true,
+            Stage::Start => {
+                self.is_started = true;
+                self.started_at.get_or_insert(now);
+            }
             Stage::Watch => return self.look(&json(answer)?),
         }
         self.stage = match self.stage {
@@ -204,7 +210,11 @@ impl CampaignErrand {
             Stage::LateUpload => Stage::LateJob,
             Stage::Start | Stage::LateJob | Stage::Watch => Stage::Watch,
         };
-        Ok(Next::After(0))
+        Ok(if self.stage == Stage::Start {
+            Next::Together
+        } else {
+            Next::After(0)
+        })
     }
 
     fn judge_job(&self, job: &JobBody) -> Result<(), String> {

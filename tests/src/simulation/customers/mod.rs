@@ -54,6 +54,8 @@ pub enum Kind {
 pub enum Next {
     /// Asks again, or on, after so many milliseconds.
     After(u64),
+    /// Asks on at the next half second, as others do.
+    Together,
     /// Nothing more.
     Done,
 }
@@ -206,26 +208,46 @@ impl Customers {
     }
 
     /// What a customer heard, or nothing when the connection broke. Tells when it acts
-    /// again, in milliseconds.
+    /// again, in milliseconds. `now` is in microseconds.
     ///
     /// # Errors
     /// What is wrong with the answer.
-    pub fn heard(&self, errand: usize, answer: Option<&DoorAnswer>) -> Result<Option<u64>, String> {
+    pub fn heard(
+        &self,
+        errand: usize,
+        answer: Option<&DoorAnswer>,
+        now: u64,
+    ) -> Result<Option<u64>, String> {
         let mut state = self.state();
-        let patience = state.chance.between(20, 400);
+        let is_eager = state.chance.hits(0.3);
+        let patience = if is_eager {
+            // Time passes between an answer and the next request.
+            state.chance.between(1, 3)
+        } else {
+            state.chance.between(20, 400)
+        };
         let errand = &mut state.errands[errand];
         errand.is_busy = false;
         let heard = match &mut errand.kind {
             Kind::Single(single) => single.heard(answer),
-            Kind::Campaign(campaign) => campaign.heard(answer),
+            Kind::Campaign(campaign) => campaign.heard(answer, now),
         };
         Ok(match heard? {
             Next::After(wait) => Some(wait + patience),
+            Next::Together => Some(500 - now / 1_000 % 500 + patience % 3),
             Next::Done => {
                 errand.is_done = true;
                 None
             }
         })
+    }
+
+    /// Whether a customer heard at this instant that its campaign was started.
+    pub fn has_started(&self, errand: usize, now: u64) -> bool {
+        match &self.state().errands[errand].kind {
+            Kind::Single(_) => false,
+            Kind::Campaign(campaign) => campaign.started_at == Some(now),
+        }
     }
 
     /// What the sender of a twin heard.
@@ -241,7 +263,9 @@ impl Customers {
 
     /// Microseconds until somebody who waits for the doors to open finds them open.
     pub fn soon(&self) -> u64 {
-        self.state().chance.between(0, 60_000)
+        let mut state = self.state();
+        let longest = state.chance.pick(&[3_000, 60_000]);
+        state.chance.between(0, longest)
     }
 
     /// The process has ended: whoever waited asks again after some time, in milliseconds.
@@ -255,7 +279,7 @@ impl Customers {
             if std::mem::take(&mut errand.is_busy) {
                 let heard = match &mut errand.kind {
                     Kind::Single(single) => single.heard(None),
-                    Kind::Campaign(campaign) => campaign.heard(None),
+                    Kind::Campaign(campaign) => campaign.heard(None, 0),
                 };
                 errand.is_done = heard == Ok(Next::Done);
                 if !errand.is_done {

@@ -2,10 +2,11 @@
 //! node tells a story. The three must agree.
 
 mod messages;
+mod outcome;
 mod receipts;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::storage::compare_memory_with_rebuilt;
 use engine::verify;
@@ -14,6 +15,10 @@ use schemas::{CampaignId, Message, MessageClass, MessageStatus, PartitionCount};
 
 use super::Simulation;
 use super::customers::Kind;
+
+/// Microseconds within which the first of a campaign is frozen, also where the disk and
+/// every task are as slow as a schedule makes them.
+const TAKEN_UP_WITHIN: u64 = 1_500_000;
 
 /// After each life: what is on the disk agrees with itself, and no end was taken back.
 pub fn after_a_life(simulation: &Simulation, in_good_order: bool) {
@@ -34,6 +39,26 @@ pub fn after_a_life(simulation: &Simulation, in_good_order: bool) {
         }
         Ok(_) => {}
         Err(error) => simulation.violated(format!("verify: {error}")),
+    }
+}
+
+/// In a life in which nothing went wrong, a campaign that was started is taken up soon.
+pub fn starts_were_heard(simulation: &Simulation, begun: u64, ended: u64) {
+    let taken_up: BTreeSet<CampaignId> = rows::<CampaignTally>(simulation)
+        .into_iter()
+        .map(|tally| tally.campaign)
+        .collect();
+    for errand in &simulation.customers.state().errands {
+        let Kind::Campaign(wanted) = &errand.kind else {
+            continue;
+        };
+        let is_in_time = |at: u64| at >= begun && at + TAKEN_UP_WITHIN <= ended;
+        let was_started = wanted.started_at.is_some_and(is_in_time);
+        let is_taken_up = wanted.campaign.is_some_and(|id| taken_up.contains(&id));
+        if was_started && !is_taken_up {
+            let number = wanted.number;
+            simulation.violated(format!("campaign {number} was started and stands still"));
+        }
     }
 }
 

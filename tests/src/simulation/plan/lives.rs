@@ -21,6 +21,8 @@ pub struct LifePlan {
 pub enum End {
     /// Before this step of a task.
     AtStep(u64),
+    /// Before this step of a task, counted from the next start of a campaign.
+    AfterStart(u64),
     /// At this millisecond.
     AtTime(u64),
     /// This write of the store fails.
@@ -48,15 +50,16 @@ pub enum Disturbance {
     Panic(u64),
     /// So many calls panic, one after the other, some milliseconds apart.
     PanicStorm(u64),
-    /// Whatever an actor itself asks of the machine panics, for good.
-    ActorsFail,
+    /// Whatever an actor itself asks of the machine panics, for so many milliseconds or for
+    /// good.
+    ActorsFail(Option<u64>),
 }
 
 impl Disturbance {
     /// Whether something panics.
     pub fn panics(self) -> bool {
         match self {
-            Self::Panic(_) | Self::PanicStorm(_) | Self::ActorsFail => true,
+            Self::Panic(_) | Self::PanicStorm(_) | Self::ActorsFail(_) => true,
             Self::ClockJump(_) | Self::Freeze(_) | Self::DiskNearlyFull(_) => false,
         }
     }
@@ -71,13 +74,18 @@ pub(super) fn lives(chance: &mut Chance, campaigns: &[CampaignPlan]) -> Vec<Life
         let soon = chance.between(0, 400);
         let large = campaigns.iter().find(|campaign| campaign.is_large());
         if let Some(large) = large.filter(|_| life == 0 && chance.hits(0.3)) {
-            let full = Disturbance::DiskNearlyFull(chance.between(100, 3_000));
-            disturbances.push((large.at_ms + soon / 2, full));
+            let what = if chance.hits(0.5) {
+                Disturbance::DiskNearlyFull(chance.between(100, 3_000))
+            } else {
+                Disturbance::ActorsFail(Some(chance.between(1, 700)))
+            };
+            disturbances.push((large.at_ms + soon / 2, what));
             disturbances.sort_by_key(|(when, _)| *when);
         }
         let end = match (disturbances.last(), large) {
-            // While much is read in, or just before it is sent.
-            (_, Some(large)) if life == 0 && chance.hits(0.7) => End::AtTime(large.at_ms + soon),
+            // While much is read in, or its audience is frozen.
+            (_, Some(large)) if life == 0 && chance.hits(0.5) => End::AtTime(large.at_ms + soon),
+            (_, Some(_)) if chance.hits(0.7) => End::AfterStart(chance.between(1, 120)),
             // Shortly after something else went wrong, before it is over.
             (Some((when, _)), _) if chance.hits(0.3) => End::AtTime(when + soon),
             (..) => end(chance),
@@ -110,7 +118,8 @@ fn end(chance: &mut Chance) -> End {
     match chance.between(0, 99) {
         // Also in the middle of recovery.
         0..=14 => End::AtStep(chance.between(1, 400)),
-        15..=44 => End::AtStep(chance.between(400, 5_000)),
+        15..=39 => End::AtStep(chance.between(400, 5_000)),
+        40..=44 => End::AfterStart(chance.between(1, 300)),
         45..=74 => End::AtTime(chance.between(1, 2_500)),
         75..=82 => End::FailedWrite(chance.between(1, 300)),
         83..=90 => End::SyncLost(chance.between(1, 300)),
@@ -144,8 +153,10 @@ fn disturbances(chance: &mut Chance, until_ms: u64) -> Vec<(u64, Disturbance)> {
     if let Some(when) = at(chance, 0.01) {
         drawn.push((when, Disturbance::PanicStorm(chance.between(20, 40))));
     }
-    if let Some(when) = at(chance, 0.003) {
-        drawn.push((when, Disturbance::ActorsFail));
+    if let Some(when) = at(chance, 0.02) {
+        let is_short = chance.hits(0.85);
+        let lasts = is_short.then(|| chance.between(1, 700));
+        drawn.push((when, Disturbance::ActorsFail(lasts)));
     }
     drawn.sort_by_key(|(when, _)| *when);
     drawn

@@ -1,0 +1,237 @@
+//! What the node says became of one message, against what the providers have of it.
+
+use engine::dispatch::outcome::{DEADLINE_PASSED, RETURNED};
+use sandbox::core::{Refusal, Status};
+use schemas::{Message, MessageClass, MessageStatus};
+
+use crate::simulation::Simulation;
+use crate::simulation::ledger::Text;
+use crate::simulation::time::Time;
+
+/// Microseconds from a request's beginning to the commit that takes it in, at most.
+const SPACE_SLACK: u64 = 1_000_000;
+
+/// Milliseconds until the third search for an attempt that is unknown: 3 s, 15 s and 60 s.
+const SEARCHED_FOR_MS: i64 = 78_000;
+
+/// Seconds of validity beyond which nothing expires in a schedule whose clock is right.
+const LONG_VALIDITY: u64 = 3_600;
+
+/// What the node says of a message against what the provider has of it.
+pub fn judge(
+    simulation: &Simulation,
+    message: &Message,
+    texts: &[&Text],
+    is_echoed: bool,
+) -> Result<(), String> {
+    if is_echoed && !simulation.plan.receipts_come {
+        // Nobody can tell whose a text is.
+        return Ok(());
+    }
+    let taken: Vec<&&Text> = texts.iter().filter(|text| text.took).collect();
+    attempts(simulation, message, texts)?;
+    had_space(simulation, message)?;
+    let resends = count(message, "resend_planned");
+    searched_for(simulation, message)?;
+    if resends > 0 {
+        simulation.tally.count("an unknown text was sent again");
+    }
+    let valid_until = message.envelope.valid_until;
+    let mut planned = message.timeline.iter();
+    if planned.any(|entry| entry.event == "resend_planned" && entry.at >= valid_until) {
+        return Err("it was to be sent again after its validity".to_owned());
+    }
+    if taken.len() > 1 {
+        simulation.tally.count("both were taken");
+    }
+    let allowed = match message.envelope.class {
+        MessageClass::Marketing => 1,
+        MessageClass::Transactional => 1 + resends,
+    };
+    if taken.len() > allowed {
+        return Err(format!(
+            "{} texts were taken, {allowed} allowed",
+            taken.len()
+        ));
+    }
+    // Of an earlier text nothing but success counts once a later one stands for the message.
+    let last = taken.iter().max_by_key(|text| text.at);
+    let last_ends_as = |status| last.is_some_and(|text| text.outcome == Some(status));
+    let ends_as = |status| taken.iter().any(|text| text.outcome == Some(status));
+    let wrong = |what: &str| {
+        let (status, number) = (message.status, taken.len());
+        Err(format!(
+            "it is {status:?} with {number} texts taken: {what}"
+        ))
+    };
+    match message.status {
+        MessageStatus::Delivered if !ends_as(Status::Delivered) => wrong("it was not delivered"),
+        MessageStatus::Undelivered if !last_ends_as(Status::Undelivered) => {
+            wrong("no carrier said so of its last text")
+        }
+        // An earlier attempt was unknown, was not found, and was made again.
+        MessageStatus::Failed | MessageStatus::Expired if resends > 0 => Ok(()),
+        MessageStatus::Failed => failed(simulation, message, texts, &taken),
+        MessageStatus::Expired if !taken.is_empty() => wrong("it was sent"),
+        MessageStatus::Expired if !may_expire(simulation, message) => wrong("it had time"),
+        // What is to be asked for lies ahead of a clock that was set back.
+        MessageStatus::Accepted | MessageStatus::Sent if simulation.wall_jumped.get() => Ok(()),
+        MessageStatus::Accepted | MessageStatus::Sent => wrong("its receipt was never asked for"),
+        MessageStatus::Unknown => unknown(simulation, message, &taken, resends, is_echoed),
+        MessageStatus::Scheduled
+        | MessageStatus::Queued
+        | MessageStatus::Submitting
+        | MessageStatus::Canceled
+        | MessageStatus::Skipped => wrong("nothing of the kind was wanted"),
+        MessageStatus::Delivered | MessageStatus::Undelivered | MessageStatus::Expired => Ok(()),
+    }
+}
+
+/// What is unknown is searched for three times before it is sent again.
+fn searched_for(simulation: &Simulation, message: &Message) -> Result<(), String> {
+    let mut unknown_since = None;
+    for entry in &message.timeline {
+        match entry.event.as_str() {
+            "outcome_unknown" => unknown_since = Some(entry.at),
+            "resend_planned" => {
+                let since = unknown_since.unwrap_or(entry.at);
+                let waited = (entry.at.0 - since.0) / 1_000;
+                if waited < SEARCHED_FOR_MS && !simulation.wall_jumped.get() {
+                    return Err(format!("it was to be sent again after {waited} ms"));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Every text belongs to an attempt that was begun, and no attempt made two.
+fn attempts(simulation: &Simulation, message: &Message, texts: &[&Text]) -> Result<(), String> {
+    if !simulation.plan.receipts_come {
+        return Ok(());
+    }
+    let mut seen = Vec::new();
+    for text in texts {
+        let Some((id, attempt)) = &text.attempt else {
+            return Err("a text carries no callback".to_owned());
+        };
+        if *id != message.envelope.id.to_string() {
+            return Err(format!("a text of it carries the callback of {id}"));
+        }
+        let begun = message
+            .timeline
+            .iter()
+            .any(|entry| entry.event == "attempt_begun" && entry.attempt == Some(*attempt));
+        if !begun {
+            return Err(format!("attempt {attempt} was never begun"));
+        }
+        if seen.contains(attempt) {
+            return Err(format!("attempt {attempt} left twice"));
+        }
+        seen.push(*attempt);
+    }
+    Ok(())
+}
+
+fn failed(
+    simulation: &Simulation,
+    message: &Message,
+    texts: &[&Text],
+    taken: &[&&Text],
+) -> Result<(), String> {
+    let at_provider = taken
+        .iter()
+        .any(|text| text.outcome == Some(Status::Failed));
+    let refused = texts.iter().any(|text| {
+        text.refusal
+            .is_some_and(|refusal| refusal != Refusal::OverLimit)
+    });
+    let given_up = attempts_made(message) >= simulation.plan.max_attempts as usize;
+    if !taken.is_empty() && !at_provider {
+        return Err("it failed, and the provider sent it".to_owned());
+    }
+    if taken.is_empty() && !refused && !given_up {
+        let attempts = message.attempts;
+        return Err(format!(
+            "it failed after {attempts} attempts without a reason"
+        ));
+    }
+    Ok(())
+}
+
+/// Attempts that had their chance: what was handed back untouched was none.
+fn attempts_made(message: &Message) -> usize {
+    let untouched = [RETURNED, DEADLINE_PASSED].map(|cause| format!("not sent: {cause}"));
+    let entries = message.timeline.iter();
+    let handed_back = entries
+        .filter(|entry| {
+            entry
+                .detail
+                .as_ref()
+                .is_some_and(|detail| untouched.contains(detail))
+        })
+        .count();
+    count(message, "attempt_begun") - handed_back
+}
+
+/// Nothing new is taken in while the disk is nearly full.
+fn had_space(simulation: &Simulation, message: &Message) -> Result<(), String> {
+    let envelope = &message.envelope;
+    if simulation.wall_jumped.get() || envelope.campaign.is_some() {
+        return Ok(());
+    }
+    let at = Time::of_true_wall(envelope.created_at.0.unsigned_abs());
+    let full = simulation.nearly_full.borrow();
+    // What was asked for shortly before there was space again may have been taken then.
+    let taken = full
+        .iter()
+        .any(|(from, until)| (from + 1..until.saturating_sub(SPACE_SLACK)).contains(&at));
+    if taken {
+        return Err("it was taken while the disk was nearly full".to_owned());
+    }
+    Ok(())
+}
+
+/// Whether there was an occasion to be late.
+fn may_expire(simulation: &Simulation, message: &Message) -> bool {
+    // Days passed while it waited for another attempt.
+    let last = message
+        .timeline
+        .last()
+        .map_or(0, |entry| entry.at.0.unsigned_abs());
+    if message.attempts > 0 && last >= simulation.passing_since.get() {
+        return true;
+    }
+    let envelope = &message.envelope;
+    let from = envelope.send_at.unwrap_or(envelope.created_at);
+    let validity = (envelope.valid_until.0 - from.0).unsigned_abs() / 1_000_000;
+    simulation.wall_jumped.get() || validity < LONG_VALIDITY
+}
+
+fn unknown(
+    simulation: &Simulation,
+    message: &Message,
+    taken: &[&&Text],
+    resends: usize,
+    is_echoed: bool,
+) -> Result<(), String> {
+    // A search goes by the wall clock, and two that fit prove nothing.
+    if simulation.wall_jumped.get() || taken.len() > 1 || is_echoed {
+        return Ok(());
+    }
+    if taken.len() == 1 && resends == 0 {
+        return Err("it is unknown, and the provider would have told".to_owned());
+    }
+    let is_transactional = message.envelope.class == MessageClass::Transactional;
+    if is_transactional && resends == 0 && !may_expire(simulation, message) {
+        return Err("it is unknown and was never sent again".to_owned());
+    }
+    Ok(())
+}
+
+/// How often this is in a message's life.
+pub fn count(message: &Message, event: &str) -> usize {
+    let entries = message.timeline.iter();
+    entries.filter(|entry| entry.event == event).count()
+}
