@@ -2,7 +2,6 @@
 //! receipts.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use api::in_process::{DoorAnswer, DoorRequest};
 use sandbox::book::ReceiptResult;
@@ -59,7 +58,6 @@ impl Life<'_> {
                 }
             });
         }
-        let (machine, steps) = (Arc::clone(self.machine), self.dies_after_start);
         spawn(async move {
             let answer = first.await.ok().flatten();
             let status = answer.as_ref().map_or(0, |answer| answer.status);
@@ -72,8 +70,9 @@ impl Life<'_> {
                 .tell(now, || format!("customer {errand} is answered {status}"));
             simulation.count_answer(answer.as_ref());
             let heard = simulation.customers.heard(errand, answer.as_ref(), now);
-            if let Some(steps) = steps.filter(|_| simulation.customers.has_started(errand, now)) {
-                machine.die_at(steps);
+            if simulation.customers.has_started(errand, now) {
+                simulation.has_started.set(true);
+                simulation.world.changed.notify_one();
             }
             match heard {
                 Ok(Some(wait_ms)) => simulation.world.plan_errand(now + wait_ms * 1_000, errand),

@@ -137,8 +137,6 @@ pub struct Life<'a> {
     storm: u64,
     /// Since when no actor can do anything.
     doomed_since: Option<u64>,
-    /// Steps from the start of a campaign to the end.
-    pub dies_after_start: Option<u64>,
 }
 
 impl<'a> Life<'a> {
@@ -154,7 +152,6 @@ impl<'a> Life<'a> {
             full_since: 0,
             storm: 0,
             doomed_since: None,
-            dies_after_start: None,
         }
     }
 
@@ -174,6 +171,9 @@ impl<'a> Life<'a> {
             if let Some(ending) = self.process.ended.borrow_mut().take() {
                 return ending;
             }
+            if self.simulation.has_started.take() {
+                self.has_started(plan);
+            }
             let passed = self.simulation.time.now() - self.began;
             let is_due = |(at_ms, _): &&(u64, Disturbance)| at_ms * 1_000 <= passed;
             while let Some((_, disturbance)) = disturbances.next_if(is_due) {
@@ -192,15 +192,14 @@ impl<'a> Life<'a> {
         }
     }
 
-    fn arm(&mut self, end: End) {
+    fn arm(&self, end: End) {
         let memory = &self.simulation.memory;
         match end {
             End::AtStep(step) => self.machine.die_at(step),
             End::FailedWrite(nth) => memory.fail_write(nth),
             End::SyncLost(nth) => memory.fail_sync(nth, Fate::Lost),
             End::SyncKept(nth) => memory.fail_sync(nth, Fate::Kept),
-            End::AfterStart(steps) => self.dies_after_start = Some(steps),
-            End::AtTime(_) | End::Drained(_) | End::Calm => {}
+            End::AfterStart(_) | End::AtTime(_) | End::Drained(_) | End::Calm => {}
         }
     }
 
@@ -236,14 +235,28 @@ impl<'a> Life<'a> {
             Disturbance::Panic(call) => self.machine.panic_at(call + 1),
             Disturbance::PanicStorm(panics) => self.storm = panics,
             Disturbance::ActorsFail(Some(ms)) => {
-                self.machine.fail_actors(now + ms * 1_000);
+                self.machine.fail_actors(now, now + ms * 1_000);
                 simulation.tally.count("actors failed for a while");
             }
             Disturbance::ActorsFail(None) => {
-                self.machine.fail_actors(u64::MAX);
+                self.machine.fail_actors(now, u64::MAX);
                 self.doomed_since = Some(now);
                 simulation.tally.count("actors failed for good");
             }
+        }
+    }
+
+    /// A campaign was started.
+    fn has_started(&mut self, plan: &LifePlan) {
+        if let End::AfterStart(steps) = plan.end {
+            self.machine.die_at(steps);
+        }
+        if plan.stalls && self.space_at.is_none() {
+            let now = self.simulation.time.now();
+            self.disturb(Disturbance::DiskNearlyFull(1_500));
+            // Once a coordinator looks after its campaign, which it does twice a second.
+            self.machine.fail_actors(now + 200_000, now + 900_000);
+            self.simulation.tally.count("a campaign stalled");
         }
     }
 

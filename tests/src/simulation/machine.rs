@@ -5,6 +5,7 @@
 //! Actors are not steps: what they decide reaches the outside through tasks alone.
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -44,8 +45,8 @@ struct State {
     is_dead: bool,
     /// Whether a task is being polled: what asks meanwhile is no actor.
     in_step: bool,
-    /// Until when every call of an actor panics.
-    actors_fail_until: u64,
+    /// While every call of an actor panics.
+    actors_fail: Range<u64>,
     /// The process runs in circles.
     is_lost: bool,
 }
@@ -112,9 +113,10 @@ impl Machine {
         state.panic_at = Some(state.calls + call);
     }
 
-    /// Every call of an actor panics until this instant of the simulation, in microseconds.
-    pub fn fail_actors(&self, until: u64) {
-        self.state().actors_fail_until = until;
+    /// Every call of an actor panics between these instants of the simulation, in
+    /// microseconds.
+    pub fn fail_actors(&self, from: u64, until: u64) {
+        self.state().actors_fail = from..until;
     }
 
     /// When planned panics came about.
@@ -156,8 +158,8 @@ impl Machine {
         let mut state = self.state();
         state.calls += 1;
         let is_planned = state.panic_at.is_some_and(|at| state.calls >= at);
-        let fail_until = state.actors_fail_until;
-        let is_doomed = fail_until > 0 && !state.in_step && self.time.now() < fail_until;
+        let may_fail = !state.in_step && !state.actors_fail.is_empty();
+        let is_doomed = may_fail && state.actors_fail.contains(&self.time.now());
         if state.is_dead || !(is_planned || is_doomed) {
             return;
         }

@@ -82,6 +82,8 @@ pub struct Simulation {
     slept: Cell<usize>,
     /// The time of day when customers were done and days began to pass.
     passing_since: Cell<u64>,
+    /// Whether a customer has just heard that a campaign was started.
+    has_started: Cell<bool>,
     /// When the process stood still.
     frozen: RefCell<Vec<(u64, u64)>>,
     /// When the disk was nearly full while a process ran.
@@ -137,6 +139,7 @@ pub fn run(seed: u64, folder: &Path, is_told: bool) -> Report {
         wall_jumped: Cell::new(false),
         slept: Cell::new(0),
         passing_since: Cell::new(u64::MAX),
+        has_started: Cell::new(false),
         frozen: RefCell::default(),
         nearly_full: RefCell::default(),
         panicked: RefCell::default(),
@@ -199,6 +202,7 @@ impl Simulation {
 
     fn one_life(self: &Rc<Self>, number: usize, life: &LifePlan, until: Until) -> Ending {
         let begun = self.time.now();
+        self.has_started.set(false);
         self.story
             .tell(begun, || format!("life {number} begins: {:?}", life.end));
         let ending = live(self, number, life, until);
@@ -212,7 +216,7 @@ impl Simulation {
         }
         self.memory.set_free_bytes(PLENTY);
         judge::after_a_life(self, ending == Ending::Drained);
-        if life.disturbances.is_empty() {
+        if life.disturbances.is_empty() && !life.stalls {
             judge::starts_were_heard(self, begun, now);
         }
         for (errand, wait_ms) in self.customers.connections_broke() {
@@ -277,10 +281,8 @@ impl Simulation {
             life.end,
             End::FailedWrite(_) | End::SyncLost(_) | End::SyncKept(_)
         );
-        let panicked = life
-            .disturbances
-            .iter()
-            .any(|(_, disturbance)| disturbance.panics());
+        let disturbances = &mut life.disturbances.iter();
+        let panicked = life.stalls || disturbances.any(|(_, what)| what.panics());
         let is_right = match ending {
             Ending::Killed | Ending::Drained => true,
             Ending::Failed(_) | Ending::NotStarted(_) => store_fails || panicked,
@@ -355,6 +357,7 @@ fn calm() -> LifePlan {
     LifePlan {
         end: End::Calm,
         disturbances: Vec::new(),
+        stalls: false,
         downtime_ms: 0,
         reboots: false,
     }

@@ -199,7 +199,7 @@ impl Plan {
             receipts_come,
             receipts_are_plain: receipts_come && chance.hits(0.08),
             task_hold: chance.pick(&[(0.0, 0), (0.02, 3), (0.05, 10), (0.3, 4)]),
-            disk_hold: chance.pick(&[(0.2, 1), (1.0, 2), (0.3, 5), (0.5, 40), (0.02, 300)]),
+            disk_hold: chance.pick(&[(0.2, 1), (1.0, 2), (0.3, 5), (0.5, 40), (0.15, 300)]),
             max_attempts: chance.pick(&[2, 3, 3, 4]),
             first_delay_ms: chance.pick(&[300, 1_000, 3_000]),
             request_timeout_ms: chance.pick(&[1_500, 3_000]),

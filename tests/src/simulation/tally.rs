@@ -32,7 +32,7 @@ impl Tally {
 }
 
 /// What must come about in any large number of schedules.
-pub const EXERCISED: [&str; 49] = [
+pub const EXERCISED: [&str; 50] = [
     "W1: cut off after the provider had it",
     "W2: cut off before the provider had it",
     "W3: 5xx, taken",
@@ -49,6 +49,7 @@ pub const EXERCISED: [&str; 49] = [
     "W17: a request twice at once",
     "W17: a request was replayed",
     "W19: stopped in good order",
+    "a campaign stalled",
     "actors failed for a while",
     "actors failed for good",
     "all projections made again",

@@ -10,6 +10,9 @@ pub struct LifePlan {
     pub end: End,
     /// What happens on the way: milliseconds from its start.
     pub disturbances: Vec<(u64, Disturbance)>,
+    /// Whether the disk is nearly full for a while as soon as a campaign was started, so
+    /// that its audience waits, and actors fail meanwhile.
+    pub stalls: bool,
     /// Milliseconds until the next start.
     pub downtime_ms: u64,
     /// Whether the machine goes down with it, and its boot clock begins anew.
@@ -93,6 +96,7 @@ pub(super) fn lives(chance: &mut Chance, campaigns: &[CampaignPlan]) -> Vec<Life
         lives.push(LifePlan {
             end,
             disturbances,
+            stalls: chance.hits(0.03),
             downtime_ms: chance.pick(&[0, 50, 500, 2_000, 8_000]),
             reboots: chance.hits(0.3),
         });
@@ -100,6 +104,7 @@ pub(super) fn lives(chance: &mut Chance, campaigns: &[CampaignPlan]) -> Vec<Life
             lives.push(LifePlan {
                 end: End::Drained(chance.between(100, 2_000)),
                 disturbances: Vec::new(),
+                stalls: false,
                 downtime_ms: chance.between(0, 1_000),
                 reboots: false,
             });
@@ -108,6 +113,7 @@ pub(super) fn lives(chance: &mut Chance, campaigns: &[CampaignPlan]) -> Vec<Life
     lives.push(LifePlan {
         end: End::Calm,
         disturbances: disturbances(chance, 1_500),
+        stalls: chance.hits(0.03),
         downtime_ms: 0,
         reboots: false,
     });
