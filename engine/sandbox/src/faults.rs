@@ -101,6 +101,9 @@ pub struct FaultPlan {
     pub undelivered: f64,
     /// Share of numbers whose texts end failed.
     pub failed: f64,
+    /// Whether each text to a number ends in its own way, as to a phone that is off now and
+    /// on later, instead of all in the same.
+    pub outcome_by_text: bool,
     /// The provider's codes drawn from for undelivered texts.
     pub undelivered_codes: Vec<u32>,
     /// The provider's codes drawn from for failed texts.
@@ -138,6 +141,7 @@ impl FaultPlan {
             receipts_missing: 0.0,
             undelivered: 0.0,
             failed: 0.0,
+            outcome_by_text: false,
             // 30003 unreachable, 30005 unknown handset, 30006 landline, 30008 unknown error.
             undelivered_codes: vec![30003, 30005, 30006, 30008],
             // 30008 unknown error, 30018 sender not registered for the country.

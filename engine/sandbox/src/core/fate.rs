@@ -2,8 +2,8 @@
 //!
 //! The draws depend on (seed, account, recipient, body, how often this same text
 //! came before) and on nothing else: not on the time, not on other texts, not on
-//! the order of threads. The final outcome depends on (seed, recipient) alone, so
-//! some numbers are always unreachable, as in the world. Every submission draws
+//! the order of threads. The final outcome depends on (seed, recipient) alone unless
+//! the plan says otherwise, so some numbers are always unreachable, as in the world. Every submission draws
 //! the same number of values in the same order, whatever is switched on.
 
 use super::texts::{Course, Status, hash, mix};
@@ -79,7 +79,12 @@ fn outcome(plan: &FaultPlan, identity: &Identity) -> (Status, Option<u32>) {
     if plan.undelivered <= 0.0 && plan.failed <= 0.0 {
         return (Status::Delivered, None);
     }
-    let mut random = seeded([identity.seed, hash(b"outcome"), identity.to, 0]);
+    let text = if plan.outcome_by_text {
+        mix(identity.body) ^ identity.occurrence
+    } else {
+        0
+    };
+    let mut random = seeded([identity.seed, hash(b"outcome"), identity.to, text]);
     let shares = [
         (plan.undelivered, Status::Undelivered),
         (plan.failed, Status::Failed),
@@ -154,6 +159,18 @@ mod tests {
             let again = draw(&plan, &account, &identity(to, 1));
             assert_eq!(first.course.outcome, again.course.outcome);
         }
+    }
+
+    #[test]
+    fn a_text_may_end_in_its_own_way() {
+        let plan = FaultPlan {
+            outcome_by_text: true,
+            ..FaultPlan::harsh()
+        };
+        let account = AccountConfig::new("AC1", "t", &["+1500"]);
+        let outcome = |to, before| draw(&plan, &account, &identity(to, before)).course.outcome;
+        let differ = (0..500).filter(|to| outcome(*to, 0) != outcome(*to, 1));
+        assert!(differ.count() > 50);
     }
 
     #[test]
