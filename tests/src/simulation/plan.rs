@@ -266,6 +266,8 @@ fn forgetful(chance: &mut Chance) -> FaultPlan {
         receipt_late: 0.5,
         late_receipt_ms: (60_000, 60_000 + chance.between(0, 60_000)),
         listed_after_ms: 120_000,
+        outcome_by_text: true,
+        undelivered: 0.3,
         ..harsh()
     }
 }
