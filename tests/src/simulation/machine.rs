@@ -45,7 +45,7 @@ struct State {
     is_dead: bool,
     /// Whether a task is being polled: what asks meanwhile is no actor.
     in_step: bool,
-    /// While every call of an actor panics.
+    /// While every task that an actor starts makes it panic.
     actors_fail: Range<u64>,
     /// The process runs in circles.
     is_lost: bool,
@@ -113,7 +113,7 @@ impl Machine {
         state.panic_at = Some(state.calls + call);
     }
 
-    /// Every call of an actor panics between these instants of the simulation, in
+    /// Every task that an actor starts makes it panic between these instants of the simulation, in
     /// microseconds.
     pub fn fail_actors(&self, from: u64, until: u64) {
         self.state().actors_fail = from..until;
@@ -157,13 +157,25 @@ impl Machine {
     pub fn call(&self) {
         let mut state = self.state();
         state.calls += 1;
-        let is_planned = state.panic_at.is_some_and(|at| state.calls >= at);
-        let may_fail = !state.in_step && !state.actors_fail.is_empty();
-        let is_doomed = may_fail && state.actors_fail.contains(&self.time.now());
-        if state.is_dead || !(is_planned || is_doomed) {
+        if state.is_dead || state.panic_at.is_none_or(|at| state.calls < at) {
             return;
         }
         state.panic_at = None;
+        self.panic(state);
+    }
+
+    /// Counts a task that is started, and panics if an actor must not start any.
+    fn call_to_start(&self) {
+        let state = self.state();
+        let may_fail = !state.in_step && !state.is_dead && !state.actors_fail.is_empty();
+        if may_fail && state.actors_fail.contains(&self.time.now()) {
+            self.panic(state);
+        }
+        drop(state);
+        self.call();
+    }
+
+    fn panic(&self, mut state: MutexGuard<'_, State>) -> ! {
         state.panicked.push(self.time.now());
         drop(state);
         // Not `panic!`: nothing of it belongs on standard error.
@@ -284,7 +296,7 @@ impl Clock for Seam {
 
 impl Spawner for Seam {
     fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        self.0.call();
+        self.0.call_to_start();
         self.0.start(task, Kind::Task);
     }
 

@@ -53,8 +53,7 @@ pub enum Disturbance {
     Panic(u64),
     /// So many calls panic, one after the other, some milliseconds apart.
     PanicStorm(u64),
-    /// Whatever an actor itself asks of the machine panics, for so many milliseconds or for
-    /// good.
+    /// Every task that an actor starts makes it panic, for so many milliseconds or for good.
     ActorsFail(Option<u64>),
 }
 
