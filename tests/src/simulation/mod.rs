@@ -56,7 +56,7 @@ pub use tally::EXERCISED;
 
 /// Seconds that the machine sleeps in its last life, one after the other, while there is
 /// anything to come: behind each of the instants at which providers are asked.
-const PASSING_SECONDS: [u64; 7] = [72, 660, 4_000, 22_000, 90_000, 200_000, 100_000];
+const PASSING_SECONDS: [u64; 7] = [65, 660, 4_000, 22_000, 90_000, 200_000, 100_000];
 
 /// Which of these are longer than what anything but a lost text waits for.
 const NIGHTS_FROM: usize = 4;

@@ -263,7 +263,6 @@ fn provider(chance: &mut Chance) -> ProviderPlan {
 fn forgetful(chance: &mut Chance) -> FaultPlan {
     FaultPlan {
         cut_after: 0.2,
-        throttle_with_retry_after: 0.1,
         receipt_late: 0.5,
         late_receipt_ms: (60_000, 60_000 + chance.between(0, 60_000)),
         listed_after_ms: 120_000,
@@ -341,8 +340,8 @@ fn single(chance: &mut Chance, accounts: usize, providers: usize) -> SinglePlan 
         class: class(chance),
         // Soon: it may be due before it is durable.
         send_after_ms: chance.hits(0.25).then(|| {
-            if chance.hits(0.4) {
-                chance.between(1, 40)
+            if chance.hits(0.2) {
+                chance.between(1, 60)
             } else {
                 chance.between(100, 8_000)
             }
