@@ -113,8 +113,8 @@ impl Machine {
         state.panic_at = Some(state.calls + call);
     }
 
-    /// Every task that an actor starts makes it panic between these instants of the simulation, in
-    /// microseconds.
+    /// Every task that an actor starts makes it panic between these instants of the
+    /// simulation, in microseconds.
     pub fn fail_actors(&self, from: u64, until: u64) {
         self.state().actors_fail = from..until;
     }

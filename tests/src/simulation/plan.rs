@@ -190,7 +190,7 @@ impl Plan {
         }
         Self {
             // With a single one a long list has several chunks.
-            partitions: if campaigns.iter().any(CampaignPlan::is_large) {
+            partitions: if is_large {
                 chance.pick(&[1, 1, 1, 2])
             } else {
                 chance.pick(&[1, 1, 2, 2, 4])

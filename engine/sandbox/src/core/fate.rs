@@ -3,8 +3,9 @@
 //! The draws depend on (seed, account, recipient, body, how often this same text
 //! came before) and on nothing else: not on the time, not on other texts, not on
 //! the order of threads. The final outcome depends on (seed, recipient) alone unless
-//! the plan says otherwise, so some numbers are always unreachable, as in the world. Every submission draws
-//! the same number of values in the same order, whatever is switched on.
+//! the plan says otherwise, so some numbers are always unreachable, as in the world.
+//! Every submission draws the same number of values in the same order, whatever is
+//! switched on.
 
 use super::texts::{Course, Status, hash, mix};
 use crate::config::AccountConfig;

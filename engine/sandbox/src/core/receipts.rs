@@ -68,19 +68,16 @@ pub(crate) fn plan(at: u64, fate: &Fate) -> Vec<PlannedReceipt> {
                 planned.push(receipt(course.outcome, course.code, end + 2 * gap, 1));
             }
         }
-        ReceiptFault::Reordered if fate.choice & 1 << 32 != 0 => {
-            // `queued` follows `sent` by up to half a second.
-            let gap = 1_000 * (1 + fate.choice % 500);
-            planned.push(receipt(Status::Queued, None, sent_at + gap, 2));
-        }
         ReceiptFault::Reordered => {
-            // `sent` follows the final status by up to half a second.
+            // `queued` follows `sent`, or `sent` the final status, by up to half a second.
             let gap = 1_000 * (1 + fate.choice % 500);
-            for sent in planned
-                .iter_mut()
-                .filter(|receipt| !receipt.status.is_final())
-            {
-                sent.at = end + gap;
+            if fate.choice & 1 << 32 != 0 {
+                planned.push(receipt(Status::Queued, None, sent_at + gap, 2));
+            } else {
+                planned
+                    .iter_mut()
+                    .filter(|receipt| !receipt.status.is_final())
+                    .for_each(|sent| sent.at = end + gap);
             }
         }
         ReceiptFault::Missing => {

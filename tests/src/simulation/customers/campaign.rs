@@ -46,9 +46,7 @@ pub struct CampaignErrand {
     job: Option<JobId>,
     /// Its id, once it was made.
     pub campaign: Option<CampaignId>,
-    /// Whether its start was acknowledged.
-    pub is_started: bool,
-    /// When that was heard, in microseconds.
+    /// When its start was first acknowledged, in microseconds.
     pub started_at: Option<u64>,
     /// The numbers that were seen last.
     pub seen: Option<CampaignNumbers>,
@@ -102,7 +100,6 @@ impl CampaignErrand {
             lists: Vec::new(),
             job: None,
             campaign: None,
-            is_started: false,
             started_at: None,
             seen: None,
         }
@@ -195,7 +192,6 @@ impl CampaignErrand {
             }
             Stage::Create => self.campaign = Some(json::<CampaignBody>(answer)?.id),
             Stage::Start => {
-                self.is_started = true;
                 self.started_at.get_or_insert(now);
             }
             Stage::Watch => return self.look(&json(answer)?),

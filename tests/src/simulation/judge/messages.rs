@@ -147,7 +147,12 @@ fn promises(simulation: &Simulation) -> BTreeMap<Key, Vec<Promise>> {
             Kind::Campaign(campaign) => {
                 for (to, body) in campaign.expected() {
                     let validity = campaign.plan.validity_seconds;
-                    promise((to.to_owned(), body), None, campaign.is_started, validity);
+                    promise(
+                        (to.to_owned(), body),
+                        None,
+                        campaign.started_at.is_some(),
+                        validity,
+                    );
                 }
             }
         }

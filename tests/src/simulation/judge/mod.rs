@@ -44,18 +44,23 @@ pub fn after_a_life(simulation: &Simulation, in_good_order: bool) {
 
 /// In a life in which nothing went wrong, a campaign that was started is taken up soon.
 pub fn starts_were_heard(simulation: &Simulation, begun: u64, ended: u64) {
-    let taken_up: BTreeSet<CampaignId> = rows::<CampaignTally>(simulation)
-        .into_iter()
-        .map(|tally| tally.campaign)
-        .collect();
-    for errand in &simulation.customers.state().errands {
-        let Kind::Campaign(wanted) = &errand.kind else {
-            continue;
-        };
-        let is_in_time = |at: u64| at >= begun && at + TAKEN_UP_WITHIN <= ended;
-        let was_started = wanted.started_at.is_some_and(is_in_time);
-        let is_taken_up = wanted.campaign.is_some_and(|id| taken_up.contains(&id));
-        if was_started && !is_taken_up {
+    let state = simulation.customers.state();
+    let is_in_time = |at: u64| at >= begun && at + TAKEN_UP_WITHIN <= ended;
+    let started = state
+        .errands
+        .iter()
+        .filter_map(|errand| match &errand.kind {
+            Kind::Campaign(wanted) if wanted.started_at.is_some_and(is_in_time) => Some(wanted),
+            Kind::Campaign(_) | Kind::Single(_) => None,
+        });
+    let mut started = started.peekable();
+    if started.peek().is_none() {
+        return;
+    }
+    let tallies = rows::<CampaignTally>(simulation).into_iter();
+    let taken_up: BTreeSet<CampaignId> = tallies.map(|tally| tally.campaign).collect();
+    for wanted in started {
+        if wanted.campaign.is_none_or(|id| !taken_up.contains(&id)) {
             let number = wanted.number;
             simulation.violated(format!("campaign {number} was started and stands still"));
         }
@@ -129,16 +134,16 @@ fn campaigns(simulation: &Simulation, messages: &[Message]) {
             .or_insert_with(|| CampaignTally::empty(tally.campaign, tally.partition));
         sum.add(&tally);
     }
-    let rows: BTreeMap<CampaignId, Campaign> = rows::<Campaign>(simulation)
+    let known: BTreeMap<CampaignId, Campaign> = rows::<Campaign>(simulation)
         .into_iter()
         .map(|campaign| (campaign.id, campaign))
         .collect();
-    finished_for_good(simulation, &rows, messages);
+    finished_for_good(simulation, &known, messages);
     for errand in &simulation.customers.state().errands {
         let Kind::Campaign(wanted) = &errand.kind else {
             continue;
         };
-        let Some(id) = wanted.campaign.filter(|_| wanted.is_started) else {
+        let Some(id) = wanted.campaign.filter(|_| wanted.started_at.is_some()) else {
             simulation.violated(format!("campaign {} was never started", wanted.number));
             continue;
         };
@@ -161,7 +166,7 @@ fn campaigns(simulation: &Simulation, messages: &[Message]) {
         // By a clock that was wrong it may take days until nothing may be sent again.
         let waits = simulation.wall_jumped.get() && told.count(MessageStatus::Unknown) > 0;
         let may_run = waits && wanted.plan.class == MessageClass::Transactional;
-        let state = rows.get(&id).map(|row| row.state);
+        let state = known.get(&id).map(|row| row.state);
         if state != Some(CampaignState::Finished) && !may_run {
             simulation.violated(format!("{id} is {state:?}"));
         }

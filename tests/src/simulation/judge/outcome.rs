@@ -31,29 +31,9 @@ pub fn judge(
     let taken: Vec<&&Text> = texts.iter().filter(|text| text.took).collect();
     attempts(simulation, message, texts)?;
     had_space(simulation, message)?;
-    let resends = count(message, "resend_planned");
     searched_for(simulation, message)?;
-    if resends > 0 {
-        simulation.tally.count("an unknown text was sent again");
-    }
-    let valid_until = message.envelope.valid_until;
-    let mut planned = message.timeline.iter();
-    if planned.any(|entry| entry.event == "resend_planned" && entry.at >= valid_until) {
-        return Err("it was to be sent again after its validity".to_owned());
-    }
-    if taken.len() > 1 {
-        simulation.tally.count("both were taken");
-    }
-    let allowed = match message.envelope.class {
-        MessageClass::Marketing => 1,
-        MessageClass::Transactional => 1 + resends,
-    };
-    if taken.len() > allowed {
-        return Err(format!(
-            "{} texts were taken, {allowed} allowed",
-            taken.len()
-        ));
-    }
+    let resends = count(message, "resend_planned");
+    as_often_as_allowed(simulation, message, taken.len(), resends)?;
     // Of an earlier text nothing but success counts once a later one stands for the message.
     let last = taken.iter().max_by_key(|text| text.at);
     let last_ends_as = |status| last.is_some_and(|text| text.outcome == Some(status));
@@ -87,12 +67,39 @@ pub fn judge(
     }
 }
 
-/// What is unknown is searched for three times before it is sent again.
+/// Marketing is taken once at most, the rest once more than it was sent again.
+fn as_often_as_allowed(
+    simulation: &Simulation,
+    message: &Message,
+    taken: usize,
+    resends: usize,
+) -> Result<(), String> {
+    if resends > 0 {
+        simulation.tally.count("an unknown text was sent again");
+    }
+    if taken > 1 {
+        simulation.tally.count("both were taken");
+    }
+    let allowed = match message.envelope.class {
+        MessageClass::Marketing => 1,
+        MessageClass::Transactional => 1 + resends,
+    };
+    if taken > allowed {
+        return Err(format!("{taken} texts were taken, {allowed} allowed"));
+    }
+    Ok(())
+}
+
+/// What is unknown is searched for three times, and then sent again while it is valid.
 fn searched_for(simulation: &Simulation, message: &Message) -> Result<(), String> {
+    let valid_until = message.envelope.valid_until;
     let mut unknown_since = None;
     for entry in &message.timeline {
         match entry.event.as_str() {
             "outcome_unknown" => unknown_since = Some(entry.at),
+            "resend_planned" if entry.at >= valid_until => {
+                return Err("it was to be sent again after its validity".to_owned());
+            }
             "resend_planned" => {
                 let since = unknown_since.unwrap_or(entry.at);
                 let waited = (entry.at.0 - since.0) / 1_000;
@@ -172,7 +179,7 @@ fn attempts_made(message: &Message) -> usize {
                 .is_some_and(|detail| untouched.contains(detail))
         })
         .count();
-    count(message, "attempt_begun") - handed_back
+    count(message, "attempt_begun").saturating_sub(handed_back)
 }
 
 /// Nothing new is taken in while the disk is nearly full.
