@@ -27,6 +27,7 @@ use super::commit_record::{self, CommitRecord, Commits};
 use super::folder::{DataFolder, FolderError};
 use super::kv::{Direction, Kv, KvBatch, KvError, KvPairs, KvRead, Space};
 
+mod manifests;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -108,6 +109,8 @@ impl FjallKv {
     /// Opens the database of a data folder, or creates it in a new folder.
     pub(crate) fn open(folder: &Path) -> Result<Self, FolderError> {
         let folder = DataFolder::open(folder)?;
+        let checked = manifests::check(&folder.database_path());
+        checked.map_err(|error| FolderError::from_io(folder.path(), error))?;
         // Damaged files make fjall panic in places; that must not look like a bug of ours.
         let opened = catch_unwind(AssertUnwindSafe(|| open_database(&folder.database_path())));
         let (database, spaces) = match opened {

@@ -8,7 +8,7 @@ use fjall::AbstractTree;
 
 use super::super::kv::{Direction, Kv, KvBatch, KvChange, KvRead, Space};
 use super::super::subject::runtime;
-use super::FjallKv;
+use super::{FjallKv, FolderError, manifests};
 
 /// What is written while a snapshot is held: some seven memtables of each space.
 const WRITTEN_MEANWHILE: usize = 96 << 20;
@@ -177,4 +177,52 @@ async fn a_snapshot_never_shows_half_a_batch() {
     });
     let done = futures::join!(writer, flusher, reader);
     assert_eq!(done, (Ok(()), Ok(()), Ok(())));
+}
+
+#[test]
+fn a_damaged_list_of_files_is_refused_before_it_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let kv = open(&folder);
+    kv.write(everywhere(b"k", b"v")).expect("it is written");
+    drop(kv);
+    let database = folder.path().join("db");
+    manifests::check(&database).expect("nothing is damaged yet");
+    let mut damaged = 0;
+    for keyspace in std::fs::read_dir(database.join("keyspaces")).expect("keyspaces") {
+        let keyspace = keyspace.expect("a keyspace").path();
+        let current = std::fs::read(keyspace.join("current")).expect("current");
+        let number = current[..8].try_into().expect("8 bytes");
+        let list = format!("v{}", u64::from_le_bytes(number));
+        for file in [keyspace.join("current"), keyspace.join(list)] {
+            let whole = std::fs::read(&file).expect("it can be read");
+            for (at, byte) in whole.iter().enumerate() {
+                let mut flipped = whole.clone();
+                flipped[at] = byte ^ (1 << (at % 8));
+                std::fs::write(&file, &flipped).expect("it can be written");
+                let found = manifests::check(&database);
+                assert!(found.is_err(), "byte {at} of {}", file.display());
+                damaged += 1;
+            }
+            std::fs::write(&file, &whole).expect("it can be written");
+        }
+    }
+    assert!(damaged > 7 * 2 * 25, "{damaged}");
+    manifests::check(&database).expect("all is as it was");
+}
+
+#[test]
+fn a_keyspace_whose_list_is_not_named_stays() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let kv = open(&folder);
+    kv.write(everywhere(b"k", b"v")).expect("it is written");
+    drop(kv);
+    let keyspace = folder.path().join("db/keyspaces/1");
+    std::fs::remove_file(keyspace.join("current")).expect("it is there");
+    let told = match FjallKv::open(folder.path()) {
+        Err(FolderError::Damaged { detail, .. }) => detail,
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("it opened"),
+    };
+    assert!(told.contains("1/current"), "{told}");
+    assert!(keyspace.join("v0").exists(), "its list is gone");
 }
