@@ -6,9 +6,12 @@ use std::process::ExitCode;
 use tests::kill::{self, Options};
 
 fn main() -> ExitCode {
-    // The node is this same program: whoever builds it has both.
-    if std::env::args().nth(1).as_deref() == Some("serve") {
-        return api::command::run();
+    // The node is this same program, and so is who reads damaged folders: whoever
+    // builds it has all.
+    match std::env::args().nth(1).as_deref() {
+        Some("serve") => return api::command::run(),
+        Some(kill::READ) => return kill::read(std::env::args().skip(2)),
+        _ => {}
     }
     match Options::read(std::env::args().skip(1)) {
         Ok(options) if kill::run(&options) => ExitCode::SUCCESS,

@@ -10,14 +10,13 @@
 //! zeros that nothing was written to yet is harmless.
 
 mod cases;
-mod reading;
+pub mod reading;
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::process::Command;
 
 use self::cases::{Case, cases, copy_folder};
-use self::reading::{Reading, read};
 use super::figures::{Figures, Kind};
 use super::running::{Running, Stage};
 use crate::child::{ChildNode, ChildSettings};
@@ -50,7 +49,9 @@ pub fn run(plan: Plan, figures: &mut Figures) {
     running.wait("texts", |running| running.world.taken() >= STOPPED_AT);
     running.stop(figures);
     let settings = running.world.settings.clone();
-    let whole = read(&settings.folder, partitions).expect("what is not damaged can be read");
+    let Read::All(whole) = read(&settings.folder, partitions) else {
+        panic!("what is not damaged cannot be read");
+    };
     let copy = ChildSettings {
         folder: settings.folder.join("damaged"),
         ..settings.clone()
@@ -75,14 +76,40 @@ pub fn run(plan: Plan, figures: &mut Figures) {
     figures.seconds.insert("damage", took);
 }
 
+/// What a process said of a folder.
+enum Read {
+    All(String),
+    Detected(String),
+    Ended(String),
+}
+
 /// Reads a damaged folder, as a node's start and `verify` do, and compares.
-fn look(folder: &Path, partitions: u16, whole: &Reading) -> Found {
-    let read = catch_unwind(AssertUnwindSafe(|| read(folder, partitions)));
-    match read {
-        Ok(Ok(reading)) if reading == *whole => Found::Harmless,
-        Ok(Ok(reading)) => Found::Wrong(format!("{reading:?} instead of {whole:?}")),
-        Ok(Err(detected)) => Found::Detected(detected),
-        Err(_) => Found::Wrong("a panic".to_owned()),
+fn look(folder: &Path, partitions: u16, whole: &str) -> Found {
+    match read(folder, partitions) {
+        Read::All(reading) if reading == whole => Found::Harmless,
+        Read::All(reading) => Found::Wrong(format!("{reading} instead of {whole}")),
+        Read::Detected(detected) => Found::Detected(detected),
+        Read::Ended(how) => Found::Wrong(how),
+    }
+}
+
+/// Reads a folder in a process of its own: damage may end the one that meets it, and
+/// then this one tells of it.
+fn read(folder: &Path, partitions: u16) -> Read {
+    let program = std::env::current_exe().expect("a program knows its path");
+    let mut reader = Command::new(program);
+    reader.arg(reading::COMMAND).arg(folder);
+    let output = reader.arg(partitions.to_string()).output();
+    let output = output.expect("the reader starts");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    match output.status.code() {
+        Some(reading::READ) => Read::All(said),
+        Some(reading::DETECTED) => Read::Detected(said),
+        _ => {
+            let last = String::from_utf8_lossy(&output.stderr);
+            let last = last.lines().last().unwrap_or("nothing");
+            Read::Ended(format!("the reader ended with {}: {last}", output.status))
+        }
     }
 }
 

@@ -24,6 +24,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::fixture;
 use crate::world::{Plan, say};
+pub use damage::reading::{COMMAND as READ, run as read};
 use figures::Figures;
 pub use options::Options;
 

@@ -1,7 +1,10 @@
-//! Everything that a folder says, in a form that can be compared.
+//! Everything that a folder says, in a form that can be compared, from a process of
+//! its own.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
 use std::path::Path;
+use std::process::ExitCode;
 
 use engine::runtime::Runtime;
 use engine::storage::{JournalSettings, Storage};
@@ -20,9 +23,19 @@ use crate::fixture;
 /// What a detection begins with when the folder cannot even be opened.
 pub const OPENING: &str = "opening: ";
 
+/// The first argument of a process that reads; the folder and its partitions follow.
+pub const COMMAND: &str = "read";
+
+/// What it ends with when it has said all of the folder.
+pub const READ: i32 = 0;
+
+/// What it ends with when it has said what is damaged.
+pub const DETECTED: i32 = 3;
+
 /// What a folder says.
-#[derive(Debug, PartialEq)]
-pub struct Reading {
+#[derive(Debug)]
+#[expect(dead_code, reason = "it is compared as it is printed")]
+struct Reading {
     /// What verifying counted.
     verified: Verified,
     /// Projections that are those made again from the journal, row by row.
@@ -31,11 +44,25 @@ pub struct Reading {
     rows: u64,
 }
 
+/// Says on its output what the folder says, or what is damaged.
+pub fn run(mut arguments: impl Iterator<Item = String>) -> ExitCode {
+    let folder = arguments.next().expect("a folder");
+    let partitions = arguments.next().and_then(|count| count.parse().ok());
+    let read = read(Path::new(&folder), partitions.expect("partitions"));
+    let (code, said) = match read {
+        Ok(reading) => (READ, format!("{reading:?}")),
+        Err(detected) => (DETECTED, detected),
+    };
+    let written = std::io::stdout().write_all(said.as_bytes());
+    written.expect("somebody listens");
+    ExitCode::from(u8::try_from(code).expect("small"))
+}
+
 /// Reads `<folder>/data` like a node that starts and a user who reads everything.
 ///
 /// # Errors
 /// What is told of damage.
-pub fn read(folder: &Path, partitions: u16) -> Result<Reading, String> {
+fn read(folder: &Path, partitions: u16) -> Result<Reading, String> {
     let verified = match engine::verify::folder(&folder.join("data")) {
         Ok(verified) => verified,
         Err(VerifyError::Folder(error)) => return Err(format!("{OPENING}{error}")),
