@@ -18,6 +18,7 @@ pub mod record;
 pub mod secret;
 pub mod slice;
 pub mod status;
+pub mod text;
 pub mod time;
 
 pub use id::{AccountId, CampaignId, ContactId, JobId, KeyId, ListId, MessageId, ProviderId};

@@ -104,11 +104,11 @@ pub mod tables {
     pub const INTAKE: Table = table("intake", 2, 3);
     /// [`crate::message::IdempotencyKey`]
     pub const IDEMPOTENCY_KEYS: Table = table("idempotency_keys", 3, 2);
-    /// [`crate::message::Binding`]
+    /// [`crate::text::Binding`]
     pub const BINDINGS: Table = table("bindings", 4, 2);
     /// [`crate::message::DueEntry`]
     pub const DUE: Table = table("due", 5, 3);
-    /// [`crate::message::ParkedReceipt`]
+    /// [`crate::text::ParkedReceipt`]
     pub const PARKED_RECEIPTS: Table = table("parked_receipts", 6, 1);
     /// [`crate::campaign::Campaign`]
     pub const CAMPAIGNS: Table = table("campaigns", 7, 1);
@@ -136,9 +136,11 @@ pub mod tables {
     pub const POSITIONS: Table = table("positions", 18, 1);
     /// [`crate::provider::ProviderStamp`]
     pub const PROVIDER_STAMPS: Table = table("provider_stamps", 19, 1);
+    /// [`crate::text::UnknownAttempt`]
+    pub const UNKNOWN_ATTEMPTS: Table = table("unknown_attempts", 20, 2);
 
     /// Every table whose rows are projections of the journal.
-    pub const PROJECTIONS: [Table; 11] = [
+    pub const PROJECTIONS: [Table; 12] = [
         MESSAGES,
         BINDINGS,
         DUE,
@@ -150,5 +152,6 @@ pub mod tables {
         JOB_REJECTS,
         POSITIONS,
         PROVIDER_STAMPS,
+        UNKNOWN_ATTEMPTS,
     ];
 }

@@ -3,25 +3,19 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use engine::journal::{CommitError, Journal};
+use engine::journal::{CLOCK_TOLERANCE, CommitError, Journal, SEARCH_WINDOW};
 use engine::pacing::{Limiter, LookupSchedule, Pace, PaceError};
 use engine::provider::{LookUpError, ProviderAccount, TextSearch};
 use engine::runtime::Runtime;
 use engine::store::{Store, StoreError};
 use schemas::change::{Change, Learnt};
-use schemas::message::{Binding, DueEntry, DueTask, message_key};
+use schemas::message::{DueEntry, DueTask, message_key};
 use schemas::provider::{AttemptRef, DeliveryReceipt};
+use schemas::text::Binding;
 use schemas::{Message, MessageClass, MessageStatus};
 
 /// What is still without a receipt this long after its validity is unknown for good.
 pub const GIVE_UP_AFTER_VALIDITY: Duration = Duration::from_secs(72 * 3_600);
-
-/// A provider stamps its texts by its own clock, to the second.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
-
-/// An attempt whose outcome is unknown may have reached the provider this long after
-/// it was committed: its deadline, and the longest a request takes.
-const SEARCH_WINDOW: Duration = Duration::from_secs(60);
 
 /// Unknown transactional messages are sent again after this many searches found nothing.
 pub const SEARCHES_BEFORE_RESEND: u32 = 3;

@@ -7,8 +7,9 @@ use engine::journal::{CommitError, Journal};
 use engine::runtime::Runtime;
 use engine::store::{Store, StoreError};
 use schemas::change::{Change, Learnt};
-use schemas::message::{Binding, ParkedReceipt, message_key};
+use schemas::message::message_key;
 use schemas::record::KeyPart;
+use schemas::text::{Binding, ParkedReceipt};
 use schemas::{Message, Partition};
 
 /// How long a receipt that fits no message is kept.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use schemas::change::{AfterAttempt, Change};
-use schemas::message::{Binding, DueTask};
+use schemas::message::DueTask;
 use schemas::provider::SubmitOutcome;
+use schemas::text::Binding;
 use schemas::{Envelope, Message, MessageStatus, StatusEvent, UnixMicros};
 
 use super::apply::{Applied, Applying};
@@ -135,6 +136,9 @@ impl<V: View> Applying<'_, V> {
         {
             message.provider_message_id = Some(provider_message_id.clone());
             self.bind(open, provider_message_id)?;
+        }
+        if event == StatusEvent::OutcomeUnknown {
+            self.became_unknown(open)?;
         }
         match then {
             AfterAttempt::RetryAt(due) => {

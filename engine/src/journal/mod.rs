@@ -25,6 +25,7 @@ mod rebuild;
 mod receipts;
 pub(crate) mod records;
 mod state;
+mod unknown;
 mod view;
 
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub(crate) use projector::{Projector, Reply, Request, stored_partition_count};
 pub use rebuild::Difference;
 pub(crate) use rebuild::compare_with_rebuilt;
 pub use state::{EarlyReceipt, OpenAttempt};
+pub use unknown::{CLOCK_TOLERANCE, SEARCH_WINDOW};
 
 use crate::store::StoreError;
 use crate::store::writer::{Admission, Submitter};

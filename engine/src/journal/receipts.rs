@@ -4,10 +4,10 @@
 //! attempt is open it waits for the outcome; while its message is unknown it is parked.
 
 use schemas::change::Learnt;
-use schemas::message::{Binding, ParkedReceipt};
 use schemas::provider::{AttemptRef, DeliveryReceipt};
 use schemas::record::{KeyPart, Record};
 use schemas::status::ReceiptStatus;
+use schemas::text::{Binding, ParkedReceipt};
 use schemas::{Message, MessageStatus, ProviderId, StatusEvent, UnixMicros};
 
 use super::apply::{Applied, Applying};
@@ -80,8 +80,8 @@ impl<V: View> Applying<'_, V> {
 
     /// A search settles the last attempt of an unknown message only, and only with a
     /// text that no other attempt is bound to, one before it of the same message
-    /// included. While another attempt to the same number is open, the text may be that
-    /// one's.
+    /// included. While another attempt to the same number is open, or one that would
+    /// have made the same text is unknown too, the text may be that one's.
     fn may_settle(
         &mut self,
         message: &Message,
@@ -89,7 +89,8 @@ impl<V: View> Applying<'_, V> {
         receipt: &DeliveryReceipt,
     ) -> Result<bool, StoreError> {
         let to = &message.envelope.to;
-        if self.state.open.values().any(|open| open.envelope.to == *to) {
+        let is_open = self.state.open.values().any(|open| open.envelope.to == *to);
+        if is_open || self.has_unknown_twin(message)? {
             return Ok(false);
         }
         let last = AttemptRef {
@@ -170,6 +171,7 @@ impl<V: View> Applying<'_, V> {
             message: message.envelope.id,
             attempt,
         };
+        self.became_known(&message.envelope.to, attempt)?;
         let provider_message_id = receipt.provider_message_id.clone();
         self.view.put(&Binding {
             provider,

@@ -4,9 +4,9 @@ use std::ops::RangeInclusive;
 
 use schemas::Partition;
 use schemas::change::{Change, JournalRecord};
-use schemas::message::ParkedReceipt;
 use schemas::position::Sequence;
 use schemas::record::KeyPart;
+use schemas::text::ParkedReceipt;
 
 use super::state::{EARLY_RECEIPTS, EarlyReceipt, OpenAttempt, PartitionState};
 use crate::store::StoreError;

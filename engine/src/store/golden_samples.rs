@@ -8,14 +8,13 @@ use schemas::audience::{AudienceChunk, NumberKey};
 use schemas::campaign::{Campaign, CampaignState, CampaignTally};
 use schemas::contact::{Contact, ContactList, ListMember};
 use schemas::job::{ImportPosition, Job, JobProgress, JobReject, JobState, JobWork};
-use schemas::message::{
-    Binding, DueEntry, DueTask, Encoding, IdempotencyKey, Intake, ParkedReceipt, TimelineEntry,
-};
+use schemas::message::{DueEntry, DueTask, Encoding, IdempotencyKey, Intake, TimelineEntry};
 use schemas::position::{CommittedPosition, SourceId};
 use schemas::provider::{AttemptRef, DeliveryReceipt, ProviderStamp};
 use schemas::record::Record;
 use schemas::secret::{Body, Secret};
 use schemas::status::ReceiptStatus;
+use schemas::text::{Binding, ParkedReceipt, UnknownAttempt};
 use schemas::{
     AccountId, CampaignId, ContactId, Envelope, JobId, KeyId, ListId, Message, MessageClass,
     MessageId, MessageStatus, Partition, Phone, ProviderId, Slice, UnixMicros,
@@ -257,6 +256,16 @@ pub(super) fn samples() -> Vec<Sample> {
             }),
         ),
         sample("parked_receipt", parked_receipt()),
+        sample(
+            "unknown_attempt",
+            UnknownAttempt {
+                to: phone(),
+                attempt: attempt(),
+                provider,
+                begun_at: AT,
+                sequence: 85,
+            },
+        ),
         sample("campaign", campaign()),
         sample("campaign_tally", campaign_tally()),
         sample(

@@ -252,6 +252,50 @@ fn a_search_settles_nothing_with_a_text_of_another_attempt() {
     assert_eq!(row.provider_message_id.as_deref(), Some("SM8"));
 }
 
+/// The same words to the same person, and nobody knows of either whether it was taken:
+/// the one text that is found may be the one's as well as the other's.
+#[test]
+fn a_search_settles_none_of_two_unknown_twins() {
+    let (one, other) = (envelope(0, 0, None), envelope(1, 0, None));
+    let mut owner = Owner::new();
+    for (number, message) in [&one, &other].into_iter().enumerate() {
+        let now = number as i64;
+        let end = ended(attempt(message, 1), unknown(), look_up(), at(now + 1));
+        for change in [begun(message, 1, at(now)), end] {
+            assert_eq!(owner.commit(change), Verdict::Done);
+        }
+    }
+    let refused = Verdict::Refused(Refusal::AlreadyHandled);
+    assert_eq!(found(&mut owner, 0, 1, "SM1", at(3)), refused);
+    assert_eq!(found(&mut owner, 1, 1, "SM1", at(4)), refused);
+    let named = Some(attempt(&other, 1));
+    let told = receipt(
+        &other,
+        named,
+        "SM1",
+        Some(Told::Sent),
+        Learnt::Webhook,
+        at(5),
+    );
+    assert_eq!(owner.commit(told), Verdict::Done);
+    assert_eq!(found(&mut owner, 0, 1, "SM2", at(6)), Verdict::Done);
+    assert!(owner.rebuilds());
+}
+
+#[test]
+fn an_unknown_twin_of_another_day_does_not_hinder_a_search() {
+    let (early, late) = (envelope(0, 0, None), envelope(1, 0, None));
+    let mut owner = Owner::new();
+    for (message, from) in [(&early, 0), (&late, 90_000)] {
+        let end = ended(attempt(message, 1), unknown(), look_up(), at(from + 1));
+        for change in [begun(message, 1, at(from)), end] {
+            assert_eq!(owner.commit(change), Verdict::Done);
+        }
+    }
+    assert_eq!(found(&mut owner, 1, 1, "SM2", at(90_003)), Verdict::Done);
+    assert_eq!(found(&mut owner, 0, 1, "SM1", at(90_004)), Verdict::Done);
+}
+
 #[test]
 fn a_search_that_ends_after_a_resend_began_settles_nothing() {
     let (mut owner, message) = resent();

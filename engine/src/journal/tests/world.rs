@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schemas::change::{AfterAttempt, Change, Learnt, SkippedRecipient};
-use schemas::message::Binding;
 use schemas::provider::{AttemptRef, RejectClass, SubmitOutcome};
 use schemas::status::ReceiptStatus;
+use schemas::text::Binding;
 use schemas::{CampaignId, Envelope, Message, MessageStatus, StatusEvent, UnixMicros};
 
 use super::model::{Ending, Modelled, Step, Text};
@@ -16,6 +16,9 @@ use super::{accepted, at, attempt, begun, campaign, ended, envelope, provider, r
 
 /// The one that belongs to no campaign.
 pub const SINGLE: usize = 3;
+
+/// Microseconds from an attempt's beginning in which its text is searched for.
+const SEARCHED: i64 = 60_000_000;
 
 /// Four messages: two of campaign 1, one of campaign 2 and one of none; two people get
 /// two each.
@@ -184,6 +187,21 @@ impl World {
         }
     }
 
+    /// Whether the same words to the same person are unknown at the same time. All of
+    /// these messages have the same words.
+    fn has_unknown_twin(&self, index: usize) -> bool {
+        let own = &self.messages[index].0;
+        let began = |index| self.row(index).and_then(|row| row.last_attempt_at);
+        let is_twin = |other: usize| {
+            let (envelope, model) = &self.messages[other];
+            let apart = began(other).zip(began(index));
+            let near = apart.is_some_and(|(one, two)| (one.0 - two.0).abs() <= SEARCHED);
+            let same_number = other != index && envelope.to == own.to;
+            same_number && near && model.status == MessageStatus::Unknown
+        };
+        (0..self.messages.len()).any(is_twin)
+    }
+
     /// What a search may do: settle an unknown message with a text that is bound to no
     /// other attempt, while nothing is open to that number.
     fn search_may_settle(&self, index: usize, step: &Step) -> bool {
@@ -198,7 +216,7 @@ impl World {
         let (envelope, model) = &self.messages[index];
         let same_number = |other: &&(Arc<Envelope>, Modelled)| other.0.to == envelope.to;
         let mut rivals = self.messages.iter().filter(same_number);
-        if rivals.any(|(_, rival)| rival.open.is_some()) {
+        if rivals.any(|(_, rival)| rival.open.is_some()) || self.has_unknown_twin(index) {
             return false;
         }
         let id = text_id(index, *text, model.made.max(1));

@@ -43,7 +43,10 @@ pub fn judge(simulation: &Simulation, messages: &[Message]) {
             continue;
         }
         let open = promises.get_mut(&key).and_then(|open| {
-            let fits = |promise: &Promise| promise.account == envelope.account;
+            let valid_for = validity_seconds(message);
+            let fits = |promise: &Promise| {
+                promise.account == envelope.account && promise.validity_seconds == valid_for
+            };
             let told = open.iter().position(|one| one.id == Some(id));
             let untold = || open.iter().position(|one| one.id.is_none() && fits(one));
             told.or_else(untold).map(|place| open.swap_remove(place))
@@ -54,16 +57,15 @@ pub fn judge(simulation: &Simulation, messages: &[Message]) {
                 simulation.violated(format!("{id} is another account's"));
             }
             Some(promise) => {
-                let from = envelope.send_at.unwrap_or(envelope.created_at);
-                let validity = (envelope.valid_until.0 - from.0) / 1_000_000;
-                if validity.unsigned_abs() != promise.validity_seconds {
+                let validity = validity_seconds(message);
+                if validity != promise.validity_seconds {
                     simulation.violated(format!("{id} is valid for {validity} s"));
                 }
             }
         }
         let texts = at_providers.texts_of(message, &key);
         let is_echoed = echoed.contains(&key);
-        let compared = if is_echoed && was_unknown(message) {
+        let compared = if is_echoed && !simulation.plan.receipts_come {
             echoes(messages, &key, &entries.texts)
         } else {
             outcome::judge(simulation, message, texts, is_echoed)
@@ -78,6 +80,13 @@ pub fn judge(simulation: &Simulation, messages: &[Message]) {
             simulation.violated(format!("a text to {to} was promised and is lost"));
         }
     }
+}
+
+/// Seconds for which it may be sent.
+fn validity_seconds(message: &Message) -> u64 {
+    let envelope = &message.envelope;
+    let from = envelope.send_at.unwrap_or(envelope.created_at);
+    (envelope.valid_until.0 - from.0).unsigned_abs() / 1_000_000
 }
 
 fn key_of(message: &Message) -> Key {
@@ -187,20 +196,12 @@ pub(super) fn echoed(simulation: &Simulation) -> BTreeSet<Key> {
     again
 }
 
-fn was_unknown(message: &Message) -> bool {
-    outcome::count(message, "outcome_unknown") > 0
-}
-
-/// Of the same text to the same person a search cannot tell whose it is; but no more may be
-/// called delivered than were. Where two of them were unknown at once, not even that holds:
-/// a search may take for the one what a receipt then tells of the other.
+/// Without a callback nobody can tell whose text it is, of the same words to the same
+/// person; but no more may be called delivered than were.
 fn echoes(messages: &[Message], key: &Key, texts: &[Text]) -> Result<(), String> {
-    let echoes: Vec<_> = messages.iter().filter(|one| key_of(one) == *key).collect();
-    if echoes.iter().filter(|one| was_unknown(one)).count() > 1 {
-        return Ok(());
-    }
-    let is_delivered = |message: &&&Message| message.status == MessageStatus::Delivered;
-    let told = echoes.iter().filter(is_delivered).count();
+    let echoes = messages.iter().filter(|one| key_of(one) == *key);
+    let is_delivered = |message: &&Message| message.status == MessageStatus::Delivered;
+    let told = echoes.filter(is_delivered).count();
     let same = |text: &&Text| text.to == key.0 && text.body == key.1;
     let there = texts.iter().filter(same);
     let there = there

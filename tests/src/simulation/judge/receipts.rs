@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sandbox::core::Status;
 use schemas::Message;
-use schemas::message::Binding;
+use schemas::text::Binding;
 
 use super::{messages, rows};
 use crate::simulation::Simulation;
