@@ -114,6 +114,9 @@ pub struct FaultPlan {
     pub slow_answer_ms: (u64, u64),
     /// How late a late receipt is.
     pub late_receipt_ms: (u64, u64),
+    /// Whether a late text's receipts all are, as from a provider whose callbacks wait in
+    /// line, instead of its last one alone.
+    pub late_from_the_first: bool,
     /// How long a taken text does not show in lists yet.
     pub listed_after_ms: u64,
     /// How long early receipts run ahead of the answer.
@@ -149,6 +152,7 @@ impl FaultPlan {
             retry_after_seconds: (1, 3),
             slow_answer_ms: (1_000, 5_000),
             late_receipt_ms: (3_000, 12_000),
+            late_from_the_first: false,
             listed_after_ms: 0,
             early_head_start_ms: 200,
             no_answer_ms: 120_000,

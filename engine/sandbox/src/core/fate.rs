@@ -24,6 +24,8 @@ pub(crate) struct Fate {
     pub slow_ms: u64,
     /// Milliseconds that a late receipt adds.
     pub late_ms: u64,
+    /// Whether it adds that to all receipts of the text.
+    pub late_from_the_first: bool,
     /// A free choice for the fault itself: which 5xx, which nonsense, which receipt.
     pub choice: u64,
     /// Seconds that a throttling answer asks to wait, if it names them.
@@ -71,6 +73,7 @@ pub(crate) fn draw(plan: &FaultPlan, account: &AccountConfig, identity: &Identit
         course,
         slow_ms,
         late_ms,
+        late_from_the_first: plan.late_from_the_first,
         choice,
         retry_after_seconds,
     }

@@ -53,11 +53,11 @@ pub(crate) fn plan(at: u64, fate: &Fate) -> Vec<PlannedReceipt> {
         // The course of an early text is short already; see `Core::submit`.
         ReceiptFault::Early => {}
         ReceiptFault::Late => {
-            for last in planned
+            for late in planned
                 .iter_mut()
-                .filter(|receipt| receipt.status.is_final())
+                .filter(|receipt| fate.late_from_the_first || receipt.status.is_final())
             {
-                last.at = last.at.saturating_add(fate.late_ms * 1_000);
+                late.at = late.at.saturating_add(fate.late_ms * 1_000);
             }
         }
         ReceiptFault::Duplicated => {

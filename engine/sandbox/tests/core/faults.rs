@@ -185,3 +185,23 @@ fn receipt_faults_change_what_is_told_and_not_what_is_true() -> Outcome {
     }
     Ok(())
 }
+
+#[test]
+fn a_late_text_may_be_late_from_the_first_word() -> Outcome {
+    let first_told = |late_from_the_first| -> Result<u64, Box<dyn std::error::Error>> {
+        let plan = always(|plan| plan.receipt_late = 1.0);
+        let plan = FaultPlan {
+            late_from_the_first,
+            ..plan
+        };
+        let bench = Bench::new(plan, None)?;
+        bench.submit(START, "+15005550006", "hello")?;
+        let receipts = bench.receipts(START + 60_000_000);
+        let first = receipts.first().ok_or("two were planned")?;
+        assert_eq!(first.planned.status, Status::Sent);
+        Ok(first.planned.at)
+    };
+    // Late ones are so by three seconds or more.
+    assert!(first_told(true)? >= first_told(false)? + 3_000_000);
+    Ok(())
+}
