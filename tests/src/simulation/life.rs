@@ -28,6 +28,10 @@ const CALM_LIMIT: u64 = 600_000_000;
 /// due look-ups are read twice a second, and made at least once a second.
 const QUIET: u64 = 1_150_000;
 
+/// A receipt that is to come within so many microseconds is waited for: it meets what is
+/// done meanwhile.
+const EXPECTED_WITHIN: u64 = 10_000_000;
+
 /// The longest life that only waits for the lines to be quiet.
 const SETTLE_LIMIT: u64 = 300_000_000;
 
@@ -321,7 +325,9 @@ impl<'a> Life<'a> {
     fn is_quiet(&self) -> bool {
         let now = self.simulation.time.now();
         let (awake, quiet) = (now - self.woke, now - self.simulation.world.last_wire());
-        awake >= SETTLE_LIMIT || (awake >= QUIET && quiet >= QUIET)
+        let next = self.simulation.world.next_at();
+        let is_expected = next.is_some_and(|at| at < now + EXPECTED_WITHIN);
+        awake >= SETTLE_LIMIT || (awake >= QUIET && quiet >= QUIET && !is_expected)
     }
 
     fn sleeps_on(&mut self) -> bool {

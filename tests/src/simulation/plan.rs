@@ -188,7 +188,7 @@ impl Plan {
             }
             singles.push(drawn);
         }
-        Self {
+        let mut plan = Self {
             // With a single one a long list has several chunks.
             partitions: if is_large {
                 chance.pick(&[1, 1, 1, 2])
@@ -208,6 +208,21 @@ impl Plan {
             campaigns,
             singles,
             lives,
+        };
+        if chance.hits(0.1) {
+            plan.rush(chance);
+        }
+        plan
+    }
+
+    /// Single texts come all at once to a machine that is busy, and most are to leave in a
+    /// moment: they fall due while they are read.
+    fn rush(&mut self, chance: &mut Chance) {
+        let at_ms = chance.between(0, 6_000);
+        self.task_hold = (0.1, 60);
+        for single in &mut self.singles {
+            single.at_ms = at_ms;
+            single.send_after_ms = chance.hits(0.8).then(|| chance.between(1, 80));
         }
     }
 
@@ -259,15 +274,21 @@ fn provider(chance: &mut Chance) -> ProviderPlan {
 }
 
 /// A provider that cuts many lines, has what it took in its lists only when nobody looks
-/// any more, and tells of it when the text may have been sent again.
+/// any more, and tells of it when the text may have been sent again, or waits for that.
 fn forgetful(chance: &mut Chance) -> FaultPlan {
+    let tells_from = chance.between(60_000, 82_000);
     FaultPlan {
         cut_after: 0.2,
-        receipt_late: 0.5,
-        late_receipt_ms: (60_000, 60_000 + chance.between(0, 60_000)),
+        receipt_late: 0.6,
+        late_receipt_ms: (
+            tells_from,
+            tells_from + chance.pick(&[3_000, 20_000, 60_000]),
+        ),
         listed_after_ms: 120_000,
         outcome_by_text: true,
         undelivered: 0.3,
+        late_from_the_first: chance.hits(0.7),
+        throttle_with_retry_after: 0.1,
         ..harsh()
     }
 }
