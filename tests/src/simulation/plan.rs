@@ -152,6 +152,9 @@ pub struct SinglePlan {
 /// Fewest people of a list whose part in a single partition does not fit into a chunk.
 const LONG_LIST: u64 = 260;
 
+/// The share of a busy machine's tasks that are held up, and for how many milliseconds.
+const BUSY: (f64, u64) = (0.1, 60);
+
 /// Fewest lines of a file that does not fit into a batch.
 const LONG_FILE: u64 = 1_100;
 
@@ -212,6 +215,14 @@ impl Plan {
         if chance.hits(0.1) {
             plan.rush(chance);
         }
+        // What they tell late meets what is about to be sent again.
+        let late = plan
+            .providers
+            .iter()
+            .any(|one| one.faults.listed_after_ms > 0);
+        if late && chance.hits(0.5) {
+            plan.task_hold = BUSY;
+        }
         plan
     }
 
@@ -219,7 +230,7 @@ impl Plan {
     /// moment: they fall due while they are read.
     fn rush(&mut self, chance: &mut Chance) {
         let at_ms = chance.between(0, 6_000);
-        self.task_hold = (0.1, 60);
+        self.task_hold = BUSY;
         for single in &mut self.singles {
             single.at_ms = at_ms;
             single.send_after_ms = chance.hits(0.8).then(|| chance.between(1, 80));
@@ -276,13 +287,13 @@ fn provider(chance: &mut Chance) -> ProviderPlan {
 /// A provider that cuts many lines, has what it took in its lists only when nobody looks
 /// any more, and tells of it when the text may have been sent again, or waits for that.
 fn forgetful(chance: &mut Chance) -> FaultPlan {
-    let tells_from = chance.between(60_000, 82_000);
+    let tells_from = chance.between(68_000, 82_000);
     FaultPlan {
         cut_after: 0.2,
         receipt_late: 0.6,
         late_receipt_ms: (
             tells_from,
-            tells_from + chance.pick(&[3_000, 20_000, 60_000]),
+            tells_from + chance.pick(&[3_000, 6_000, 20_000, 60_000]),
         ),
         listed_after_ms: 120_000,
         outcome_by_text: true,
