@@ -171,13 +171,16 @@ fn is_due(
     cursors: &BTreeMap<Partition, UnixMicros>,
     message: &Message,
 ) -> Result<(), VerifyError> {
-    let due = if message.status == MessageStatus::Scheduled {
-        message.envelope.send_at
-    } else {
-        let waits = message.status == MessageStatus::Queued;
-        message.next_attempt_at.filter(|_| waits)
+    // Not the `send_at` that was asked for: what had been read when it was written down
+    // was put behind that.
+    let due = match (message.status, message.next_attempt_at) {
+        (MessageStatus::Scheduled | MessageStatus::Queued, Some(due)) => due,
+        (MessageStatus::Scheduled, None) => {
+            let detail = "it waits for no instant";
+            return Err(Difference::new(message.envelope.id, detail).into());
+        }
+        _ => return Ok(()),
     };
-    let Some(due) = due else { return Ok(()) };
     let entry = DueEntry {
         partition,
         due,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemas::audience::{AudienceChunk, NumberKey};
 use schemas::campaign::CampaignTally;
 use schemas::change::{AfterAttempt, Change};
-use schemas::message::{DueEntry, DueTask, message_key};
+use schemas::message::{DueEntry, DueKind, DueTask, message_key};
 use schemas::position::{AudiencePosition, CommittedPosition, SourceId};
 use schemas::provider::{AttemptRef, SubmitOutcome};
 use schemas::record::{KeyPart, Record};
@@ -61,14 +61,18 @@ impl World {
         world
     }
 
-    async fn commit(&self) {
+    fn storage(&self) -> Storage {
         let runtime = Runtime::of_machine(tokio::runtime::Handle::current());
         let settings = JournalSettings {
             partitions: PartitionCount::new(1).expect("a power of two"),
             trim: false,
         };
         let storage = Storage::in_memory(self.memory.clone(), &runtime, settings);
-        let storage = storage.expect("storage in memory");
+        storage.expect("storage in memory")
+    }
+
+    async fn commit(&self) {
+        let storage = self.storage();
         let accepted = SubmitOutcome::Accepted {
             provider_message_id: "SM1".to_owned(),
         };
@@ -198,6 +202,28 @@ async fn what_agrees_is_counted() {
     assert_eq!(verified.journal_records, 8);
     let nothing = database(&MemoryKv::new()).expect("nothing to disagree");
     assert_eq!(nothing, super::Verified::default());
+}
+
+/// What fell due while it was written down is put behind what had been read by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_may_wait_for_a_later_instant_than_was_asked_for() {
+    let world = World::new().await;
+    let storage = world.storage();
+    let asked_for = START.plus_micros(1_000);
+    let envelope = Arc::new(Envelope {
+        campaign: None,
+        send_at: Some(asked_for),
+        ..Envelope::clone(&envelope(9))
+    });
+    let read = storage
+        .journal
+        .raise_due_mark(PARTITION, DueKind::Send, asked_for.plus_micros(1));
+    read.await.expect("the mark is raised");
+    let at = asked_for;
+    let change = Change::Scheduled { envelope, at };
+    let verdicts = storage.journal.commit(vec![(PARTITION, change)]).await;
+    assert_eq!(verdicts.expect("commit"), [crate::journal::Verdict::Done]);
+    database(&world.memory).expect("it lies in the bucket of that instant");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

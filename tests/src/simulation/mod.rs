@@ -283,10 +283,14 @@ impl Simulation {
         );
         let disturbances = &mut life.disturbances.iter();
         let panicked = life.stalls || disturbances.any(|(_, what)| what.panics());
+        // Where no actor can be built, nobody is there to see that the store has failed.
+        let mut disturbances = life.disturbances.iter();
+        let nobody_is_there = disturbances.any(|(_, what)| what.is_for_good());
         let is_right = match ending {
             Ending::Killed | Ending::Drained => true,
             Ending::Failed(_) | Ending::NotStarted(_) => store_fails || panicked,
-            Ending::StoodStill | Ending::NotNoticed => false,
+            Ending::NotNoticed => nobody_is_there,
+            Ending::StoodStill => false,
         };
         if !is_right {
             self.violated(format!("a life ended as it must not: {ending:?}"));

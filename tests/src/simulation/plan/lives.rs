@@ -65,6 +65,11 @@ impl Disturbance {
             Self::ClockJump(_) | Self::Freeze(_) | Self::DiskNearlyFull(_) => false,
         }
     }
+
+    /// Whether no actor can be built any more.
+    pub fn is_for_good(self) -> bool {
+        self == Self::ActorsFail(None)
+    }
 }
 
 /// Three crashes on average, then a life that ends when all is done.
