@@ -261,11 +261,16 @@ fn provider(chance: &mut Chance) -> ProviderPlan {
         let kind = chance.pick(&[Outage::Refuses, Outage::Swallows]);
         (from, from + chance.between(200, 3_000), kind)
     });
+    let is_forgetful = faults.listed_after_ms > 0;
     ProviderPlan {
         rate: chance.pick(&[12.0, 25.0, 40.0, 40.0, 80.0, 120.5, 300.0]),
         burst: chance.pick(&[None, None, Some(5)]),
         max_in_flight: chance.pick(&[1, 4, 16, 64]),
-        latency_ms: chance.pick(&[0, 2, 20, 100]),
+        latency_ms: match chance.pick(&[0, 2, 20, 100]) {
+            // Much is in flight when a process dies, and all of it is sent again at once.
+            _ if is_forgetful => 1_000,
+            latency => latency,
+        },
         faults: FaultPlan {
             // The longest are longer than an attempt lives.
             retry_after_seconds: chance.pick(&[(1, 3), (1, 3), (5, 9)]),
