@@ -25,12 +25,16 @@ pub const PLENTY: u64 = 1 << 40;
 const CALM_LIMIT: u64 = 600_000_000;
 
 /// Without a word on any line for so long, in microseconds, nothing more is to come soon:
-/// due look-ups are read twice a second, and made at least once a second.
+/// due look-ups are read twice a second, and made at least once a second. What follows
+/// from one takes some steps, each of which may be held up.
 const QUIET: u64 = 1_150_000;
+
+/// Steps from a look-up to the text that it sends again, and more.
+const STEPS_OF_A_RESEND: u64 = 12;
 
 /// A receipt that is to come within so many microseconds is waited for: it meets what is
 /// done meanwhile.
-const EXPECTED_WITHIN: u64 = 10_000_000;
+const EXPECTED_WITHIN: u64 = 2_000_000;
 
 /// The longest life that only waits for the lines to be quiet.
 const SETTLE_LIMIT: u64 = 300_000_000;
@@ -327,7 +331,9 @@ impl<'a> Life<'a> {
         let (awake, quiet) = (now - self.woke, now - self.simulation.world.last_wire());
         let next = self.simulation.world.next_at();
         let is_expected = next.is_some_and(|at| at < now + EXPECTED_WITHIN);
-        awake >= SETTLE_LIMIT || (awake >= QUIET && quiet >= QUIET && !is_expected)
+        let held = self.simulation.plan.task_hold.1 * 1_000 * STEPS_OF_A_RESEND;
+        let long = QUIET + held;
+        awake >= SETTLE_LIMIT || (awake >= long && quiet >= long && !is_expected)
     }
 
     fn sleeps_on(&mut self) -> bool {
