@@ -22,9 +22,9 @@ pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 pub const SEARCH_WINDOW: Duration = Duration::from_secs(60);
 
 /// Attempts that began so far apart are not taken for one another. Far more than
-/// [`SEARCH_WINDOW`]: our clock may have been wrong when one of them began, and the
-/// provider's stamps are by its own.
-const TWINS_WITHIN: Duration = Duration::from_secs(24 * 3_600);
+/// [`SEARCH_WINDOW`]: our clock may have been wrong by a day when one of them began, and
+/// the provider's stamps are by its own.
+const TWINS_WITHIN: Duration = Duration::from_secs(48 * 3_600);
 
 /// Attempts to one number that are compared. Where there are more, no search settles any.
 const MOST_COMPARED: usize = 64;

@@ -55,7 +55,8 @@ fn plant(arguments: &Arguments) -> io::Result<bool> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("..")
         .canonicalize()?;
-    let copy = target(&root).join("planted");
+    let target = target(&root);
+    let copy = target.join("planted");
     copy_sources(&root, &copy)?;
     let (caught, open) = (root.join("tests/planted"), root.join("tests/planted/open"));
     let folders = if arguments.check || !arguments.names.is_empty() {
@@ -69,6 +70,10 @@ fn plant(arguments: &Arguments) -> io::Result<bool> {
     if let Some(pick) = arguments.pick {
         patches = chosen(patches, pick, &git(&root, &["rev-parse", "HEAD"])?);
     }
+    if !arguments.check {
+        let sound = build(&copy, &target)?.map_err(io::Error::other)?;
+        std::fs::copy(sound, target.join(SOUND))?;
+    }
     let (mut caught, mut wrong) = (0, 0);
     for patch in &patches {
         let name = patch.file_stem().unwrap_or_default().to_string_lossy();
@@ -78,7 +83,7 @@ fn plant(arguments: &Arguments) -> io::Result<bool> {
                 Err(error) => Outcome::Broken(error),
             }
         } else {
-            try_out(&root, &copy, patch, arguments.seeds)?
+            try_out(&copy, &target, patch, arguments.seeds)?
         };
         match outcome {
             Outcome::Caught(how) => {
@@ -105,17 +110,23 @@ fn plant(arguments: &Arguments) -> io::Result<bool> {
 }
 
 /// Applies a patch, simulates, and takes it back.
-fn try_out(root: &Path, copy: &Path, patch: &Path, seeds: u64) -> io::Result<Outcome> {
+fn try_out(copy: &Path, target: &Path, patch: &Path, seeds: u64) -> io::Result<Outcome> {
     if let Err(error) = apply(copy, patch, &[]) {
         return Ok(Outcome::Broken(error));
     }
-    let outcome = simulate(root, copy, seeds);
+    let built = build(copy, target);
     apply(copy, patch, &["--reverse"]).map_err(io::Error::other)?;
-    outcome
+    match built? {
+        Ok(simulate) => hunt(&simulate, &target.join(SOUND), seeds),
+        Err(error) => Ok(Outcome::Broken(error)),
+    }
 }
 
-fn simulate(root: &Path, copy: &Path, seeds: u64) -> io::Result<Outcome> {
-    let target = target(root);
+/// Where the simulation without any bug is kept.
+const SOUND: &str = "planted-sound";
+
+/// Compiles the copy; gives back the simulation, or the first error.
+fn build(copy: &Path, target: &Path) -> io::Result<Result<PathBuf, String>> {
     let built = Command::new("cargo")
         .args([
             "build",
@@ -127,35 +138,48 @@ fn simulate(root: &Path, copy: &Path, seeds: u64) -> io::Result<Outcome> {
             "simulate",
         ])
         .arg("--target-dir")
-        .arg(&target)
+        .arg(target)
         .current_dir(copy)
         .stderr(Stdio::piped())
         .output()?;
-    if !built.status.success() {
-        let error = String::from_utf8_lossy(&built.stderr);
-        let first = error.lines().find(|line| line.starts_with("error"));
-        return Ok(Outcome::Broken(
-            first.unwrap_or("does not compile").to_owned(),
-        ));
+    if built.status.success() {
+        return Ok(Ok(target.join("release/simulate")));
     }
-    let mut simulating = Command::new(target.join("release/simulate"))
-        .arg("--seeds")
-        .arg(format!("0..{seeds}"))
-        .args(["--fail-fast", "--quiet"])
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut told = String::new();
-    if let Some(output) = &mut simulating.stdout {
-        output.read_to_string(&mut told)?;
+    let error = String::from_utf8_lossy(&built.stderr);
+    let first = error.lines().find(|line| line.starts_with("error"));
+    Ok(Err(first.unwrap_or("does not compile").to_owned()))
+}
+
+/// Simulates until a seed is violated that is not without the bug.
+fn hunt(simulate: &Path, sound: &Path, seeds: u64) -> io::Result<Outcome> {
+    let mut from = 0;
+    loop {
+        let mut simulating = Command::new(simulate)
+            .arg("--seeds")
+            .arg(format!("{from}..{seeds}"))
+            .args(["--fail-fast", "--quiet"])
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut told = String::new();
+        if let Some(output) = &mut simulating.stdout {
+            output.read_to_string(&mut told)?;
+        }
+        let ended = simulating.wait()?;
+        let Some(caught) = told.lines().find(|line| line.starts_with("seed ")) else {
+            // A process that the bug takes with it is a catch as well.
+            return Ok(match ended.code() {
+                None => Outcome::Caught("the simulation itself died".to_owned()),
+                Some(_) => Outcome::Missed,
+            });
+        };
+        let seed = caught.split([' ', ':']).nth(1).unwrap_or_default();
+        let alone = Command::new(sound).args(["--seed", seed]).output()?;
+        if alone.status.success() {
+            return Ok(Outcome::Caught(caught.to_owned()));
+        }
+        say(&format!("violated without the bug as well: {caught}"));
+        from = seed.parse::<u64>().map_err(io::Error::other)? + 1;
     }
-    let ended = simulating.wait()?;
-    let caught = told.lines().find(|line| line.starts_with("seed "));
-    Ok(match caught {
-        Some(line) => Outcome::Caught(line.to_owned()),
-        // A process that the bug takes with it is a catch as well.
-        None if ended.code().is_none() => Outcome::Caught("the simulation itself died".to_owned()),
-        None => Outcome::Missed,
-    })
 }
 
 /// Where cargo builds.
@@ -206,7 +230,11 @@ fn patches(folders: &[PathBuf], names: &[String]) -> io::Result<Vec<PathBuf>> {
     let mut patches = Vec::new();
     let mut entries = Vec::new();
     for folder in folders {
-        entries.extend(std::fs::read_dir(folder)?);
+        match std::fs::read_dir(folder) {
+            // Git keeps no empty folder: all that were open have been caught.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            read => entries.extend(read?),
+        }
     }
     for entry in entries {
         let path = entry?.path();

@@ -34,7 +34,7 @@ const STEPS_OF_A_RESEND: u64 = 12;
 
 /// A receipt that is to come within so many microseconds is waited for: it meets what is
 /// done meanwhile.
-const EXPECTED_WITHIN: u64 = 2_000_000;
+const EXPECTED_WITHIN: u64 = 10_000_000;
 
 /// The longest life that only waits for the lines to be quiet.
 const SETTLE_LIMIT: u64 = 300_000_000;

@@ -286,14 +286,14 @@ fn a_search_settles_none_of_two_unknown_twins() {
 fn an_unknown_twin_of_another_day_does_not_hinder_a_search() {
     let (early, late) = (envelope(0, 0, None), envelope(1, 0, None));
     let mut owner = Owner::new();
-    for (message, from) in [(&early, 0), (&late, 90_000)] {
+    for (message, from) in [(&early, 0), (&late, 180_000)] {
         let end = ended(attempt(message, 1), unknown(), look_up(), at(from + 1));
         for change in [begun(message, 1, at(from)), end] {
             assert_eq!(owner.commit(change), Verdict::Done);
         }
     }
-    assert_eq!(found(&mut owner, 1, 1, "SM2", at(90_003)), Verdict::Done);
-    assert_eq!(found(&mut owner, 0, 1, "SM1", at(90_004)), Verdict::Done);
+    assert_eq!(found(&mut owner, 1, 1, "SM2", at(180_003)), Verdict::Done);
+    assert_eq!(found(&mut owner, 0, 1, "SM1", at(180_004)), Verdict::Done);
 }
 
 #[test]
