@@ -155,9 +155,6 @@ const LONG_LIST: u64 = 260;
 /// The share of a busy machine's tasks that are held up, and for how many milliseconds.
 const BUSY: (f64, u64) = (0.1, 60);
 
-/// The same of one that is overloaded.
-const OVERLOADED: (f64, u64) = (0.3, 100);
-
 /// Fewest lines of a file that does not fit into a batch.
 const LONG_FILE: u64 = 1_100;
 
@@ -224,7 +221,7 @@ impl Plan {
             .iter()
             .any(|one| one.faults.listed_after_ms > 0);
         if late && chance.hits(0.5) {
-            plan.task_hold = OVERLOADED;
+            plan.task_hold = BUSY;
         }
         plan
     }
