@@ -14,6 +14,7 @@
 mod chance;
 mod customers;
 mod doors;
+mod held_back;
 mod judge;
 mod ledger;
 mod life;
@@ -21,6 +22,7 @@ mod machine;
 mod panics;
 mod plan;
 mod process;
+mod request;
 mod story;
 mod tally;
 mod time;

@@ -16,7 +16,8 @@ use tokio::time::sleep;
 
 use super::ledger::{Call, attempt_of};
 use super::machine::Machine;
-use super::world::{Reply, Request, World};
+use super::request::{Reply, Request};
+use super::world::World;
 
 /// The line of one provider account.
 pub struct Wire {

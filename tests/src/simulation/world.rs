@@ -10,8 +10,10 @@ use sandbox::dialect::{self, HttpAnswer, HttpRequest, Method};
 use tokio::sync::{Notify, oneshot};
 
 use super::chance::{Chance, Stream};
+use super::held_back::HeldBack;
 use super::ledger::{Call, Ledger};
 use super::plan::{LinePlan, Outage, Plan, ProviderPlan};
+use super::request::{Fate, Reply, Request};
 use super::tally::Tally;
 use super::time::Time;
 use crate::fixture::sandbox_account;
@@ -21,6 +23,12 @@ pub const PUBLIC_URL: &str = "http://node.example";
 
 /// Receipts that are taken from the providers at a time.
 const RECEIPTS_AT_ONCE: usize = 256;
+
+/// Microseconds from a last search within which a lagging provider tells what it knows.
+const TOLD_WITHIN: u64 = 600_000;
+
+/// Microseconds for which it holds back what it knows, at most.
+const HELD_BACK_AT_MOST: u64 = 100_000_000;
 
 /// The world around one simulated process.
 pub struct World {
@@ -50,6 +58,7 @@ struct State {
     /// When a request last left or an answer last came.
     last_wire: u64,
     is_calm: bool,
+    held_back: HeldBack,
 }
 
 enum Event {
@@ -59,43 +68,8 @@ enum Event {
     Answer(u64, Option<HttpAnswer>),
     /// A customer acts.
     Errand(usize),
-}
-
-/// A request on its way.
-pub struct Request {
-    /// The provider account's place.
-    pub provider: usize,
-    /// The method.
-    pub method: Method,
-    /// Path and query.
-    pub path: String,
-    /// See `path`.
-    pub query: String,
-    /// The `Authorization` header.
-    pub authorization: Vec<u8>,
-    /// The body.
-    pub body: Vec<u8>,
-    /// Its place among the ledger's calls, if it creates a text.
-    pub call: Option<usize>,
-    fate: Fate,
-    reply: Option<oneshot::Sender<Reply>>,
-    arrived: bool,
-}
-
-/// What the line does to a request.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Passes,
-    AnswerLost,
-    HalfBody,
-}
-
-/// What comes back to the process.
-pub enum Reply {
-    /// An answer; `true` when only half of its body came.
-    Answer(HttpAnswer, bool),
-    /// The line was cut.
-    Cut,
+    /// A provider tells what it held back of a number.
+    Told(String),
 }
 
 /// What is left to those who drive the world.
@@ -131,6 +105,7 @@ impl World {
                 most_open: vec![0; places],
                 last_wire: 0,
                 is_calm: false,
+                held_back: HeldBack::default(),
             }),
         })
     }
@@ -276,14 +251,34 @@ impl World {
                 Event::Arrive(id) => self.arrive(id),
                 Event::Answer(id, answer) => self.answer(id, answer),
                 Event::Errand(errand) => actions.push(Action::Errand(errand)),
+                Event::Told(to) => {
+                    let told = self.state().held_back.release(&to);
+                    actions.extend(told.into_iter().map(Action::Receipt));
+                }
             }
         }
         let wall = self.time.true_wall();
         for (authority, _) in self.core.receipt_authorities() {
             let due = self.core.due(wall, &authority, RECEIPTS_AT_ONCE);
-            actions.extend(due.into_iter().map(Action::Receipt));
+            let due = due.into_iter().filter_map(|receipt| self.pass(receipt));
+            actions.extend(due.map(Action::Receipt));
         }
         actions
+    }
+
+    /// Gives a receipt back, unless it is held back.
+    fn pass(&self, receipt: DueReceipt) -> Option<DueReceipt> {
+        let mut state = self.state();
+        let to = receipt.to.to_string();
+        let passed = state.held_back.pass(receipt);
+        if passed.is_none() {
+            state.plan(self.time.now() + HELD_BACK_AT_MOST, Event::Told(to));
+        }
+        passed
+    }
+
+    fn lags(&self, provider: usize) -> bool {
+        self.providers[provider].faults.listed_after_ms > 0
     }
 
     fn arrive(&self, id: u64) {
@@ -301,7 +296,13 @@ impl World {
             body: &request.body,
         };
         let reply = dialect::respond(&self.core, wall, &http);
-        let line = self.providers[request.provider].line;
+        let is_list = request.method == Method::Get && self.lags(request.provider);
+        let (query, provider) = (is_list.then(|| request.query.clone()), request.provider);
+        if let Some(to) = query.and_then(|query| state.held_back.searched(&query)) {
+            let soon = state.chance.between(0, TOLD_WITHIN);
+            state.plan(now + soon, Event::Told(to));
+        }
+        let line = self.providers[provider].line;
         let delay = state.chance.between(0, line.delay_ms * 1_000);
         let at = Time::of_true_wall(reply.at).max(now) + delay;
         state.plan(at, Event::Answer(id, reply.answer));
@@ -340,24 +341,6 @@ impl State {
     fn plan(&mut self, at: u64, event: Event) {
         self.queue.insert((at, self.planned), event);
         self.planned += 1;
-    }
-}
-
-impl Request {
-    /// A request that has not left.
-    pub fn new(provider: usize, method: Method, path: &str, query: &str) -> Self {
-        Self {
-            provider,
-            method,
-            path: path.to_owned(),
-            query: query.to_owned(),
-            authorization: Vec::new(),
-            body: Vec::new(),
-            call: None,
-            fate: Fate::Passes,
-            reply: None,
-            arrived: false,
-        }
     }
 }
 
