@@ -33,14 +33,17 @@ impl HeldBack {
     }
 
     /// Gives the receipt back, unless its text is being searched for.
-    pub fn pass(&mut self, receipt: DueReceipt) -> Option<DueReceipt> {
+    ///
+    /// # Errors
+    /// The number whose receipt is held back now.
+    pub fn pass(&mut self, receipt: DueReceipt) -> Result<DueReceipt, String> {
         let searches = self.searches.get(&*receipt.to).copied().unwrap_or(0);
         if !(1..SEARCHES).contains(&searches) {
-            return Some(receipt);
+            return Ok(receipt);
         }
-        let held = self.receipts.entry(receipt.to.to_string()).or_default();
-        held.push(receipt);
-        None
+        let to = receipt.to.to_string();
+        self.receipts.entry(to.clone()).or_default().push(receipt);
+        Err(to)
     }
 
     /// What was held back of a number, in order.

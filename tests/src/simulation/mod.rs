@@ -47,7 +47,7 @@ use schemas::{MessageId, MessageStatus};
 use chance::{Chance, Stream};
 use customers::Customers;
 use life::{Ending, PLENTY, Until, live};
-use plan::{End, LifePlan, Plan};
+use plan::{Disturbance, End, LifePlan, Plan};
 use story::Story;
 use tally::Tally;
 use time::Time;
@@ -283,11 +283,10 @@ impl Simulation {
             life.end,
             End::FailedWrite(_) | End::SyncLost(_) | End::SyncKept(_)
         );
-        let disturbances = &mut life.disturbances.iter();
-        let panicked = life.stalls || disturbances.any(|(_, what)| what.panics());
+        let any = |is: fn(Disturbance) -> bool| life.disturbances.iter().any(|(_, what)| is(*what));
+        let panicked = life.stalls || any(Disturbance::panics);
         // Where no actor can be built, nobody is there to see that the store has failed.
-        let mut disturbances = life.disturbances.iter();
-        let nobody_is_there = disturbances.any(|(_, what)| what.is_for_good());
+        let nobody_is_there = any(Disturbance::is_for_good);
         let is_right = match ending {
             Ending::Killed | Ending::Drained => true,
             Ending::Failed(_) | Ending::NotStarted(_) => store_fails || panicked,

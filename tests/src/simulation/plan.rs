@@ -158,6 +158,13 @@ const BUSY: (f64, u64) = (0.1, 60);
 /// Fewest lines of a file that does not fit into a batch.
 const LONG_FILE: u64 = 1_100;
 
+impl ProviderPlan {
+    /// Whether it has in its lists late what it took, and tells of it late.
+    pub fn lags(&self) -> bool {
+        self.faults.listed_after_ms > 0
+    }
+}
+
 impl CampaignPlan {
     /// Whether its import or its freezing takes long enough to be cut off.
     fn is_large(&self) -> bool {
@@ -216,10 +223,7 @@ impl Plan {
             plan.rush(chance);
         }
         // What they tell late meets what is about to be sent again.
-        let late = plan
-            .providers
-            .iter()
-            .any(|one| one.faults.listed_after_ms > 0);
+        let late = plan.providers.iter().any(ProviderPlan::lags);
         if late && chance.hits(0.5) {
             plan.task_hold = BUSY;
         }
@@ -261,16 +265,11 @@ fn provider(chance: &mut Chance) -> ProviderPlan {
         let kind = chance.pick(&[Outage::Refuses, Outage::Swallows]);
         (from, from + chance.between(200, 3_000), kind)
     });
-    let is_forgetful = faults.listed_after_ms > 0;
-    ProviderPlan {
+    let mut plan = ProviderPlan {
         rate: chance.pick(&[12.0, 25.0, 40.0, 40.0, 80.0, 120.5, 300.0]),
         burst: chance.pick(&[None, None, Some(5)]),
         max_in_flight: chance.pick(&[1, 4, 16, 64]),
-        latency_ms: match chance.pick(&[0, 2, 20, 100]) {
-            // Much is in flight when a process dies, and all of it is sent again at once.
-            _ if is_forgetful => 1_000,
-            latency => latency,
-        },
+        latency_ms: chance.pick(&[0, 2, 20, 100]),
         faults: FaultPlan {
             // The longest are longer than an attempt lives.
             retry_after_seconds: chance.pick(&[(1, 3), (1, 3), (5, 9)]),
@@ -286,7 +285,12 @@ fn provider(chance: &mut Chance) -> ProviderPlan {
             delay_ms: chance.pick(&[0, 1, 5, 40]),
         },
         outage,
+    };
+    if plan.lags() {
+        // Much is in flight when a process dies, and all of it is sent again at once.
+        plan.latency_ms = 1_000;
     }
+    plan
 }
 
 /// A provider that cuts many lines, has what it took in its lists only when nobody looks
@@ -315,10 +319,6 @@ fn harsh() -> FaultPlan {
         late_receipt_ms: (1_000, 6_000),
         ..FaultPlan::harsh()
     }
-}
-
-fn class(chance: &mut Chance) -> MessageClass {
-    chance.pick(&[MessageClass::Transactional, MessageClass::Marketing])
 }
 
 fn campaign(chance: &mut Chance, accounts: usize, receipts_come: bool) -> CampaignPlan {
@@ -374,7 +374,7 @@ fn single(chance: &mut Chance, accounts: usize, providers: usize) -> SinglePlan 
     SinglePlan {
         account: chance.between(0, accounts as u64 - 1) as usize,
         at_ms: chance.between(0, 6_000),
-        class: class(chance),
+        class: chance.pick(&[MessageClass::Transactional, MessageClass::Marketing]),
         // Soon: it may be due before it is durable.
         send_after_ms: chance.hits(0.25).then(|| {
             if chance.hits(0.2) {

@@ -269,16 +269,13 @@ impl World {
     /// Gives a receipt back, unless it is held back.
     fn pass(&self, receipt: DueReceipt) -> Option<DueReceipt> {
         let mut state = self.state();
-        let to = receipt.to.to_string();
-        let passed = state.held_back.pass(receipt);
-        if passed.is_none() {
-            state.plan(self.time.now() + HELD_BACK_AT_MOST, Event::Told(to));
+        match state.held_back.pass(receipt) {
+            Ok(receipt) => Some(receipt),
+            Err(to) => {
+                state.plan(self.time.now() + HELD_BACK_AT_MOST, Event::Told(to));
+                None
+            }
         }
-        passed
-    }
-
-    fn lags(&self, provider: usize) -> bool {
-        self.providers[provider].faults.listed_after_ms > 0
     }
 
     fn arrive(&self, id: u64) {
@@ -296,13 +293,14 @@ impl World {
             body: &request.body,
         };
         let reply = dialect::respond(&self.core, wall, &http);
-        let is_list = request.method == Method::Get && self.lags(request.provider);
-        let (query, provider) = (is_list.then(|| request.query.clone()), request.provider);
+        let provider = &self.providers[request.provider];
+        let is_list = request.method == Method::Get && provider.lags();
+        let query = is_list.then(|| request.query.clone());
         if let Some(to) = query.and_then(|query| state.held_back.searched(&query)) {
             let soon = state.chance.between(0, TOLD_WITHIN);
             state.plan(now + soon, Event::Told(to));
         }
-        let line = self.providers[provider].line;
+        let line = provider.line;
         let delay = state.chance.between(0, line.delay_ms * 1_000);
         let at = Time::of_true_wall(reply.at).max(now) + delay;
         state.plan(at, Event::Answer(id, reply.answer));

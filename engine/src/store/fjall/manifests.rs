@@ -42,14 +42,13 @@ pub(super) fn check(database: &Path) -> io::Result<()> {
 }
 
 fn check_keyspace(keyspace: &Path) -> io::Result<()> {
-    let current = keyspace.join(CURRENT);
-    let current = fs::read(&current).map_err(|error| named(&current, &error))?;
-    let current = <[u8; CURRENT_BYTES]>::try_from(current);
-    let current = current.map_err(|_| damaged(&keyspace.join(CURRENT)))?;
+    let file = keyspace.join(CURRENT);
+    let current = fs::read(&file).map_err(|error| named(&file, &error))?;
+    let current = <[u8; CURRENT_BYTES]>::try_from(current).map_err(|_| damaged(&file))?;
     let (number, rest) = current.split_at(8);
     let (checksum, kind) = rest.split_at(16);
     let (Ok(number), Ok(checksum), [0]) = (number.try_into(), checksum.try_into(), kind) else {
-        return Err(damaged(&keyspace.join(CURRENT)));
+        return Err(damaged(&file));
     };
     let list = keyspace.join(format!("v{}", u64::from_le_bytes(number)));
     let written = fs::read(&list).map_err(|error| named(&list, &error))?;
