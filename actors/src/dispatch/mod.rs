@@ -3,6 +3,7 @@
 
 pub mod begin;
 pub mod dispatcher;
+pub mod due;
 pub mod messages;
 pub mod outcomes;
 pub mod source;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use engine::journal::{CLOCK_TOLERANCE, CommitError, Journal, SEARCH_WINDOW};
+use engine::journal::{CLOCK_TOLERANCE, CommitError, Journal, SEARCH_WINDOW, Verdict};
 use engine::pacing::{Limiter, LookupSchedule, Pace, PaceError};
 use engine::provider::{LookUpError, ProviderAccount, TextSearch};
 use engine::runtime::Runtime;
@@ -125,19 +125,42 @@ impl LookUps {
         } else {
             self.fetch(&message).await
         };
-        let mut changes = Vec::new();
-        if let Some((receipt, learnt)) = found? {
-            changes.extend(self.receipt(&message, receipt, learnt));
-        }
-        let learnt_something = !changes.is_empty();
-        changes.push(self.plan(&message, made, is_unknown && !learnt_something));
-        let partition = self.journal.partitions().of(message.envelope.id.slice());
-        let changes = changes
-            .into_iter()
-            .map(|change| (partition, change))
-            .collect();
-        self.journal.commit(changes).await?;
+        let found = found?;
+        let is_found = found.is_some();
+        let is_settled = match found {
+            Some((receipt, learnt)) => self.learn(&message, receipt, learnt).await?,
+            None => false,
+        };
+        let plan = if is_settled || !is_unknown {
+            self.next(&message, made, &self.receipts)
+        } else if !is_found && self.may_resend(&message, made) {
+            self.resend(&message)
+        } else {
+            self.next(&message, made, &self.unknown)
+        };
+        self.commit(&message, plan).await?;
         Ok(())
+    }
+
+    /// Commits what was learnt, and tells whether it was news. What a search finds may be
+    /// refused, when another attempt could have made the same text: then nothing is settled,
+    /// it is searched for again, and not sent again while such a text is there.
+    async fn learn(
+        &self,
+        message: &Message,
+        receipt: DeliveryReceipt,
+        learnt: Learnt,
+    ) -> Result<bool, ReconcileError> {
+        let Some(change) = self.receipt(message, receipt, learnt) else {
+            return Ok(false);
+        };
+        Ok(self.commit(message, change).await? == Verdict::Done)
+    }
+
+    async fn commit(&self, message: &Message, change: Change) -> Result<Verdict, ReconcileError> {
+        let partition = self.journal.partitions().of(message.envelope.id.slice());
+        let verdicts = self.journal.commit(vec![(partition, change)]).await?;
+        Ok(verdicts.first().copied().unwrap_or(Verdict::Done))
     }
 
     /// The account that made the last attempt, once it may be asked.
@@ -224,18 +247,25 @@ impl LookUps {
         })
     }
 
-    fn plan(&self, message: &Message, made: u32, still_unknown: bool) -> Change {
+    /// Whether an unknown text that was not found is sent again.
+    fn may_resend(&self, message: &Message, made: u32) -> bool {
+        message.envelope.class == MessageClass::Transactional
+            && message.envelope.valid_until > self.runtime.now()
+            && made >= SEARCHES_BEFORE_RESEND
+    }
+
+    fn resend(&self, message: &Message) -> Change {
         let at = self.runtime.now();
-        let may_resend = message.envelope.class == MessageClass::Transactional
-            && message.envelope.valid_until > at
-            && made >= SEARCHES_BEFORE_RESEND;
-        if still_unknown && may_resend {
-            return Change::Resend {
-                attempt: last_attempt(message),
-                due: at,
-                at,
-            };
+        Change::Resend {
+            attempt: last_attempt(message),
+            due: at,
+            at,
         }
+    }
+
+    /// The next look-up, or the end of waiting.
+    fn next(&self, message: &Message, made: u32, schedule: &LookupSchedule) -> Change {
+        let at = self.runtime.now();
         if at > message.envelope.valid_until.plus(GIVE_UP_AFTER_VALIDITY) {
             return Change::NoReceipt {
                 account: message.envelope.account,
@@ -243,16 +273,10 @@ impl LookUps {
                 at,
             };
         }
-        let schedule = if still_unknown {
-            &self.unknown
-        } else {
-            &self.receipts
-        };
-        let next = schedule.nth(made).map(|delay| at.plus(delay));
         Change::LookedUp {
             attempt: last_attempt(message),
             made,
-            next,
+            next: schedule.nth(made).map(|delay| at.plus(delay)),
             at,
         }
     }

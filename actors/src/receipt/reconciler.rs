@@ -13,7 +13,8 @@ use schemas::position::{CommittedPosition, SourceId};
 
 use super::look_up::{LookUps, ReconcileError};
 use super::parked;
-use crate::dispatch::source::{ReadError, Readers, due_page};
+use crate::dispatch::due::due_page;
+use crate::dispatch::source::{ReadError, Readers};
 use crate::supervision::{Escalation, Lifeline, TaskPanicked, spawn_for};
 
 /// How often look-ups that fell due are read.

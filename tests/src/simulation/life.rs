@@ -259,7 +259,8 @@ impl<'a> Life<'a> {
         if let End::AfterStart(steps) = plan.end {
             self.machine.die_at(steps);
         }
-        if plan.stalls && self.space_at.is_none() {
+        // Where actors fail for good, nothing may make them work again.
+        if plan.stalls && self.space_at.is_none() && self.doomed_since.is_none() {
             let now = self.simulation.time.now();
             self.disturb(Disturbance::DiskNearlyFull(1_500));
             // Once a coordinator looks after its campaign, which it does twice a second.
@@ -328,7 +329,8 @@ impl<'a> Life<'a> {
     /// Whether nothing has gone over a line for a while, or for too long all the time.
     fn is_quiet(&self) -> bool {
         let now = self.simulation.time.now();
-        let (awake, quiet) = (now - self.woke, now - self.simulation.world.last_wire());
+        let quiet = now.saturating_sub(self.simulation.world.last_wire());
+        let awake = now - self.woke;
         let next = self.simulation.world.next_at();
         let is_expected = next.is_some_and(|at| at < now + EXPECTED_WITHIN);
         let held = self.simulation.plan.task_hold.1 * 1_000 * STEPS_OF_A_RESEND;

@@ -55,7 +55,8 @@ struct State {
     /// Requests that create a text and have not ended, by provider account.
     open: Vec<u32>,
     most_open: Vec<u32>,
-    /// When a request last left or an answer last came.
+    /// When a request last left, an answer last came, or a pause ends that one asked for:
+    /// what was begun waits until then.
     last_wire: u64,
     is_calm: bool,
     held_back: HeldBack,
@@ -142,7 +143,7 @@ impl World {
         self.state().most_open.clone()
     }
 
-    /// When something last went over a line.
+    /// When something last went over a line, or might have.
     pub fn last_wire(&self) -> u64 {
         self.state().last_wire
     }
@@ -166,7 +167,7 @@ impl World {
             .filter(|(from, until, _)| (from * 1_000..until * 1_000).contains(&now));
         let mut state = self.state();
         let state = &mut *state;
-        state.last_wire = now;
+        state.last_wire = state.last_wire.max(now);
         if let Some(mut call) = call {
             call.life = state.life;
             let mut entries = self.ledger.entries();
@@ -309,7 +310,7 @@ impl World {
     fn answer(&self, id: u64, answer: Option<HttpAnswer>) {
         let now = self.time.now();
         let mut state = self.state();
-        state.last_wire = now;
+        state.last_wire = state.last_wire.max(now);
         let Some(mut request) = state.requests.remove(&id) else {
             return;
         };
@@ -325,8 +326,9 @@ impl World {
             .take()
             .is_some_and(|waiting| waiting.send(reply).is_ok());
         if let (Some(call), Some(pause), true, false) = (request.call, pause, heard, is_cut) {
-            let call = &mut self.ledger.entries().calls[call];
-            call.pause = Some((now, now + pause * 1_000_000));
+            let until = now + pause * 1_000_000;
+            state.last_wire = state.last_wire.max(until);
+            self.ledger.entries().calls[call].pause = Some((now, until));
         }
     }
 

@@ -186,10 +186,16 @@ fn had_space(simulation: &Simulation, message: &Message) -> Result<(), String> {
     }
     let at = Time::of_true_wall(envelope.created_at.0.unsigned_abs());
     let full = simulation.nearly_full.borrow();
-    // What was asked for shortly before there was space again may have been taken then.
+    // What was asked for shortly before there was space again may have been taken then, also
+    // where the process stood still in between.
+    let frozen = simulation.frozen.borrow();
+    let stood_still = frozen
+        .iter()
+        .find(|(from, _)| at.abs_diff(*from) <= SPACE_SLACK);
+    let slack = SPACE_SLACK + stood_still.map_or(0, |(from, until)| until - from);
     let taken = full
         .iter()
-        .any(|(from, until)| (from + 1..until.saturating_sub(SPACE_SLACK)).contains(&at));
+        .any(|(from, until)| (from + 1..until.saturating_sub(slack)).contains(&at));
     if taken {
         return Err("it was taken while the disk was nearly full".to_owned());
     }
