@@ -1,6 +1,5 @@
 //! What has fallen due: buckets of minutes, read in the order of their instants.
 
-use engine::dispatch::positions::IDLE_STEP;
 use engine::store::{Order, Store, StoreError};
 use schemas::message::{DueEntry, DueKind};
 use schemas::record::KeyPart;
@@ -35,20 +34,8 @@ pub async fn due_page(
     now: UnixMicros,
     limit: usize,
 ) -> Result<DuePage, ReadError> {
-    let start = UnixMicros(i64::try_from(from).unwrap_or(i64::MAX));
-    if now.0 < start.0.saturating_add(IDLE_STEP as i64)
-        && entries_due(&readers.store, partition, kind, start, now, 1)
-            .await?
-            .is_empty()
-    {
-        // The position stays, so nothing can land behind it: the journal need not know.
-        return Ok(DuePage {
-            entries: Vec::new(),
-            next: from,
-            more: false,
-        });
-    }
     readers.journal.raise_due_mark(partition, kind, now).await?;
+    let start = UnixMicros(i64::try_from(from).unwrap_or(i64::MAX));
     let as_position = |instant: UnixMicros| u64::try_from(instant.0).unwrap_or(0);
     let mut limit = limit;
     loop {
