@@ -1,15 +1,19 @@
-//! What starts campaigns and imports: the control log, read from its end, and before
-//! that every campaign and job that was under way when the node stopped.
+//! What starts campaigns and imports, and calls coordinators when a campaign's row was
+//! changed: the control log, read from its end, and before that every campaign and job
+//! that was under way when the node stopped.
 
 use std::time::Duration;
 
 use engine::log::{Log, LogError, Topic};
 use engine::store::{Order, Store, StoreError};
 use schemas::account::Account;
-use schemas::campaign::{Campaign, CampaignState, ControlRecord};
+use schemas::campaign::{Campaign, ControlRecord};
 use schemas::job::{Job, JobProgress, JobState};
+use schemas::provider::ProviderOrder;
 use schemas::record::{Key, Record};
 use schemas::{AccountId, CampaignId, JobId, Partition};
+
+use crate::dispatch::holds::{Hold, Holds};
 
 /// How many rows or records are read at a time.
 const PAGE: usize = 500;
@@ -31,10 +35,21 @@ pub enum ControlError {
 /// Something to start.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Start {
-    /// A campaign that runs.
+    /// A campaign that was started and is not over.
     Campaign(AccountId, CampaignId),
     /// A job that is not done.
     Job(AccountId, JobId),
+}
+
+/// What the control log tells.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Told {
+    /// A campaign's row was changed, and whether it is held now.
+    Campaign(AccountId, CampaignId, bool),
+    /// Something is to be started.
+    Start(Start),
+    /// A provider account is to be treated so.
+    Order(ProviderOrder),
 }
 
 /// Tells what to start. It may tell of a thing again: a request that is repeated is
@@ -42,6 +57,8 @@ pub enum Start {
 pub struct Control {
     store: Store,
     log: Log,
+    /// What may not begin, as it was told last.
+    holds: Holds,
     next: u64,
 }
 
@@ -50,12 +67,18 @@ impl Control {
     ///
     /// # Errors
     /// When the control log cannot be read.
-    pub async fn new(store: Store, log: Log) -> Result<Self, LogError> {
+    pub async fn new(store: Store, log: Log, holds: Holds) -> Result<Self, LogError> {
         let next = log.end(Topic::Control, Partition(0)).await?;
-        Ok(Self { store, log, next })
+        Ok(Self {
+            store,
+            log,
+            holds,
+            next,
+        })
     }
 
-    /// Everything that was under way when the node stopped.
+    /// Everything that was under way when the node stopped. What of it may not begin is held
+    /// from now on.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -64,10 +87,10 @@ impl Control {
         for account in self.all::<Account>(&Account::partition_key()).await? {
             let prefix = Campaign::partition_key(account.id);
             let campaigns = self.all::<Campaign>(&prefix).await?;
-            let running = campaigns
-                .iter()
-                .filter(|c| c.state == CampaignState::Running);
-            starts.extend(running.map(|campaign| Start::Campaign(account.id, campaign.id)));
+            for campaign in campaigns.iter().filter(|campaign| campaign.is_under_way()) {
+                self.holds.set(campaign.id, Hold::of(campaign.state));
+                starts.push(Start::Campaign(account.id, campaign.id));
+            }
             for job in self.all::<Job>(&prefix).await? {
                 let progress = self
                     .store
@@ -86,7 +109,7 @@ impl Control {
     ///
     /// # Errors
     /// When the control log cannot be read.
-    pub async fn next(&mut self) -> Result<Vec<Start>, ControlError> {
+    pub async fn next(&mut self) -> Result<Vec<Told>, ControlError> {
         let mut appended = self.log.appended(Topic::Control);
         loop {
             appended.mark_unchanged();
@@ -96,13 +119,41 @@ impl Control {
                 .await?;
             if let Some((last, _)) = records.last() {
                 self.next = last + 1;
-                let starts = records.iter().filter_map(|(_, payload)| start_of(payload));
-                return Ok(starts.collect());
+                let mut told = Vec::new();
+                for (_, payload) in &records {
+                    told.extend(self.told(payload).await?);
+                }
+                return Ok(told);
             }
             if appended.changed().await.is_err() {
                 return Err(LogError::Closed.into());
             }
         }
+    }
+
+    async fn told(&self, payload: &[u8]) -> Result<Option<Told>, StoreError> {
+        Ok(match rmp_serde::from_slice(payload) {
+            Ok(ControlRecord::CampaignChanged { account, campaign }) => {
+                let key = Campaign::key_of(account, campaign);
+                let row = self.store.get::<Campaign>(&key).await?;
+                let hold = row.and_then(|row| Hold::of(row.state));
+                // Its coordinator may be failing just now, and nothing may begin meanwhile.
+                self.holds.set(campaign, hold);
+                Some(Told::Campaign(account, campaign, hold.is_some()))
+            }
+            Ok(ControlRecord::JobCreated { account, job }) => {
+                Some(Told::Start(Start::Job(account, job)))
+            }
+            Ok(ControlRecord::ProviderChanged { provider }) => {
+                let key = ProviderOrder::key_of(provider);
+                let order = self.store.get::<ProviderOrder>(&key).await?;
+                order.map(Told::Order)
+            }
+            Err(error) => {
+                tracing::error!(%error, "a control record cannot be read");
+                None
+            }
+        })
     }
 
     async fn all<R: Record>(&self, prefix: &Key) -> Result<Vec<R>, StoreError> {
@@ -117,19 +168,6 @@ impl Control {
                 Some(next) => after = Some(next),
                 None => return Ok(rows),
             }
-        }
-    }
-}
-
-fn start_of(payload: &[u8]) -> Option<Start> {
-    match rmp_serde::from_slice(payload) {
-        Ok(ControlRecord::CampaignStarted { account, campaign }) => {
-            Some(Start::Campaign(account, campaign))
-        }
-        Ok(ControlRecord::JobCreated { account, job }) => Some(Start::Job(account, job)),
-        Err(error) => {
-            tracing::error!(%error, "a control record cannot be read");
-            None
         }
     }
 }

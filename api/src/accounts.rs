@@ -15,11 +15,13 @@ pub async fn create_account(
     store: &Store,
     runtime: &Runtime,
     name: String,
+    weight: u32,
 ) -> Result<Account, StoreError> {
     let now = runtime.now();
     let account = Account {
         id: AccountId::mint(now, runtime.random_bytes()),
         name,
+        weight,
         number_key: Secret::new(hex(&runtime.random_bytes::<32>())),
         created_at: now,
         version: 0,

@@ -216,6 +216,7 @@ async fn write_rows(store: &Store, runtime: &Runtime) -> Result<(), BenchError> 
         id: ACCOUNT,
         name: name.clone(),
         number_key,
+        weight: 1,
         created_at,
         version: 0,
     };
@@ -338,7 +339,7 @@ async fn start_campaign(running: &Running, runtime: &Runtime) -> Result<(), Benc
         .replace(campaign)
         .await
         .map_err(refused("the campaign"))?;
-    let record = ControlRecord::CampaignStarted {
+    let record = ControlRecord::CampaignChanged {
         account: ACCOUNT,
         campaign: CAMPAIGN,
     };

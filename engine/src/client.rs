@@ -186,8 +186,11 @@ impl NodeClient {
     /// # Errors
     /// [`ClientError`].
     pub async fn create_account(&self, name: &str) -> Result<AccountBody, ClientError> {
-        let name = Some(name.to_owned());
-        self.post("/v1/accounts", &AccountRequest { name }).await
+        let request = AccountRequest {
+            name: Some(name.to_owned()),
+            weight: None,
+        };
+        self.post("/v1/accounts", &request).await
     }
 
     /// Makes an API key. Needs the root key.

@@ -6,6 +6,7 @@
 pub mod client;
 pub mod contacts;
 pub mod dispatch;
+pub mod inbound;
 pub mod intake;
 pub mod journal;
 pub mod log;

@@ -17,6 +17,9 @@ pub struct Account {
     /// Keys the HMAC from which campaign message ids are made, so that an id reveals
     /// no number. 32 random bytes in hexadecimal.
     pub number_key: Secret,
+    /// Its share beside the others of a class: 1 to [`Account::MOST_WEIGHT`].
+    #[serde(default = "Account::plain_weight")]
+    pub weight: u32,
     /// When it was created.
     pub created_at: UnixMicros,
     /// See [`Versioned`].
@@ -24,6 +27,14 @@ pub struct Account {
 }
 
 impl Account {
+    /// The largest share.
+    pub const MOST_WEIGHT: u32 = 100;
+
+    /// The share of whoever was given none.
+    pub const fn plain_weight() -> u32 {
+        1
+    }
+
     /// The partition that holds every account.
     pub fn partition_key() -> Key {
         vec![KeyPart::U16(0)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AccountId, CampaignId, ListId, ProviderId};
+use crate::id::{AccountId, CampaignId, ListId, MessageId, ProviderId};
 use crate::message::MessageClass;
 use crate::position::Sequence;
 use crate::record::{CompareAndSet, Key, KeyPart, Projection, Record, Table, Versioned, tables};
@@ -20,6 +20,10 @@ pub enum CampaignState {
     Draft,
     /// Started: its audience is frozen and sent.
     Running,
+    /// Started, and nothing more of it begins until it goes on.
+    Paused,
+    /// Withdrawn: nothing more of it begins. What was in flight goes on to its end.
+    Canceled,
     /// Nothing of it is pending any more, and nothing will be: what is unknown is not sent
     /// again.
     Finished,
@@ -31,6 +35,8 @@ impl CampaignState {
         match self {
             Self::Draft => "draft",
             Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Canceled => "canceled",
             Self::Finished => "finished",
         }
     }
@@ -63,13 +69,19 @@ pub struct Campaign {
     pub created_at: UnixMicros,
     /// When it was started: the instant in its messages' ids.
     pub started_at: Option<UnixMicros>,
-    /// When its last message stopped being pending.
+    /// When its last message stopped being pending, be it finished or canceled.
     pub finished_at: Option<UnixMicros>,
     /// See [`Versioned`].
     pub version: u64,
 }
 
 impl Campaign {
+    /// Whether somebody has to look after it: it was started and is not over.
+    pub fn is_under_way(&self) -> bool {
+        let was_started = self.started_at.is_some() && self.finished_at.is_none();
+        was_started && self.state != CampaignState::Draft
+    }
+
     /// The partition key of an account's campaigns.
     pub fn partition_key(account: AccountId) -> Key {
         vec![KeyPart::Id(*account.as_bytes())]
@@ -122,6 +134,15 @@ pub struct CampaignTally {
     pub by_status: BTreeMap<MessageStatus, u64>,
     /// Skipped messages by reason.
     pub skipped: BTreeMap<String, u64>,
+    /// Recipients of whom nothing has begun and nothing was written: they have no rows.
+    #[serde(default)]
+    pub untouched: u64,
+    /// Messages that were due while it was paused: they have a [`HeldMessage`].
+    #[serde(default)]
+    pub held: u64,
+    /// Whether the campaign was canceled: nothing of it begins any more.
+    #[serde(default)]
+    pub canceled: bool,
     /// The journal sequence that this row includes.
     pub sequence: Sequence,
 }
@@ -137,6 +158,9 @@ impl CampaignTally {
             frozen: false,
             by_status: BTreeMap::new(),
             skipped: BTreeMap::new(),
+            untouched: 0,
+            held: 0,
+            canceled: false,
             sequence: 0,
         }
     }
@@ -172,6 +196,9 @@ impl CampaignTally {
         self.total_recipients += other.total_recipients;
         self.chunks += other.chunks;
         self.frozen &= other.frozen;
+        self.untouched += other.untouched;
+        self.held += other.held;
+        self.canceled |= other.canceled;
         for (status, count) in &other.by_status {
             *self.by_status.entry(*status).or_default() += count;
         }
@@ -190,16 +217,55 @@ impl Record for CampaignTally {
     }
 }
 
+/// A message that was due while its campaign was paused: the campaign's own go on, or are
+/// withdrawn, with it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HeldMessage {
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// The partition.
+    pub partition: Partition,
+    /// Whose message.
+    pub account: AccountId,
+    /// The message.
+    pub message: MessageId,
+    /// The journal sequence that this row includes.
+    pub sequence: Sequence,
+}
+
+impl HeldMessage {
+    /// The partition key of what is held of a campaign in one partition.
+    pub fn partition_key(campaign: CampaignId, partition: Partition) -> Key {
+        vec![KeyPart::Id(*campaign.as_bytes()), KeyPart::U16(partition.0)]
+    }
+}
+
+impl Record for HeldMessage {
+    type Writing = Projection;
+    const TABLE: Table = tables::HELD_MESSAGES;
+
+    fn key(&self) -> Key {
+        let mut key = Self::partition_key(self.campaign, self.partition);
+        key.push(KeyPart::Id(*self.message.as_bytes()));
+        key
+    }
+}
+
 /// What the control log tells every node.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ControlRecord {
-    /// A campaign's row was set to running.
-    CampaignStarted {
+    /// A campaign's row was changed by a command: it was started, paused, canceled.
+    CampaignChanged {
         /// Whose campaign.
         account: AccountId,
         /// The campaign.
         campaign: CampaignId,
+    },
+    /// A provider account's order was changed.
+    ProviderChanged {
+        /// The provider account.
+        provider: ProviderId,
     },
     /// A job's row and its file are in place.
     JobCreated {

@@ -136,6 +136,60 @@ pub enum Change {
         /// Whether it is the partition's last.
         last: bool,
     },
+    /// Nothing more of a campaign begins in this partition, and whoever was not touched yet
+    /// is counted off.
+    CampaignCanceled {
+        /// The campaign.
+        campaign: CampaignId,
+        /// When.
+        at: UnixMicros,
+    },
+    /// A message of a canceled campaign that waited for another attempt was withdrawn.
+    MessageCanceled {
+        /// Whose message.
+        account: AccountId,
+        /// The message.
+        message: MessageId,
+        /// When.
+        at: UnixMicros,
+    },
+    /// A message was due while its campaign was paused, and is put aside.
+    MessageHeld {
+        /// Whose message.
+        account: AccountId,
+        /// The message.
+        message: MessageId,
+        /// When.
+        at: UnixMicros,
+    },
+    /// Its campaign goes on: it is due again.
+    MessageReleased {
+        /// The campaign.
+        campaign: CampaignId,
+        /// Whose message.
+        account: AccountId,
+        /// The message.
+        message: MessageId,
+        /// When the attempt is due.
+        due: UnixMicros,
+        /// When.
+        at: UnixMicros,
+    },
+    /// A person asked a sender for no more texts, or for texts again.
+    ConsentChanged {
+        /// The person.
+        phone: Phone,
+        /// The senders that were asked: a number, and the service that it belongs to.
+        senders: Vec<String>,
+        /// Whether it was for no more.
+        stops: bool,
+        /// The provider account it came through.
+        provider: ProviderId,
+        /// The provider's own id of the text that asked.
+        provider_message_id: String,
+        /// When.
+        at: UnixMicros,
+    },
     /// A source was read up to here.
     Advanced {
         /// The source.

@@ -6,6 +6,7 @@ pub mod account;
 pub mod audience;
 pub mod campaign;
 pub mod change;
+pub mod consent;
 pub mod contact;
 pub mod http;
 pub mod id;

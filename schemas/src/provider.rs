@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{AccountId, MessageId, ProviderId};
 use crate::phone::Phone;
 use crate::position::Sequence;
-use crate::record::{Key, KeyPart, Projection, Record, Table, tables};
+use crate::record::{CompareAndSet, Key, KeyPart, Projection, Record, Table, Versioned, tables};
 use crate::slice::{Partition, Slice};
 use crate::status::ReceiptStatus;
 use crate::time::UnixMicros;
@@ -142,5 +142,60 @@ impl Record for ProviderStamp {
 
     fn key(&self) -> Key {
         Self::key_of(self.provider, self.partition)
+    }
+}
+
+/// What operators have ordered for a provider account, beside the settings.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ProviderOrder {
+    /// The provider account.
+    pub provider: ProviderId,
+    /// Millionths of a segment per second, where that is less than the settings allow.
+    pub rate_millionths: Option<u64>,
+    /// Whether nothing is to be sent through it; what is in flight goes on to its end.
+    pub is_disabled: bool,
+    /// See [`Versioned`].
+    pub version: u64,
+}
+
+impl ProviderOrder {
+    /// Nothing was ordered: as the settings have it.
+    pub const fn none(provider: ProviderId) -> Self {
+        Self {
+            provider,
+            rate_millionths: None,
+            is_disabled: false,
+            version: 0,
+        }
+    }
+
+    /// The rate in force, of what the settings allow, in segments per second.
+    pub fn rate(&self, allowed: f64) -> f64 {
+        let ordered = self.rate_millionths.map(|rate| rate as f64 / 1e6);
+        ordered.map_or(allowed, |rate| rate.min(allowed))
+    }
+
+    /// The key of one account's order.
+    pub fn key_of(provider: ProviderId) -> Key {
+        vec![KeyPart::Id(*provider.as_bytes())]
+    }
+}
+
+impl Record for ProviderOrder {
+    type Writing = CompareAndSet;
+    const TABLE: Table = tables::PROVIDER_ORDERS;
+
+    fn key(&self) -> Key {
+        Self::key_of(self.provider)
+    }
+}
+
+impl Versioned for ProviderOrder {
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn set_version(&mut self, version: u64) {
+        self.version = version;
     }
 }

@@ -138,9 +138,16 @@ pub mod tables {
     pub const PROVIDER_STAMPS: Table = table("provider_stamps", 19, 1);
     /// [`crate::text::UnknownAttempt`]
     pub const UNKNOWN_ATTEMPTS: Table = table("unknown_attempts", 20, 2);
+    /// [`crate::campaign::HeldMessage`]
+    pub const HELD_MESSAGES: Table = table("held_messages", 21, 2);
+
+    /// [`crate::consent::Consent`]
+    pub const CONSENTS: Table = table("consents", 22, 3);
+    /// [`crate::provider::ProviderOrder`]
+    pub const PROVIDER_ORDERS: Table = table("provider_orders", 23, 1);
 
     /// Every table whose rows are projections of the journal.
-    pub const PROJECTIONS: [Table; 12] = [
+    pub const PROJECTIONS: [Table; 14] = [
         MESSAGES,
         BINDINGS,
         DUE,
@@ -153,5 +160,7 @@ pub mod tables {
         POSITIONS,
         PROVIDER_STAMPS,
         UNKNOWN_ATTEMPTS,
+        HELD_MESSAGES,
+        CONSENTS,
     ];
 }

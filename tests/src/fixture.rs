@@ -136,6 +136,7 @@ impl TestNode {
         let account = Account {
             id,
             name: "test".to_owned(),
+            weight: 1,
             number_key: Secret::new("0123456789abcdef"),
             created_at: self.runtime.now(),
             version: 0,
@@ -217,7 +218,7 @@ impl TestNode {
             .await
             .expect("the store works");
         assert!(matches!(replaced, Replaced::Stored(_)));
-        self.control(ControlRecord::CampaignStarted {
+        self.control(ControlRecord::CampaignChanged {
             account,
             campaign: id,
         })

@@ -7,6 +7,8 @@
 mod authentication;
 #[path = "http/bad_input.rs"]
 mod bad_input;
+#[path = "http/campaign_commands.rs"]
+mod campaign_commands;
 #[path = "http/campaigns.rs"]
 mod campaigns;
 #[path = "http/idempotency.rs"]
@@ -17,6 +19,8 @@ mod imports;
 mod messages;
 #[path = "http/pages.rs"]
 mod pages;
+#[path = "http/providers.rs"]
+mod providers;
 #[path = "http/server.rs"]
 mod server;
 #[path = "http/verifications.rs"]

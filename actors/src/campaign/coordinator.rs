@@ -18,7 +18,10 @@ use schemas::{AccountId, CampaignId, MessageStatus, Partition};
 
 use crate::control::DISK_FULL_PAUSE;
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::dispatch::messages::{CampaignEnded, CampaignRuns};
+use crate::dispatch::holds::{Hold, Holds};
+use crate::dispatch::messages::{CampaignEnded, CampaignHeld, CampaignRuns};
+
+use super::held::{self, FollowError};
 use crate::supervision::{Escalation, Lifeline, Post, TaskPanicked, spawn_for};
 
 /// How often the numbers are looked at, to see whether the campaign is finished.
@@ -37,6 +40,8 @@ pub struct CoordinatorParts {
     pub routing: Arc<Routing>,
     /// Who sends it.
     pub dispatcher: Post<Dispatcher>,
+    /// Where it is written that nothing of it may begin.
+    pub holds: Holds,
     /// Who hears that the store or journal fails.
     pub escalation: Escalation,
     /// Whose campaign.
@@ -51,6 +56,8 @@ pub struct CampaignCoordinator {
     plan: Option<Arc<CampaignPlan>>,
     chunks: BTreeMap<Partition, u32>,
     looking: bool,
+    /// Whether it was called while it looked.
+    called: bool,
     lifeline: Lifeline,
 }
 
@@ -62,12 +69,17 @@ impl CampaignCoordinator {
             plan: None,
             chunks: BTreeMap::new(),
             looking: false,
+            called: false,
             lifeline,
         }
     }
 
+    /// What may begin, or that nothing may. Said again and again.
     fn tell_dispatcher(&self) {
-        if let Some(plan) = &self.plan {
+        let campaign = self.parts.campaign;
+        if self.parts.holds.of(campaign).is_some() {
+            self.parts.dispatcher.tell(CampaignHeld(campaign));
+        } else if let Some(plan) = &self.plan {
             let runs = CampaignRuns {
                 plan: Arc::clone(plan),
                 chunks: self.chunks.clone(),
@@ -80,13 +92,14 @@ impl CampaignCoordinator {
     fn look(&mut self, context: &Context<Self>) {
         self.tell_dispatcher();
         let Some(plan) = self.plan.as_ref().filter(|_| !self.looking) else {
+            self.called = true;
             return;
         };
         let may_resend = plan.may_resend(self.parts.runtime.now());
-        self.looking = true;
+        (self.looking, self.called) = (true, false);
         let (parts, address) = (self.parts.clone(), context.address());
         spawn_for(&self.parts.runtime, context.address(), async move {
-            let is_finished = match finish(&parts, may_resend).await {
+            let is_finished = match follow(&parts, may_resend).await {
                 Ok(is_finished) => is_finished,
                 Err(error) => return parts.escalation.raise(error.to_string()),
             };
@@ -120,6 +133,10 @@ async fn run(
     }
     // Round by round, so that every partition has its first chunk early.
     while freezes.iter().any(|freeze| !freeze.is_done()) {
+        if parts.holds.of(parts.campaign) == Some(Hold::Canceled) {
+            // The audience ends where it is.
+            return Ok(());
+        }
         for freeze in freezes.iter_mut().filter(|freeze| !freeze.is_done()) {
             next_chunk(&parts, &plan.campaign, freeze).await?;
             let frozen = Frozen {
@@ -159,9 +176,10 @@ async fn load(parts: &CoordinatorParts) -> Result<Option<CampaignPlan>, StoreErr
     let Some(campaign) = parts.store.get::<Campaign>(&key).await? else {
         return Ok(None);
     };
-    if campaign.state != CampaignState::Running {
+    if !campaign.is_under_way() {
         return Ok(None);
     }
+    parts.holds.set(campaign.id, Hold::of(campaign.state));
     let Some(account) = parts
         .store
         .get::<Account>(&Account::key_of(parts.account))
@@ -179,23 +197,51 @@ async fn load(parts: &CoordinatorParts) -> Result<Option<CampaignPlan>, StoreErr
     }
 }
 
-/// Sets the campaign to finished once its audience is frozen, nothing is pending, and
-/// nothing that is unknown may be sent again.
-async fn finish(parts: &CoordinatorParts, may_resend: bool) -> Result<bool, StoreError> {
+/// Does what the campaign's state asks for, and tells whether it is over. The row is what
+/// people's commands change, so it is read each time.
+async fn follow(parts: &CoordinatorParts, may_resend: bool) -> Result<bool, FollowError> {
+    let key = Campaign::key_of(parts.account, parts.campaign);
+    let Some(campaign) = parts.store.get::<Campaign>(&key).await? else {
+        return Ok(true);
+    };
+    let hold = Hold::of(campaign.state);
+    parts.holds.set(campaign.id, hold);
+    let tallies = tallies(parts).await?;
+    match hold {
+        None => held::release(parts, &tallies).await?,
+        Some(Hold::Paused) => {}
+        Some(Hold::Canceled) => held::withdraw(parts, &tallies).await?,
+    }
+    let may_resend = may_resend && hold != Some(Hold::Canceled);
+    let is_settled = tallies.iter().all(|tally| is_settled(tally, may_resend));
+    Ok(is_settled && finish(parts).await?)
+}
+
+/// The campaign's numbers in every partition.
+async fn tallies(parts: &CoordinatorParts) -> Result<Vec<CampaignTally>, StoreError> {
+    let mut tallies = Vec::new();
     for partition in parts.journal.partitions().all() {
         let key = CampaignTally::key_of(parts.campaign, partition);
-        let tally = parts.store.get::<CampaignTally>(&key).await?;
-        let is_over = |tally: CampaignTally| {
-            let unknown = tally.count(MessageStatus::Unknown);
-            tally.frozen && tally.pending() == 0 && !(may_resend && unknown > 0)
-        };
-        if !tally.is_some_and(is_over) {
-            return Ok(false);
-        }
+        let stored = parts.store.get::<CampaignTally>(&key).await?;
+        tallies.push(stored.unwrap_or_else(|| CampaignTally::empty(parts.campaign, partition)));
     }
+    Ok(tallies)
+}
+
+/// Whether the audience is frozen, nothing is pending, and nothing that is unknown may be
+/// sent again.
+fn is_settled(tally: &CampaignTally, may_resend: bool) -> bool {
+    let unknown = tally.count(MessageStatus::Unknown);
+    tally.frozen && tally.pending() == 0 && !(may_resend && unknown > 0)
+}
+
+/// Writes down that the campaign is over. A canceled one stays canceled.
+async fn finish(parts: &CoordinatorParts) -> Result<bool, StoreError> {
     let key = Campaign::key_of(parts.account, parts.campaign);
     while let Some(mut campaign) = parts.store.get::<Campaign>(&key).await? {
-        campaign.state = CampaignState::Finished;
+        if campaign.state != CampaignState::Canceled {
+            campaign.state = CampaignState::Finished;
+        }
         campaign.finished_at = Some(parts.runtime.now());
         if let Replaced::Stored(_) = parts.store.replace(campaign).await? {
             break;
@@ -262,9 +308,27 @@ impl Handler<Looked> for CampaignCoordinator {
             self.parts
                 .dispatcher
                 .tell(CampaignEnded(self.parts.campaign));
+            self.parts.holds.set(self.parts.campaign, None);
             self.lifeline.finish();
             context.stop();
+        } else if self.called {
+            self.look(context);
+        } else {
+            self.tell_dispatcher();
         }
+    }
+}
+
+/// The campaign's row was changed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Look;
+
+impl Handler<Look> for CampaignCoordinator {
+    type Result = ();
+
+    fn handle(&mut self, _: Look, context: &mut Self::Context) {
+        self.look(context);
     }
 }
 

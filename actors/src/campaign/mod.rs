@@ -1,3 +1,4 @@
 //! Campaigns: one coordinator for each that runs.
 
 pub mod coordinator;
+mod held;

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use engine::dispatch::routing::Routing;
 use engine::dispatch::{Origin, Ready};
-use engine::journal::{CommitError, Journal, Verdict};
+use engine::journal::{CommitError, Journal, Refusal, Verdict};
 use engine::runtime::Runtime;
 use schemas::ProviderId;
-use schemas::change::Change;
+use schemas::change::{Change, SkippedRecipient};
 use schemas::provider::AttemptRef;
 
 use crate::provider::lane::Lane;
@@ -131,10 +131,13 @@ impl Beginner {
                 return Err(error);
             }
         };
-        let mut finished = Vec::new();
+        let (mut finished, mut ends) = (Vec::new(), Vec::new());
         let mut tickets = Vec::with_capacity(pick.messages.len());
         for (ready, verdict) in pick.messages.into_iter().zip(verdicts) {
             let may_send = verdict == Verdict::Done && ready.envelope.valid_until > now;
+            if let Verdict::Refused(refusal) = verdict {
+                ends.extend(self.end_of(&ready, refusal, now));
+            }
             if !may_send {
                 finished.push(ready.origin);
                 continue;
@@ -160,7 +163,40 @@ impl Beginner {
         pick.lane.push(tickets);
         pick.asked
             .fetch_sub(u64::from(pick.answered), Ordering::AcqRel);
+        if !ends.is_empty() {
+            self.journal.commit(ends).await?;
+        }
         Ok(finished)
+    }
+
+    /// What is written of a message that must not begin, if anything.
+    fn end_of(
+        &self,
+        ready: &Ready,
+        refusal: Refusal,
+        at: schemas::UnixMicros,
+    ) -> Option<(schemas::Partition, Change)> {
+        let envelope = &ready.envelope;
+        let change = match refusal {
+            // A moment ago. Refused for those that have no row: they are counted off already.
+            Refusal::Canceled => Change::MessageCanceled {
+                account: envelope.account,
+                message: envelope.id,
+                at,
+            },
+            Refusal::OptedOut => Change::Skipped {
+                recipient: SkippedRecipient::Message(Arc::clone(envelope)),
+                reason: "opted_out".to_owned(),
+                at,
+            },
+            Refusal::AlreadyHandled
+            | Refusal::AttemptOpen
+            | Refusal::NoOpenAttempt
+            | Refusal::NoSuchMessage
+            | Refusal::OutOfOrder
+            | Refusal::NotOwned => return None,
+        };
+        Some((self.journal.partitions().of(envelope.to.slice()), change))
     }
 
     fn change(&self, pick: &Pick, ready: &Ready, now: schemas::UnixMicros) -> Change {

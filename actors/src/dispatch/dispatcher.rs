@@ -1,22 +1,24 @@
 //! The dispatcher of all partitions that this process owns. It decides; tasks read
 //! sources and commit attempts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use engine::dispatch::Origin;
 use engine::dispatch::read_ahead::ReadAhead;
 use engine::dispatch::ready::ReadyQueue;
+use engine::dispatch::{Origin, Ready};
 use engine::journal::CommitError;
+use schemas::account::Account;
 use schemas::change::Change;
 use schemas::message::DueKind;
 use schemas::position::{CommittedPosition, SourceId};
-use schemas::{MessageClass, Partition, ProviderId};
+use schemas::{AccountId, MessageClass, Partition, ProviderId};
 
 use super::begin::{Beginner, Pick};
-use super::messages::{Demand, Finished, Opened, Read};
+use super::holds::{Holds, put_aside};
+use super::messages::{Demand, Finished, Opened, Read, Weighed};
 use super::source::{Kind, Readers, Source};
 use crate::supervision::{Escalation, Lifeline, TaskPanicked, spawn_for};
 
@@ -38,6 +40,8 @@ pub struct DispatcherParts {
     pub readers: Readers,
     /// Commits attempts.
     pub beginner: Beginner,
+    /// Campaigns of which nothing may begin.
+    pub holds: Holds,
     /// The provider accounts, by their numbers.
     pub providers: Arc<[ProviderId]>,
     /// Who hears that the journal takes nothing more.
@@ -50,6 +54,9 @@ pub struct Dispatcher {
     pub(super) sources: BTreeMap<(Partition, SourceId), Source>,
     pub(super) ready: ReadyQueue,
     pub(super) demands: BTreeMap<usize, Demand>,
+    pub(super) openings: u64,
+    /// Accounts whose weight is known, or is being read.
+    weighed: BTreeSet<AccountId>,
     _lifeline: Lifeline,
 }
 
@@ -61,6 +68,8 @@ impl Dispatcher {
             sources: BTreeMap::new(),
             ready: ReadyQueue::default(),
             demands: BTreeMap::new(),
+            openings: 0,
+            weighed: BTreeSet::new(),
             _lifeline: lifeline,
         }
     }
@@ -114,6 +123,7 @@ impl Dispatcher {
             state.reading = limit;
             state.poked = false;
             let (kind, from) = (state.kind.clone(), state.positions.next());
+            let opening = state.opening;
             let (readers, address) = (self.parts.readers.clone(), context.address());
             spawn_for(&self.parts.readers.runtime, context.address(), async move {
                 let batch = readers.read(partition, &kind, from, limit).await;
@@ -121,6 +131,7 @@ impl Dispatcher {
                     .send(Read {
                         partition,
                         source,
+                        opening,
                         batch,
                     })
                     .await;
@@ -162,6 +173,49 @@ impl Dispatcher {
                 report(begun.await, &address, &escalation).await;
             });
         }
+    }
+
+    /// Lets what was read wait for a provider. Gives back what may not begin, because its
+    /// campaign has been held since it was looked for: that is put aside.
+    pub(super) fn admit(
+        &mut self,
+        read: Vec<Ready>,
+        context: &Context<Self>,
+    ) -> Vec<(Origin, Change)> {
+        let mut held = Vec::new();
+        for ready in read {
+            if self.weighed.insert(ready.envelope.account) {
+                self.weigh(ready.envelope.account, context);
+            }
+            // An audience that is held has no source any more.
+            let was_due = matches!(ready.origin.source, SourceId::Due(_));
+            let campaign = ready.envelope.campaign.filter(|_| was_due);
+            if campaign.is_some_and(|campaign| self.parts.holds.of(campaign).is_some()) {
+                let now = self.parts.readers.runtime.now();
+                held.push((ready.origin, put_aside(&ready.envelope, now)));
+            } else {
+                self.ready.push(ready);
+            }
+        }
+        held
+    }
+
+    /// Reads an account's weight; until it is known it counts as 1.
+    fn weigh(&self, account: AccountId, context: &Context<Self>) {
+        let address = context.address();
+        let (store, escalation) = (
+            self.parts.readers.store.clone(),
+            self.parts.escalation.clone(),
+        );
+        spawn_for(&self.parts.readers.runtime, context.address(), async move {
+            match store.get::<Account>(&Account::key_of(account)).await {
+                Ok(row) => {
+                    let weight = row.map_or(Account::plain_weight(), |row| row.weight);
+                    let _ = address.send(Weighed { account, weight }).await;
+                }
+                Err(error) => escalation.raise(error.to_string()),
+            }
+        });
     }
 
     pub(super) fn settle(&self, settled: Vec<(Origin, Change)>, context: &Context<Self>) {

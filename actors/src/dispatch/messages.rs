@@ -9,9 +9,10 @@ use engine::dispatch::Origin;
 use engine::dispatch::audience::CampaignPlan;
 use engine::dispatch::positions::PositionTracker;
 use schemas::position::SourceId;
-use schemas::{CampaignId, MessageClass, Partition};
+use schemas::{AccountId, CampaignId, MessageClass, Partition};
 
 use super::dispatcher::Dispatcher;
+use super::holds::put_aside;
 use super::source::{Batch, Kind, ReadError, Source};
 use crate::provider::lane::Lane;
 
@@ -45,6 +46,19 @@ impl Handler<Demand> for Dispatcher {
     }
 }
 
+/// The sender with this number wants nothing any more of what it asked for.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Withdrawn(pub usize);
+
+impl Handler<Withdrawn> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, withdrawn: Withdrawn, _: &mut Self::Context) {
+        self.demands.remove(&withdrawn.0);
+    }
+}
+
 /// A source is open at its committed position.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -59,11 +73,19 @@ impl Handler<Opened> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, opened: Opened, context: &mut Self::Context) {
+        if let SourceId::Audience(campaign) = opened.source
+            && self.parts.holds.of(campaign).is_some()
+        {
+            // It was to be opened before its campaign was held.
+            return;
+        }
+        self.openings += 1;
         let source = Source {
             kind: opened.kind,
             positions: PositionTracker::at(opened.position),
             reading: 0,
             poked: true,
+            opening: self.openings,
         };
         self.sources
             .entry((opened.partition, opened.source))
@@ -78,6 +100,7 @@ impl Handler<Opened> for Dispatcher {
 pub struct Read {
     pub(super) partition: Partition,
     pub(super) source: SourceId,
+    pub(super) opening: u64,
     pub(super) batch: Result<Batch, ReadError>,
 }
 
@@ -89,7 +112,8 @@ impl Handler<Read> for Dispatcher {
             Ok(batch) => batch,
             Err(error) => return self.parts.escalation.raise(error.to_string()),
         };
-        let Some(source) = self.sources.get_mut(&(read.partition, read.source)) else {
+        let opened = self.sources.get_mut(&(read.partition, read.source));
+        let Some(source) = opened.filter(|source| source.opening == read.opening) else {
             return;
         };
         source.reading = 0;
@@ -99,10 +123,25 @@ impl Handler<Read> for Dispatcher {
         source.positions.read(read, batch.next);
         self.finish(&batch.handled);
         self.settle(batch.settled, context);
-        for ready in batch.ready {
-            self.ready.push(ready);
-        }
+        let held = self.admit(batch.ready, context);
+        self.settle(held, context);
         self.go_on(context);
+    }
+}
+
+/// An account's share beside the others.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Weighed {
+    pub(super) account: AccountId,
+    pub(super) weight: u32,
+}
+
+impl Handler<Weighed> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, weighed: Weighed, _: &mut Self::Context) {
+        self.ready.weigh(weighed.account, weighed.weight);
     }
 }
 
@@ -154,6 +193,33 @@ impl Handler<CampaignRuns> for Dispatcher {
             }
         }
         self.go_on(context);
+    }
+}
+
+/// Nothing of a campaign may begin for now. Said again and again: what was opened when it
+/// was said may not have been there yet.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CampaignHeld(pub CampaignId);
+
+impl Handler<CampaignHeld> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, held: CampaignHeld, context: &mut Self::Context) {
+        let campaign = held.0;
+        self.commit_cursors(context);
+        let id = SourceId::Audience(campaign);
+        self.sources.retain(|(_, source), _| *source != id);
+        // What was read from the audience is read again. What was due lies behind a cursor
+        // that goes on.
+        let waiting = self.ready.remove(campaign);
+        let now = self.parts.readers.runtime.now();
+        let was_due = waiting
+            .into_iter()
+            .filter(|ready| ready.origin.source != id);
+        let aside = was_due.map(|ready| (ready.origin, put_aside(&ready.envelope, now)));
+        let aside = aside.collect();
+        self.settle(aside, context);
     }
 }
 

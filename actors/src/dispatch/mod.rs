@@ -4,6 +4,7 @@
 pub mod begin;
 pub mod dispatcher;
 pub mod due;
+pub mod holds;
 pub mod messages;
 pub mod outcomes;
 pub mod source;

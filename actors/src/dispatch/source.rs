@@ -73,6 +73,9 @@ pub struct Source {
     pub reading: usize,
     /// Whether there may be something to read: set when something was added.
     pub poked: bool,
+    /// Which opening of the source this is. What was read for an earlier one, before its
+    /// campaign was paused, is read again.
+    pub opening: u64,
 }
 
 impl Source {
@@ -292,7 +295,8 @@ impl Readers {
             let key = message_key(entry.account, entry.message);
             match self.store.get::<Message>(&key).await? {
                 Some(message) if message.status.has_not_begun() => {
-                    self.offer(&mut batch, origin, message.envelope, message.attempts + 1);
+                    let attempt = message.attempts + 1;
+                    self.offer(&mut batch, origin, message.envelope, attempt);
                 }
                 Some(_) | None => batch.handled.push(origin),
             }

@@ -2,6 +2,7 @@
 //! one function, whoever runs it.
 
 mod recovery;
+mod starter;
 mod wiring;
 
 use std::path::PathBuf;
@@ -17,8 +18,9 @@ use engine::runtime::Runtime;
 use engine::store::{Store, StoreError};
 use tokio::sync::mpsc;
 
-use crate::control::Control;
+use crate::control::{Control, ControlError};
 use crate::dispatch::begin::Gate;
+use crate::dispatch::holds::Holds;
 use crate::provider::sender::{Close, ProviderSender};
 use crate::receipt::look_up::LookUpPaces;
 use crate::supervision::{Escalation, Post};
@@ -57,6 +59,9 @@ pub enum StartError {
     /// The journal takes nothing.
     #[error("the node cannot start: {0}")]
     Commit(#[from] CommitError),
+    /// What was under way cannot be read.
+    #[error("the node cannot start: {0}")]
+    Control(#[from] ControlError),
     /// A provider account's rate is out of range.
     #[error("the rate of provider {name}: {error}")]
     Pace {
@@ -92,7 +97,10 @@ impl Node {
     pub async fn start(parts: NodeParts) -> Result<Self, StartError> {
         settle_open_attempts(&parts).await?;
         open_due_cursors(&parts).await?;
-        let control = Control::new(parts.store.clone(), parts.log.clone()).await?;
+        let holds = Holds::default();
+        let control = Control::new(parts.store.clone(), parts.log.clone(), holds.clone()).await?;
+        // Before anything is given out: nothing begins of what was held.
+        let under_way = control.under_way().await?;
         let pacings = pacings(&parts).await?;
         let paces = LookUpPaces::new(&parts.runtime, &parts.providers).map_err(|error| {
             StartError::Pace {
@@ -102,11 +110,11 @@ impl Node {
         })?;
         let (causes, causes_read) = mpsc::channel(1);
         let escalation = Escalation::new(causes);
-        let wiring = Wiring::new(&parts, escalation);
+        let wiring = Wiring::new(&parts, escalation, holds);
         wiring.start_dispatching(&parts);
-        let senders = wiring.start_senders(&parts, pacings);
+        let senders = wiring.start_senders(&parts, pacings.clone());
         wiring.start_reconciler(&parts, paces);
-        wiring.start_control(&parts, control);
+        wiring.start_control(&parts, control, under_way, pacings);
         Ok(Self {
             runtime: parts.runtime,
             journal: parts.journal,

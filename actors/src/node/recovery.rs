@@ -7,7 +7,7 @@ use schemas::ProviderId;
 use schemas::change::Change;
 use schemas::message::DueKind;
 use schemas::position::{CommittedPosition, SourceId};
-use schemas::provider::{ProviderStamp, SubmitOutcome};
+use schemas::provider::{ProviderOrder, ProviderStamp, SubmitOutcome};
 
 use super::wiring::rules;
 use super::{NodeParts, StartError};
@@ -75,6 +75,7 @@ pub(super) async fn pacings(parts: &NodeParts) -> Result<Vec<Pacing>, StartError
             error,
         })?;
         let (now, boot) = (parts.runtime.now(), parts.runtime.boot());
+        // What was sent before may have been sent at the whole rate.
         let mut limiter = Limiter::new(pace, boot);
         if let Some(last) = last_deadline(parts, account.id).await? {
             let longest = pace.hold_micros(LARGEST_TEXT);
@@ -89,7 +90,12 @@ pub(super) async fn pacings(parts: &NodeParts) -> Result<Vec<Pacing>, StartError
             };
             limiter.resume_after(boot, boot + rest);
         }
-        pacings.push(Pacing::new(limiter, account.max_in_flight));
+        let pacing = Pacing::new(limiter, account.max_in_flight);
+        let key = ProviderOrder::key_of(account.id);
+        if let Some(order) = parts.store.get::<ProviderOrder>(&key).await? {
+            pacing.obey(&order, account, boot);
+        }
+        pacings.push(pacing);
     }
     Ok(pacings)
 }

@@ -1,27 +1,24 @@
 //! How the parts of a node know each other.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use actix::Actor;
 use engine::dispatch::outcome::OutcomeRules;
 use engine::dispatch::routing::Routing;
 use engine::log::Topic;
 use engine::pacing::LookupSchedule;
 use schemas::MessageClass;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use super::NodeParts;
-use crate::campaign::coordinator::{CampaignCoordinator, CoordinatorParts};
+use super::starter::Starter;
+use crate::campaign::coordinator::CoordinatorParts;
 use crate::control::{Control, Start};
 use crate::dispatch::begin::{Beginner, Gate};
 use crate::dispatch::dispatcher::{Dispatcher, DispatcherParts};
+use crate::dispatch::holds::Holds;
 use crate::dispatch::messages::WorkAppended;
 use crate::dispatch::outcomes::OutcomeWriter;
 use crate::dispatch::source::Readers;
-use crate::import::importer::{Importer, ImporterParts};
 use crate::provider::lane::Pacing;
 use crate::provider::sender::{ProviderSender, SenderParts};
 use crate::receipt::look_up::{LookUpPaces, LookUps};
@@ -54,11 +51,12 @@ pub(super) struct Wiring {
     escalation: Escalation,
     routing: Arc<Routing>,
     readers: Readers,
+    holds: Holds,
 }
 
 impl Wiring {
     /// Nothing runs yet.
-    pub(super) fn new(parts: &NodeParts, escalation: Escalation) -> Self {
+    pub(super) fn new(parts: &NodeParts, escalation: Escalation, holds: Holds) -> Self {
         let routing = Arc::new(Routing::new(&parts.providers));
         let readers = Readers {
             runtime: parts.runtime.clone(),
@@ -73,6 +71,7 @@ impl Wiring {
             escalation,
             routing,
             readers,
+            holds,
         }
     }
 
@@ -99,6 +98,7 @@ impl Wiring {
                 outcomes,
                 gate: Arc::clone(&self.gate),
             },
+            holds: self.holds.clone(),
             providers: parts.providers.iter().map(|account| account.id).collect(),
             escalation: self.escalation.clone(),
         };
@@ -178,92 +178,41 @@ impl Wiring {
     }
 
     /// Starts campaigns and imports, those under way and those to come.
-    pub(super) fn start_control(&self, parts: &NodeParts, mut control: Control) {
-        let mut starter = Starter {
-            running: BTreeMap::new(),
-            coordinator: CoordinatorParts {
-                runtime: parts.runtime.clone(),
-                store: parts.store.clone(),
-                journal: parts.journal.clone(),
-                routing: Arc::clone(&self.routing),
-                dispatcher: self.dispatcher.clone(),
-                escalation: self.escalation.clone(),
-                account: schemas::AccountId::from_bytes([0; 16]),
-                campaign: schemas::CampaignId::from_bytes([0; 16]),
-            },
-            imports: parts.imports.clone(),
+    pub(super) fn start_control(
+        &self,
+        parts: &NodeParts,
+        mut control: Control,
+        under_way: Vec<Start>,
+        pacings: Vec<Pacing>,
+    ) {
+        let accounts = parts.providers.iter().cloned();
+        let shared = CoordinatorParts {
+            runtime: parts.runtime.clone(),
+            store: parts.store.clone(),
+            journal: parts.journal.clone(),
+            routing: Arc::clone(&self.routing),
+            dispatcher: self.dispatcher.clone(),
+            holds: self.holds.clone(),
+            escalation: self.escalation.clone(),
+            account: schemas::AccountId::from_bytes([0; 16]),
+            campaign: schemas::CampaignId::from_bytes([0; 16]),
         };
+        let pacings = accounts.zip(pacings).collect();
+        let mut starter = Starter::new(shared, parts.imports.clone(), pacings);
+        let escalation = self.escalation.clone();
         let watch = async move {
-            let mut starts = control.under_way().await;
+            for start in under_way {
+                starter.start(start);
+            }
             loop {
-                match starts {
-                    Ok(starts) => starts.into_iter().for_each(|start| starter.start(start)),
-                    Err(error) => return starter.coordinator.escalation.raise(error.to_string()),
+                match control.next().await {
+                    Ok(told) => told.into_iter().for_each(|told| starter.hear(told)),
+                    Err(error) => return escalation.raise(error.to_string()),
                 }
-                starts = control.next().await;
             }
         };
         // Coordinators and importers live on this arbiter.
         #[allow(clippy::disallowed_methods)]
         actix::spawn(self.escalation.guard("the control", watch));
-    }
-}
-
-struct Starter {
-    /// What has been started and has not ended. Two importers of one file would count it
-    /// twice, and the log tells of a job again when its request is repeated.
-    running: BTreeMap<Start, JoinHandle<()>>,
-    coordinator: CoordinatorParts,
-    imports: PathBuf,
-}
-
-impl Starter {
-    fn start(&mut self, start: Start) {
-        self.running.retain(|_, child| !child.is_finished());
-        if !self.running.contains_key(&start) {
-            let child = self.child_of(start);
-            self.running.insert(start, child);
-        }
-    }
-
-    fn child_of(&self, start: Start) -> JoinHandle<()> {
-        let shared = self.coordinator.clone();
-        let (runtime, escalation) = (shared.runtime.clone(), shared.escalation.clone());
-        match start {
-            Start::Campaign(account, campaign) => {
-                let parts = CoordinatorParts {
-                    account,
-                    campaign,
-                    ..shared
-                };
-                let name = "campaign_coordinator";
-                let build = move |line| CampaignCoordinator::new(parts.clone(), line);
-                supervise(&runtime, escalation, child(name, build))
-            }
-            Start::Job(account, job) => {
-                let parts = ImporterParts {
-                    runtime: shared.runtime,
-                    store: shared.store,
-                    journal: shared.journal,
-                    escalation: shared.escalation,
-                    folder: self.imports.clone(),
-                    account,
-                    job,
-                };
-                let build = move |line| Importer::new(parts.clone(), line);
-                supervise(&runtime, escalation, child("importer", build))
-            }
-        }
-    }
-}
-
-fn child<A: Actor>(
-    name: &str,
-    factory: impl Fn(crate::supervision::Lifeline) -> A + 'static,
-) -> ChildSpec<A> {
-    ChildSpec {
-        name: name.to_owned(),
-        post: Post::default(),
-        factory: Box::new(factory),
     }
 }

@@ -1,23 +1,26 @@
 //! The lane of one provider account: a short line of committed attempts, and the task
 //! that lets them go at the provider's pace.
 //!
-//! Permit, deadline and send stamp are taken together, just before the client call.
+//! Permit, deadline and send stamp are taken together, just before the client call. While
+//! the provider seems dead nothing goes but probes, and what waits goes back.
 //! The line is no longer than what is due in the next few milliseconds, so little is
 //! unknown after a crash and nothing queues behind a provider that died.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use actix::WeakRecipient;
 use engine::dispatch::outcome;
-use engine::pacing::Limiter;
-use engine::provider::{Provider, SubmitRequest};
-use engine::runtime::Runtime;
-use schemas::Envelope;
-use schemas::provider::SubmitOutcome;
-use tokio::sync::{Notify, Semaphore};
+use engine::pacing::{Breaker, Leave, Limiter, Pace, Sign};
+use engine::provider::{Provider, ProviderAccount, SubmitRequest};
+use engine::runtime::{BootMicros, Runtime};
+use futures::future::{Either, select};
+use schemas::provider::{ProviderOrder, SubmitOutcome};
+use schemas::{Envelope, MessageClass};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::sender::Wake;
 use super::ticket::Ticket;
@@ -26,6 +29,9 @@ use super::ticket::Ticket;
 #[derive(Clone, Debug)]
 pub struct Pacing {
     limiter: Arc<Mutex<Limiter>>,
+    breaker: Arc<Mutex<Breaker>>,
+    /// Whether operators let nothing more go.
+    is_disabled: Arc<AtomicBool>,
     /// One permit for each request that may be in flight.
     slots: Arc<Semaphore>,
 }
@@ -36,12 +42,28 @@ impl Pacing {
         let slots = Arc::new(Semaphore::new(max_in_flight as usize));
         Self {
             limiter: Arc::new(Mutex::new(limiter)),
+            breaker: Arc::default(),
+            is_disabled: Arc::default(),
             slots,
+        }
+    }
+
+    /// Does what operators have ordered: from now on no faster than that, or nothing at all.
+    pub fn obey(&self, order: &ProviderOrder, account: &ProviderAccount, now: BootMicros) {
+        self.is_disabled.store(order.is_disabled, Ordering::Release);
+        match Pace::new(order.rate(account.rate), account.burst) {
+            Ok(pace) => self.limiter().set_pace(now, pace),
+            // The door takes none that cannot be kept.
+            Err(error) => tracing::error!(provider = account.name, %error, "an order is no rate"),
         }
     }
 
     fn limiter(&self) -> MutexGuard<'_, Limiter> {
         self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -60,22 +82,30 @@ pub struct Lane {
     sender: OnceLock<WeakRecipient<Wake>>,
 }
 
-/// Attempts in their order, and the segments that they have together.
+/// Attempts in their order, and the segments that they have together. A one-time code
+/// does not wait for the marketing that was committed before it.
 #[derive(Default)]
 struct Line {
-    tickets: VecDeque<Ticket>,
+    transactional: VecDeque<Ticket>,
+    marketing: VecDeque<Ticket>,
     segments: u64,
 }
 
 impl Line {
     fn extend(&mut self, tickets: Vec<Ticket>) {
-        let segments = tickets.iter().map(|ticket| u64::from(ticket.segments));
-        self.segments += segments.sum::<u64>();
-        self.tickets.extend(tickets);
+        for ticket in tickets {
+            self.segments += u64::from(ticket.segments);
+            let class = ticket.envelope().map(|envelope| envelope.class);
+            match class {
+                Some(MessageClass::Transactional) => self.transactional.push_back(ticket),
+                Some(MessageClass::Marketing) | None => self.marketing.push_back(ticket),
+            }
+        }
     }
 
     fn pop(&mut self) -> Option<Ticket> {
-        let ticket = self.tickets.pop_front()?;
+        let next = self.transactional.pop_front();
+        let ticket = next.or_else(|| self.marketing.pop_front())?;
         self.segments -= u64::from(ticket.segments);
         Some(ticket)
     }
@@ -156,29 +186,66 @@ impl Lane {
             .due_within(self.runtime.boot(), horizon)
     }
 
-    /// Lets nothing more go; what waits goes back untouched. What is in flight ends.
-    pub fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+    /// What may be handed to the provider now.
+    pub fn leave(&self) -> Leave {
+        if self.pacing.is_disabled.load(Ordering::Acquire) {
+            return Leave::Nothing;
+        }
+        self.pacing.breaker().leave(self.runtime.boot())
+    }
+
+    /// What waits goes back untouched.
+    pub fn hand_back(&self) {
         let returned = std::mem::take(&mut *self.line());
         drop(returned);
+    }
+
+    /// Lets nothing more go; what waits goes back. What is in flight ends.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.hand_back();
         self.arrived.notify_one();
     }
 
     /// Lets attempts go until the lane is closed.
     pub async fn run(self: Arc<Self>) {
         while let Some(ticket) = self.next().await {
-            let Ok(slot) = Arc::clone(&self.pacing.slots).acquire_owned().await else {
-                return;
+            let Some((ticket, slot)) = self.slot(ticket).await else {
+                continue;
             };
-            let Some(ticket) = self.permit(ticket).await else {
+            let Some((ticket, opening)) = self.permit(ticket).await else {
                 continue;
             };
             let lane = Arc::clone(&self);
             self.runtime.spawn(async move {
-                lane.submit(ticket).await;
+                lane.submit(ticket, opening).await;
                 drop(slot);
             });
         }
+    }
+
+    /// Waits until a request may be in flight; `None` when the attempt goes back first: a
+    /// provider that answers nothing holds all of them for as long as a request may take.
+    async fn slot(&self, ticket: Ticket) -> Option<(Ticket, OwnedSemaphorePermit)> {
+        let slots = Arc::clone(&self.pacing.slots);
+        if let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
+            return Some((ticket, slot));
+        }
+        let mut free = pin!(slots.acquire_owned());
+        loop {
+            let pause = pin!(self.runtime.sleep(LONGEST_SLEEP));
+            match select(free.as_mut(), pause).await {
+                Either::Left((slot, _)) => return slot.ok().map(|slot| (ticket, slot)),
+                Either::Right(_) if self.goes_back(&ticket) => return None,
+                Either::Right(_) => {}
+            }
+        }
+    }
+
+    /// Whether an attempt goes back untouched.
+    fn goes_back(&self, ticket: &Ticket) -> bool {
+        let is_late = self.runtime.boot() > ticket.deadline;
+        is_late || self.closed.load(Ordering::Acquire) || self.leave() == Leave::Nothing
     }
 
     async fn next(&self) -> Option<Ticket> {
@@ -196,10 +263,11 @@ impl Lane {
     }
 
     /// Waits for the pace; `None` when the text's validity or the attempt's deadline passed
-    /// first, or the lane was closed.
-    async fn permit(&self, mut ticket: Ticket) -> Option<Ticket> {
+    /// first, the provider seems dead, or the lane was closed. With the ticket comes what the
+    /// breaker is to be told with.
+    async fn permit(&self, mut ticket: Ticket) -> Option<(Ticket, u64)> {
         loop {
-            if self.closed.load(Ordering::Acquire) {
+            if self.closed.load(Ordering::Acquire) || self.leave() == Leave::Nothing {
                 return None;
             }
             // Both clocks are read together: the wall clock's reading is the send stamp of
@@ -225,7 +293,8 @@ impl Lane {
                     ticket.touch(wall);
                     self.left
                         .fetch_add(u64::from(ticket.segments), Ordering::AcqRel);
-                    return Some(ticket);
+                    let opening = self.pacing.breaker().left(now);
+                    return Some((ticket, opening));
                 }
                 Err(wait) => {
                     let wait = Duration::from_micros(wait.until.saturating_sub(now));
@@ -235,7 +304,7 @@ impl Lane {
         }
     }
 
-    async fn submit(&self, ticket: Ticket) {
+    async fn submit(&self, ticket: Ticket, opening: u64) {
         let (Some(attempt), Some(envelope)) = (ticket.attempt(), ticket.envelope()) else {
             return;
         };
@@ -249,6 +318,8 @@ impl Lane {
             validity_seconds,
         };
         let outcome = self.provider.submit(&request).await;
+        let now = self.runtime.boot();
+        self.pacing.breaker().ended(now, opening, sign_of(&outcome));
         if let SubmitOutcome::Throttled { retry_after_ms, .. } = &outcome {
             let asked = retry_after_ms.map_or(THROTTLED_PAUSE, Duration::from_millis);
             self.pause(asked.min(MAX_PAUSE));
@@ -264,6 +335,16 @@ impl Lane {
 
     fn line(&self) -> MutexGuard<'_, Line> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What an outcome says of the provider that it came from.
+fn sign_of(outcome: &SubmitOutcome) -> Sign {
+    match outcome {
+        SubmitOutcome::Accepted { .. }
+        | SubmitOutcome::Rejected { .. }
+        | SubmitOutcome::Throttled { .. } => Sign::Answers,
+        SubmitOutcome::NotSent { .. } | SubmitOutcome::Unknown { .. } => Sign::Fails,
     }
 }
 

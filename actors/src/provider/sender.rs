@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use engine::pacing::Leave;
 use engine::provider::ProviderAccount;
 use engine::runtime::Runtime;
 
 use super::lane::{Lane, Pacing};
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::dispatch::messages::Demand;
+use crate::dispatch::messages::{Demand, Withdrawn};
 use crate::supervision::{Lifeline, Post, TaskPanicked, spawn_for};
 
 /// How far ahead of its permits work is committed: the time of a group commit, with
@@ -55,6 +56,8 @@ pub struct ProviderSender {
     /// Segments asked for and not yet come; the dispatcher counts down the same number.
     asked: Arc<std::sync::atomic::AtomicU64>,
     dispatcher: Option<Addr<Dispatcher>>,
+    /// Whether its provider seems dead, and it wants nothing but probes.
+    is_resting: bool,
     /// What had left the lane at the last looks, the oldest first.
     left: VecDeque<u64>,
     /// The series of looks that counts. A look of an earlier one is left to pass: actix 0.13
@@ -73,6 +76,7 @@ impl ProviderSender {
             lane,
             asked: Arc::default(),
             dispatcher: None,
+            is_resting: false,
             left: VecDeque::new(),
             series: 0,
             lifeline,
@@ -98,8 +102,12 @@ impl ProviderSender {
         if series != self.series {
             return;
         }
-        self.ask();
-        let wait = if self.is_idle() {
+        let leave = self.lane.leave();
+        self.rest(leave != Leave::All);
+        if leave != Leave::Nothing {
+            self.ask();
+        }
+        let wait = if leave == Leave::Nothing || self.is_idle() {
             LOOK_WHEN_IDLE
         } else {
             LOOK_EVERY
@@ -118,6 +126,36 @@ impl ProviderSender {
         is_idle && self.lane.waiting() == 0
     }
 
+    /// Begins or ends a rest. What was asked for is not wanted any more, and what waits
+    /// goes to whom it can.
+    fn rest(&mut self, is_resting: bool) {
+        if self.is_resting == is_resting {
+            return;
+        }
+        let name = &self.parts.account.name;
+        if is_resting {
+            let withdrawn = Withdrawn(self.parts.index);
+            if let Some(dispatcher) = &self.dispatcher
+                && dispatcher.try_send(withdrawn).is_err()
+                && dispatcher.connected()
+            {
+                // Its mailbox is full: at the next look.
+                return;
+            }
+            self.asked = Arc::default();
+            self.lane.hand_back();
+            tracing::warn!(
+                provider = name,
+                "it is disabled, or does not answer and is probed"
+            );
+        } else {
+            tracing::info!(provider = name, "it is sent texts again");
+        }
+        self.is_resting = is_resting;
+        metrics::gauge!("volley_provider_resting", "provider" => name.clone())
+            .set(f64::from(u8::from(is_resting)));
+    }
+
     fn ask(&mut self) {
         use std::sync::atomic::Ordering;
         let Some(dispatcher) = self.parts.dispatcher.address() else {
@@ -131,7 +169,11 @@ impl ProviderSender {
         let ahead = self.lane.waiting() + self.asked.load(Ordering::Acquire);
         let can_leave = self.can_leave();
         let due = self.lane.due_within(COMMIT_AHEAD);
-        let wanted = due.min(can_leave).max(1);
+        let wanted = if self.is_resting {
+            1
+        } else {
+            due.min(can_leave).max(1)
+        };
         let Some(segments) = wanted.checked_sub(ahead).filter(|segments| *segments > 0) else {
             return;
         };

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use engine::journal::{CLOCK_TOLERANCE, CommitError, Journal, SEARCH_WINDOW, Verdict};
+use engine::journal::{CLOCK_TOLERANCE, CommitError, Journal, Refusal, SEARCH_WINDOW, Verdict};
 use engine::pacing::{Limiter, LookupSchedule, Pace, PaceError};
 use engine::provider::{LookUpError, ProviderAccount, TextSearch};
 use engine::runtime::Runtime;
@@ -131,14 +131,21 @@ impl LookUps {
             Some((receipt, learnt)) => self.learn(&message, receipt, learnt).await?,
             None => false,
         };
-        let plan = if is_settled || !is_unknown {
-            self.next(&message, made, &self.receipts)
-        } else if !is_found && self.may_resend(&message, made) {
-            self.resend(&message)
+        let is_still_unknown = is_unknown && !is_settled;
+        if is_still_unknown && !is_found && self.may_resend(&message, made) {
+            let verdict = self.commit(&message, self.resend(&message)).await?;
+            let may_not = [Refusal::Canceled, Refusal::OptedOut].map(Verdict::Refused);
+            if !may_not.contains(&verdict) {
+                return Ok(());
+            }
+        }
+        let schedule = if is_still_unknown {
+            &self.unknown
         } else {
-            self.next(&message, made, &self.unknown)
+            &self.receipts
         };
-        self.commit(&message, plan).await?;
+        let next = self.next(&message, made, schedule);
+        self.commit(&message, next).await?;
         Ok(())
     }
 

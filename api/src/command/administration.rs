@@ -8,6 +8,7 @@ use engine::settings::Settings;
 use engine::storage::Storage;
 use engine::store::{FolderError, OpenError};
 use schemas::AccountId;
+use schemas::account::Account;
 
 use super::serving::{Failed, serving_node};
 use super::{SettingsArguments, complain, give, tell, tokio_runtime};
@@ -88,9 +89,16 @@ impl Door {
         match self {
             Self::Folder(storage, runtime) => {
                 let name = name.to_owned();
-                Ok(accounts::create_account(&storage.store, runtime, name)
+                Ok(
+                    accounts::create_account(
+                        &storage.store,
+                        runtime,
+                        name,
+                        Account::plain_weight(),
+                    )
                     .await?
-                    .id)
+                    .id,
+                )
             }
             Self::Node(client) => Ok(client.create_account(name).await?.id),
         }

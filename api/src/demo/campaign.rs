@@ -188,7 +188,10 @@ impl User {
                 let path = format!("{path}/start");
                 let _: CampaignBody = self.client.post(&path, &serde_json::json!({})).await?;
             }
-            CampaignState::Running | CampaignState::Finished => {}
+            CampaignState::Running
+            | CampaignState::Paused
+            | CampaignState::Canceled
+            | CampaignState::Finished => {}
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use schemas::AccountId;
+use schemas::account::Account;
 use schemas::http::accounts::{AccountBody, AccountRequest, KeyRequest, NewKeyBody};
 
 use super::fields::{name_or, required_name};
@@ -24,14 +25,30 @@ pub async fn create(
 ) -> Result<HttpResponse, Problem> {
     let mut problems = FieldProblems::default();
     let name = required_name(&mut problems, body.value.name);
+    let weight = weight(&mut problems, body.value.weight);
     problems.finish()?;
-    let account = accounts::create_account(state.store(), state.runtime(), name).await?;
+    let account = accounts::create_account(state.store(), state.runtime(), name, weight).await?;
     let body = AccountBody {
         id: account.id,
         name: account.name,
+        weight: account.weight,
         created_at: account.created_at.to_rfc3339(),
     };
     Ok(answer(StatusCode::CREATED, &body))
+}
+
+/// A share beside other accounts.
+fn weight(problems: &mut FieldProblems, given: Option<u64>) -> u32 {
+    let plain = Account::plain_weight();
+    let weight = given.map_or(Ok(plain), u32::try_from);
+    match weight {
+        Ok(weight) if (1..=Account::MOST_WEIGHT).contains(&weight) => weight,
+        Ok(_) | Err(_) => {
+            let detail = format!("is not from 1 to {}", Account::MOST_WEIGHT);
+            problems.field("/weight", ProblemCode::OutOfRange, detail);
+            plain
+        }
+    }
 }
 
 /// Makes an API key. The answer is the only place where its secret is ever shown.

@@ -175,7 +175,7 @@ pub async fn start(
     // Twins under one key may overtake each other: for them, started is started.
     let campaign = set_running(&state, campaign, header.has_key()).await?;
     // Told again on a replay: the first request may have ended between the two.
-    let record = ControlRecord::CampaignStarted {
+    let record = ControlRecord::CampaignChanged {
         account,
         campaign: id,
     };
@@ -198,11 +198,15 @@ async fn set_running(
     loop {
         match campaign.state {
             CampaignState::Draft => {}
-            CampaignState::Running | CampaignState::Finished if started_is_fine => {
-                return Ok(campaign);
-            }
-            CampaignState::Running | CampaignState::Finished => {
-                return Err(not_startable(&campaign));
+            CampaignState::Running
+            | CampaignState::Paused
+            | CampaignState::Canceled
+            | CampaignState::Finished => {
+                return if started_is_fine && campaign.started_at.is_some() {
+                    Ok(campaign)
+                } else {
+                    Err(not_startable(&campaign))
+                };
             }
         }
         campaign.state = CampaignState::Running;
@@ -250,7 +254,11 @@ pub async fn show(
     Ok(answer(StatusCode::OK, &whole(&state, &campaign).await?))
 }
 
-async fn find(state: &DoorState, account: AccountId, id: CampaignId) -> Result<Campaign, Problem> {
+pub(super) async fn find(
+    state: &DoorState,
+    account: AccountId,
+    id: CampaignId,
+) -> Result<Campaign, Problem> {
     let campaign = state
         .store()
         .get::<Campaign>(&Campaign::key_of(account, id))
@@ -258,7 +266,7 @@ async fn find(state: &DoorState, account: AccountId, id: CampaignId) -> Result<C
     campaign.ok_or_else(|| Problem::new(ProblemCode::NotFound))
 }
 
-async fn whole(state: &DoorState, campaign: &Campaign) -> Result<CampaignBody, Problem> {
+pub(super) async fn whole(state: &DoorState, campaign: &Campaign) -> Result<CampaignBody, Problem> {
     let prefix = [KeyPart::Id(*campaign.id.as_bytes())];
     // One row for each partition, of which there are at most 4,096.
     let order = Order::Ascending;
@@ -269,7 +277,7 @@ async fn whole(state: &DoorState, campaign: &Campaign) -> Result<CampaignBody, P
         .rows;
     let partitions = usize::from(state.doors().journal.partitions().get());
     let all_frozen = rows.len() >= partitions && rows.iter().all(|row| row.frozen);
-    let still_counting = campaign.state == CampaignState::Running && !all_frozen;
+    let still_counting = campaign.is_under_way() && !all_frozen;
     let mut sum = CampaignTally::empty(campaign.id, Partition(0));
     for row in &rows {
         sum.add(row);

@@ -1,6 +1,7 @@
 //! The resources, one file each, and the table of routes.
 
 mod accounts;
+mod campaign_commands;
 mod campaigns;
 mod contact_lists;
 mod fields;

@@ -2,25 +2,91 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
-use schemas::http::providers::{ProviderBody, ProvidersBody};
+use engine::pacing::MIN_RATE;
+use engine::provider::ProviderAccount;
+use engine::store::{Replaced, StoreError};
+use schemas::ProviderId;
+use schemas::campaign::ControlRecord;
+use schemas::http::providers::{ProviderBody, ProviderPatch, ProvidersBody};
+use schemas::provider::ProviderOrder;
 
-use crate::auth::Caller;
+use super::campaigns::announce;
+use crate::auth::{Caller, RootCaller};
 use crate::doors::DoorState;
-use crate::json::answer;
+use crate::json::{JsonBody, answer};
+use crate::parameters::PathId;
+use crate::problem::{FieldProblems, Problem, ProblemCode};
 
 /// Every provider account, in the order of the settings.
-pub async fn list(_: Caller, state: web::Data<DoorState>) -> HttpResponse {
-    let accounts = state.doors().providers.iter();
-    let data = accounts
-        .map(|account| ProviderBody {
-            id: account.id,
-            name: account.name.clone(),
-            senders: account.senders.clone(),
-            default_sender: account.default_sender.clone(),
-            rate: account.rate,
-            unit: "segments/s".to_owned(),
-            max_in_flight: account.max_in_flight,
-        })
-        .collect();
-    answer(StatusCode::OK, &ProvidersBody { data })
+///
+/// # Errors
+/// The problem.
+pub async fn list(_: Caller, state: web::Data<DoorState>) -> Result<HttpResponse, Problem> {
+    let mut data = Vec::new();
+    for account in &state.doors().providers {
+        data.push(body_of(account, &order(&state, account.id).await?));
+    }
+    Ok(answer(StatusCode::OK, &ProvidersBody { data }))
+}
+
+/// Changes the rate of a provider account, or lets nothing more go through it, for the
+/// holder of the root key. Both hold within a second, and over restarts.
+///
+/// # Errors
+/// The problem.
+pub async fn change(
+    _: RootCaller,
+    state: web::Data<DoorState>,
+    path: PathId<ProviderId>,
+    body: JsonBody<ProviderPatch>,
+) -> Result<HttpResponse, Problem> {
+    let account = state
+        .provider(path.0)
+        .ok_or_else(|| Problem::new(ProblemCode::NotFound))?;
+    let mut problems = FieldProblems::default();
+    let wanted = body.value;
+    if let Some(rate) = wanted.rate
+        && !(MIN_RATE..=account.rate).contains(&rate)
+    {
+        let most = account.rate;
+        let detail = format!("is not from {MIN_RATE} to {most}, the rate of the settings");
+        problems.field("/rate", ProblemCode::OutOfRange, detail);
+    }
+    problems.finish()?;
+    let mut order = order(&state, account.id).await?;
+    let order = loop {
+        if let Some(rate) = wanted.rate {
+            order.rate_millionths = Some((rate * 1e6).round() as u64);
+        }
+        if let Some(enabled) = wanted.enabled {
+            order.is_disabled = !enabled;
+        }
+        order = match state.store().replace(order).await? {
+            Replaced::Stored(order) => break order,
+            Replaced::Conflict(other) => other.unwrap_or_else(|| ProviderOrder::none(account.id)),
+        };
+    };
+    let provider = account.id;
+    announce(&state, &ControlRecord::ProviderChanged { provider }).await?;
+    Ok(answer(StatusCode::OK, &body_of(account, &order)))
+}
+
+async fn order(state: &DoorState, provider: ProviderId) -> Result<ProviderOrder, StoreError> {
+    let key = ProviderOrder::key_of(provider);
+    let stored = state.store().get::<ProviderOrder>(&key).await?;
+    Ok(stored.unwrap_or_else(|| ProviderOrder::none(provider)))
+}
+
+fn body_of(account: &ProviderAccount, order: &ProviderOrder) -> ProviderBody {
+    ProviderBody {
+        id: account.id,
+        name: account.name.clone(),
+        senders: account.senders.clone(),
+        default_sender: account.default_sender.clone(),
+        rate: order.rate(account.rate),
+        rate_limit: account.rate,
+        enabled: !order.is_disabled,
+        unit: "segments/s".to_owned(),
+        max_in_flight: account.max_in_flight,
+    }
 }

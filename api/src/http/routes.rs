@@ -5,8 +5,8 @@ use actix_web::middleware::from_fn;
 use actix_web::{HttpResponse, Resource, ResponseError, web};
 
 use super::{
-    accounts, campaigns, contact_lists, health, imports, jobs, messages, metrics, providers,
-    verifications, webhooks,
+    accounts, campaign_commands, campaigns, contact_lists, health, imports, jobs, messages,
+    metrics, providers, verifications, webhooks,
 };
 use crate::auth::authenticate;
 use crate::problem::{Problem, ProblemCode};
@@ -19,6 +19,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(only("/readyz", "GET").route(web::get().to(health::ready)))
         .service(only("/metrics", "GET").route(web::get().to(metrics::show)))
         .service(only("/v1/webhooks/{id}/status", "POST").route(web::post().to(webhooks::status)))
+        .service(only("/v1/webhooks/{id}/inbound", "POST").route(web::post().to(webhooks::inbound)))
         .service(
             web::scope("/v1")
                 .wrap(from_fn(authenticate))
@@ -42,7 +43,17 @@ fn with_key(config: &mut web::ServiceConfig) {
         .service(only("/campaigns", "POST").route(web::post().to(campaigns::create)))
         .service(only("/campaigns/{id}", "GET").route(web::get().to(campaigns::show)))
         .service(only("/campaigns/{id}/start", "POST").route(web::post().to(campaigns::start)))
+        .service(
+            only("/campaigns/{id}/pause", "POST").route(web::post().to(campaign_commands::pause)),
+        )
+        .service(
+            only("/campaigns/{id}/resume", "POST").route(web::post().to(campaign_commands::resume)),
+        )
+        .service(
+            only("/campaigns/{id}/cancel", "POST").route(web::post().to(campaign_commands::cancel)),
+        )
         .service(only("/providers", "GET").route(web::get().to(providers::list)))
+        .service(only("/providers/{id}", "PATCH").route(web::patch().to(providers::change)))
         .service(only("/accounts", "POST").route(web::post().to(accounts::create)))
         .service(only("/accounts/{id}/keys", "POST").route(web::post().to(accounts::create_key)))
         .service(only("/verifications", "POST").route(web::post().to(verifications::create)))

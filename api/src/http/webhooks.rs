@@ -1,11 +1,13 @@
-//! `/v1/webhooks/{provider_id}/status`: receipts, from the provider itself.
+//! `/v1/webhooks/{provider_id}/status` and `…/inbound`: receipts, and what people text back,
+//! from the provider itself.
 //!
 //! The provider's adapter checks the signature over the raw request before it reads
-//! anything of it. The answer is 200 only after every receipt is in the journal:
+//! anything of it. The answer is 200 only after what was told is in the journal:
 //! providers do not repeat what was answered.
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
+use engine::inbound::Wish;
 use engine::provider::{InboundRequest, ReceiptError};
 use futures::future::LocalBoxFuture;
 use schemas::change::{Change, Learnt};
@@ -86,6 +88,46 @@ pub async fn status(
         state.doors().journal.commit(changes).await?;
     }
     Ok(HttpResponse::Ok().finish())
+}
+
+/// Takes in what a person texted to one of our senders. Only what is about getting texts is
+/// kept: a STOP holds from the commit on, for whatever was queued before.
+///
+/// # Errors
+/// The problem.
+pub async fn inbound(
+    state: web::Data<DoorState>,
+    path: PathId<ProviderId>,
+    request: RawRequest,
+) -> Result<HttpResponse, Problem> {
+    let account = state
+        .provider(path.0)
+        .ok_or_else(|| Problem::new(ProblemCode::NotFound))?;
+    let text = account.provider.parse_inbound(&request.0)?;
+    let kind = match text.wish {
+        Some(Wish::Stop) => "stop",
+        Some(Wish::Start) => "start",
+        None => "other",
+    };
+    metrics::counter!("volley_inbound_texts_total", "kind" => kind).increment(1);
+    if let (Some(phone), Some(wish)) = (text.from, text.wish) {
+        let partition = state.doors().journal.partitions().of(phone.slice());
+        let change = Change::ConsentChanged {
+            phone,
+            senders: text.senders,
+            stops: wish == Wish::Stop,
+            provider: account.id,
+            provider_message_id: text.provider_message_id,
+            at: state.runtime().now(),
+        };
+        state
+            .doors()
+            .journal
+            .commit(vec![(partition, change)])
+            .await?;
+    }
+    let (media_type, body) = account.provider.no_answer();
+    Ok(HttpResponse::Ok().content_type(media_type).body(body))
 }
 
 /// The partition of the message that the receipt is about: by what our callback URL

@@ -4,6 +4,7 @@
 //! any socket, so the server and a simulation share this path. A further
 //! provider is one more variant here and one more folder like `twilio`.
 
+use crate::config::AccountConfig;
 use crate::core::{Answer, Core, DueReceipt, TextId};
 use crate::twilio;
 use serde::{Deserialize, Serialize};
@@ -76,6 +77,21 @@ pub struct ReceiptRequest {
     pub body: Vec<u8>,
 }
 
+/// What a person texts to a sender. No `Debug`: it holds numbers and a body.
+#[derive(Clone, Copy)]
+pub struct PersonText<'a> {
+    /// Where the account's inbound texts go, without a fragment.
+    pub url: &'a str,
+    /// The provider's id of the text.
+    pub id: &'a str,
+    /// Who texts.
+    pub from: &'a str,
+    /// To which sender.
+    pub to: &'a str,
+    /// What.
+    pub body: &'a str,
+}
+
 /// Answers one request that arrived at `now`, whatever the dialect of its path.
 pub fn respond(core: &Core, now: u64, request: &HttpRequest<'_>) -> HttpReply {
     // Twilio's is the only dialect so far; it answers 404 on paths it does not know.
@@ -87,6 +103,13 @@ impl Dialect {
     pub fn receipt(self, core: &Core, receipt: &DueReceipt) -> Option<ReceiptRequest> {
         match self {
             Self::Twilio => twilio::receipt(core, receipt),
+        }
+    }
+
+    /// The request that brings a person's text; nothing if it cannot be written as a form.
+    pub fn inbound(self, account: &AccountConfig, text: &PersonText<'_>) -> Option<ReceiptRequest> {
+        match self {
+            Self::Twilio => twilio::inbound(account, text),
         }
     }
 

@@ -1,15 +1,19 @@
 //! What is sent next, by whom, and what follows from an outcome.
 //!
 //! Sources are read a bounded way ahead ([`read_ahead`], [`positions`]); what was read waits in
-//! [`ready`] until a provider with free permits asks; [`routing`] says which providers
+//! [`ready`], where accounts and campaigns take turns ([`fair`]), until a provider with
+//! free permits asks; [`routing`] says which providers
 //! may carry it; [`outcome`] says what follows an attempt.
 
 pub mod audience;
+pub mod fair;
 pub mod freeze;
 pub mod outcome;
 pub mod positions;
 pub mod read_ahead;
 pub mod ready;
+#[cfg(test)]
+mod ready_laws;
 pub mod routing;
 
 use std::sync::Arc;

@@ -1,32 +1,84 @@
-//! What was read and waits for a provider: transactional first, then by arrival.
+//! What was read and waits for a provider. Transactional texts go first; within a class
+//! accounts take fair turns by their weights, and within an account its campaigns, with
+//! what was asked for singly as one of them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use schemas::MessageClass;
+use schemas::{AccountId, CampaignId, MessageClass};
 
 use super::Ready;
+use super::fair::Turns;
 use super::routing::Routes;
 
-/// Messages that wait. Those with the same routes stand in one line, so a line whose
-/// providers are busy holds up no other. Bounded by the read-ahead of the sources.
+/// Messages that wait. Bounded by the read-ahead of the sources.
 #[derive(Debug, Default)]
 pub struct ReadyQueue {
     lanes: [Lane; 2],
+    weights: BTreeMap<AccountId, u32>,
     arrivals: u64,
     waiting: usize,
 }
 
-type Lane = BTreeMap<Routes, VecDeque<(u64, Ready)>>;
+/// Messages of one class.
+#[derive(Debug, Default)]
+struct Lane {
+    accounts: BTreeMap<AccountId, Waiting>,
+    /// Whose turn it is at each provider account.
+    turns: BTreeMap<usize, Turns<AccountId>>,
+}
+
+/// What waits of one account, and whose turn it is at each provider account; both are
+/// forgotten when nothing waits.
+#[derive(Debug, Default)]
+struct Waiting {
+    campaigns: BTreeMap<Option<CampaignId>, Lines>,
+    turns: BTreeMap<usize, Turns<Option<CampaignId>>>,
+}
+
+/// Those with the same routes stand in one line, so a line whose providers are busy holds
+/// up no other.
+#[derive(Debug, Default)]
+struct Lines(BTreeMap<Routes, VecDeque<(u64, Ready)>>);
 
 impl ReadyQueue {
     /// Puts a message at the end of its line.
     pub fn push(&mut self, ready: Ready) {
-        let lane = &mut self.lanes[lane_of(ready.envelope.class)];
-        lane.entry(ready.routes)
-            .or_default()
-            .push_back((self.arrivals, ready));
+        let envelope = &ready.envelope;
+        let lane = &mut self.lanes[lane_of(envelope.class)];
+        let account = lane.accounts.entry(envelope.account).or_default();
+        let lines = account.campaigns.entry(envelope.campaign).or_default();
+        let line = lines.0.entry(ready.routes).or_default();
+        line.push_back((self.arrivals, ready));
         self.arrivals += 1;
         self.waiting += 1;
+    }
+
+    /// Gives an account this weight among the others of a class; 1 unless it is given.
+    pub fn weigh(&mut self, account: AccountId, weight: u32) {
+        if weight == 1 {
+            self.weights.remove(&account);
+        } else {
+            self.weights.insert(account, weight);
+        }
+    }
+
+    /// Takes out everything that waits of a campaign.
+    pub fn remove(&mut self, campaign: CampaignId) -> Vec<Ready> {
+        let mut removed = Vec::new();
+        for lane in &mut self.lanes {
+            for account in lane.accounts.values_mut() {
+                let lines = account
+                    .campaigns
+                    .remove(&Some(campaign))
+                    .unwrap_or_default();
+                let lines = lines.0.into_values().flatten();
+                removed.extend(lines.map(|(_, ready)| ready));
+            }
+            lane.accounts
+                .retain(|_, account| !account.campaigns.is_empty());
+        }
+        self.waiting -= removed.len();
+        removed
     }
 
     /// How many wait.
@@ -43,33 +95,91 @@ impl ReadyQueue {
     /// are reached. The last one may go over: a text is never split between pulls.
     pub fn take(&mut self, provider: usize, segments: u32) -> Vec<Ready> {
         let mut taken = Vec::new();
-        let mut filled = 0;
+        let mut left = segments;
         for lane in &mut self.lanes {
-            while filled < segments {
-                let Some(ready) = next_in(lane, provider) else {
-                    break;
-                };
-                filled += ready.envelope.segments.max(1);
-                taken.push(ready);
-            }
+            left = lane.take(provider, left, &self.weights, &mut taken);
         }
         self.waiting -= taken.len();
         taken
     }
 }
 
-fn next_in(lane: &mut Lane, provider: usize) -> Option<Ready> {
-    let routes = lane
-        .iter()
-        .filter(|(routes, _)| routes.contains(provider))
-        .min_by_key(|(_, line)| line.front().map_or(u64::MAX, |(arrival, _)| *arrival))
-        .map(|(routes, _)| *routes)?;
-    let line = lane.get_mut(&routes)?;
-    let (_, ready) = line.pop_front()?;
-    if line.is_empty() {
-        lane.remove(&routes);
+impl Lane {
+    /// Takes until nothing is left to take, and tells how many segments are.
+    fn take(
+        &mut self,
+        provider: usize,
+        mut left: u32,
+        weights: &BTreeMap<AccountId, u32>,
+        taken: &mut Vec<Ready>,
+    ) -> u32 {
+        if left == 0 || self.accounts.is_empty() {
+            return left;
+        }
+        let turns = self.turns.entry(provider).or_default();
+        let waiting = self.accounts.iter();
+        let waiting = waiting.filter(|(_, waiting)| waiting.has_for(provider));
+        // Looked through once for each pull, which is some milliseconds of a provider's rate.
+        let mut next: BTreeSet<_> = waiting.map(|(id, _)| (turns.due(*id), *id)).collect();
+        while left > 0
+            && let Some((_, id)) = next.pop_first()
+            && let Some(account) = self.accounts.get_mut(&id)
+            && let Some(ready) = account.take(provider)
+        {
+            let segments = ready.envelope.segments.max(1);
+            let weight = weights.get(&id).copied().unwrap_or(1);
+            let due = turns.serve(id, segments, weight);
+            left = left.saturating_sub(segments);
+            taken.push(ready);
+            if account.campaigns.is_empty() {
+                self.accounts.remove(&id);
+            } else if account.has_for(provider) {
+                next.insert((due, id));
+            }
+        }
+        left
     }
-    Some(ready)
+}
+
+impl Waiting {
+    fn has_for(&self, provider: usize) -> bool {
+        let mut campaigns = self.campaigns.values();
+        campaigns.any(|lines| lines.next(provider).is_some())
+    }
+
+    fn take(&mut self, provider: usize) -> Option<Ready> {
+        let turns = self.turns.entry(provider).or_default();
+        let campaigns = self.campaigns.iter();
+        let can = campaigns.filter(|(_, lines)| lines.next(provider).is_some());
+        let id = can.map(|(id, _)| (turns.due(*id), *id)).min()?.1;
+        let lines = self.campaigns.get_mut(&id)?;
+        let ready = lines.take(provider)?;
+        turns.serve(id, ready.envelope.segments, 1);
+        if lines.0.is_empty() {
+            self.campaigns.remove(&id);
+        }
+        Some(ready)
+    }
+}
+
+impl Lines {
+    /// The line whose first has waited longest of those that the provider may carry.
+    fn next(&self, provider: usize) -> Option<Routes> {
+        let lines = self.0.iter();
+        let can = lines.filter(|(routes, _)| routes.contains(provider));
+        can.min_by_key(|(_, line)| line.front().map(|(arrival, _)| *arrival))
+            .map(|(routes, _)| *routes)
+    }
+
+    fn take(&mut self, provider: usize) -> Option<Ready> {
+        let routes = self.next(provider)?;
+        let line = self.0.get_mut(&routes)?;
+        let (_, ready) = line.pop_front()?;
+        if line.is_empty() {
+            self.0.remove(&routes);
+        }
+        Some(ready)
+    }
 }
 
 const fn lane_of(class: MessageClass) -> usize {

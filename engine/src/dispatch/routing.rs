@@ -14,6 +14,12 @@ pub const MAX_PROVIDERS: usize = 128;
 pub struct Routes(u128);
 
 impl Routes {
+    /// The accounts whose bits are set.
+    #[cfg(test)]
+    pub const fn of_bits(bits: u128) -> Self {
+        Self(bits)
+    }
+
     /// Whether nobody may carry the message.
     pub const fn is_empty(self) -> bool {
         self.0 == 0

@@ -11,7 +11,7 @@ use schemas::message::{DueEntry, DueKind, DueTask, message_key};
 use schemas::position::SourceId;
 use schemas::provider::AttemptRef;
 use schemas::record::{KeyPart, Record};
-use schemas::{AccountId, CampaignId, Message, MessageId, MessageStatus, StatusEvent, UnixMicros};
+use schemas::{AccountId, Message, MessageId, MessageStatus, StatusEvent, UnixMicros};
 
 use super::state::PartitionState;
 use super::view::View;
@@ -69,6 +69,25 @@ impl<V: View> Applying<'_, V> {
                 entries,
                 last,
             } => self.audience_frozen(*campaign, *chunk, *entries, *last),
+            Change::CampaignCanceled { campaign, .. } => self.campaign_canceled(*campaign),
+            Change::MessageCanceled {
+                account,
+                message,
+                at,
+            } => self.message_canceled(*account, *message, *at),
+            Change::MessageHeld {
+                account,
+                message,
+                at,
+            } => self.message_held(*account, *message, *at),
+            Change::MessageReleased {
+                campaign,
+                account,
+                message,
+                due,
+                at,
+            } => self.message_released(*campaign, *account, *message, *due, *at),
+            Change::ConsentChanged { .. } => self.consent_changed(change),
             Change::Advanced { source, position } => self.advanced(*source, *position),
             Change::ContactImported { .. } => self.contact_imported(change),
             Change::ImportAdvanced { .. } => self.import_advanced(change),
@@ -127,6 +146,7 @@ impl<V: View> Applying<'_, V> {
         }
         let mut message = lives::new_message(envelope, MessageStatus::Scheduled);
         message.next_attempt_at = Some(at);
+        self.touched(envelope)?;
         self.put_message(&mut message)?;
         self.put_due(envelope.account, envelope.id, DueTask::Send, at)?;
         Ok(Verdict::Done)
@@ -161,6 +181,10 @@ impl<V: View> Applying<'_, V> {
             return Ok(Verdict::Refused(Refusal::AttemptOpen));
         }
         let stored = self.message(envelope.account, envelope.id)?;
+        let is_untouched = stored.is_none();
+        if is_untouched && self.is_canceled(envelope)? {
+            return Ok(Verdict::Refused(Refusal::Canceled));
+        }
         let mut message =
             stored.unwrap_or_else(|| lives::new_message(envelope, MessageStatus::Queued));
         let from = message.status;
@@ -173,6 +197,9 @@ impl<V: View> Applying<'_, V> {
         }
         message.reason = Some(reason.to_owned());
         message.next_attempt_at = None;
+        if is_untouched {
+            self.touched(envelope)?;
+        }
         self.state
             .count_move(self.view, envelope, from, message.status)?;
         self.put_message(&mut message)?;
@@ -207,9 +234,17 @@ impl<V: View> Applying<'_, V> {
     /// sent again and be unknown once more: that attempt must be searched for anew.
     fn resend(&mut self, attempt: &AttemptRef, due: UnixMicros, at: UnixMicros) -> Applied {
         let (account, id) = (attempt.account, attempt.message);
-        let last = self.message(account, id)?.map(|message| message.attempts);
-        if last.is_some_and(|last| last != attempt.attempt) {
+        let Some(message) = self.message(account, id)? else {
+            return Ok(Verdict::Refused(Refusal::NoSuchMessage));
+        };
+        if message.attempts != attempt.attempt {
             return Ok(Verdict::Refused(Refusal::AlreadyHandled));
+        }
+        if self.is_canceled(&message.envelope)? {
+            return Ok(Verdict::Refused(Refusal::Canceled));
+        }
+        if self.is_forbidden(&message.envelope)? {
+            return Ok(Verdict::Refused(Refusal::OptedOut));
         }
         let verdict = self.plain_step(account, id, StatusEvent::Resend, at, |message| {
             message.reason = None;
@@ -221,7 +256,7 @@ impl<V: View> Applying<'_, V> {
         Ok(verdict)
     }
 
-    fn plain_step(
+    pub(super) fn plain_step(
         &mut self,
         account: AccountId,
         id: MessageId,
@@ -244,27 +279,6 @@ impl<V: View> Applying<'_, V> {
         self.state
             .count_move(self.view, &envelope, from, message.status)?;
         self.put_message(&mut message)?;
-        Ok(Verdict::Done)
-    }
-
-    fn audience_frozen(
-        &mut self,
-        campaign: CampaignId,
-        chunk: u32,
-        entries: u32,
-        last: bool,
-    ) -> Applied {
-        let tally = self.state.tally(self.view, campaign)?;
-        if tally.get().frozen || tally.get().chunks != chunk {
-            return Ok(Verdict::Refused(Refusal::OutOfOrder));
-        }
-        let tally = tally.change();
-        tally.chunks += 1;
-        tally.frozen = last;
-        tally.total_recipients += u64::from(entries);
-        if entries > 0 {
-            *tally.by_status.entry(MessageStatus::Queued).or_default() += u64::from(entries);
-        }
         Ok(Verdict::Done)
     }
 

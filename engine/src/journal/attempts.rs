@@ -28,6 +28,12 @@ impl<V: View> Applying<'_, V> {
         }
         let stored = self.message(envelope.account, envelope.id)?;
         let unwritten = stored.is_none();
+        if self.is_canceled(&envelope)? {
+            return Ok(Verdict::Refused(Refusal::Canceled));
+        }
+        if self.is_forbidden(&envelope)? {
+            return Ok(Verdict::Refused(Refusal::OptedOut));
+        }
         let (from, made) = match stored {
             Some(message) if message.status.has_not_begun() => (message.status, message.attempts),
             Some(_) => return Ok(Verdict::Refused(Refusal::AlreadyHandled)),
@@ -41,6 +47,7 @@ impl<V: View> Applying<'_, V> {
         let stamp = self.state.stamp(self.view, open.provider)?.change();
         stamp.latest_deadline = stamp.latest_deadline.max(open.deadline);
         if unwritten {
+            self.touched(&envelope)?;
             self.state.unwritten.insert(envelope.id);
         }
         self.state.open.insert(envelope.id, open);

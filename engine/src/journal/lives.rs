@@ -81,9 +81,14 @@ pub struct Entry {
 impl Entry {
     /// A step of which the state tells all.
     pub fn plain(at: UnixMicros, event: StatusEvent) -> Self {
+        Self::of(at, event_word(event))
+    }
+
+    /// Something that is no step.
+    pub fn of(at: UnixMicros, event: &'static str) -> Self {
         Self {
             at,
-            event: event_word(event),
+            event,
             detail: None,
             provider: None,
             attempt: None,
@@ -97,13 +102,7 @@ impl Entry {
             Learnt::Fetch => "receipt_fetched",
             Learnt::Search => "found_by_search",
         };
-        Self {
-            at,
-            event,
-            detail: None,
-            provider: None,
-            attempt: None,
-        }
+        Self::of(at, event)
     }
 
     /// With more of it, for people.
@@ -128,6 +127,13 @@ pub fn step(message: &mut Message, event: StatusEvent, entry: Entry) -> bool {
     message.status = next;
     tell(message, entry);
     true
+}
+
+/// Tells of something that is no step, as long as there is room.
+pub fn note(message: &mut Message, entry: Entry) {
+    if message.timeline.len() < TIMELINE_ENTRIES {
+        tell(message, entry);
+    }
 }
 
 /// Tells of something that changed nothing, once, as long as there is room.

@@ -17,7 +17,9 @@
 
 mod apply;
 mod attempts;
+mod campaigns;
 pub(crate) mod checkpoint;
+mod consent;
 mod imports;
 mod lives;
 mod projector;
@@ -69,6 +71,10 @@ pub enum Refusal {
     NoOpenAttempt,
     /// The message does not exist.
     NoSuchMessage,
+    /// Its campaign was canceled: nothing of it begins any more.
+    Canceled,
+    /// Its recipient said STOP.
+    OptedOut,
     /// Not the next chunk, attempt or position.
     OutOfOrder,
     /// Another node owns the partition.

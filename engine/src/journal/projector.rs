@@ -252,7 +252,9 @@ fn admit(
         } => {
             *next = state.after_due_mark(DueKind::LookUp, *next);
         }
-        Change::Resend { due, .. } => *due = state.after_due_mark(DueKind::Send, *due),
+        Change::Resend { due, .. } | Change::MessageReleased { due, .. } => {
+            *due = state.after_due_mark(DueKind::Send, *due)
+        }
         Change::Receipt {
             provider, receipt, ..
         } if receipt.attempt.is_none() => {
@@ -266,6 +268,10 @@ fn admit(
         | Change::LookedUp { next: None, .. }
         | Change::NoReceipt { .. }
         | Change::AudienceFrozen { .. }
+        | Change::CampaignCanceled { .. }
+        | Change::MessageCanceled { .. }
+        | Change::MessageHeld { .. }
+        | Change::ConsentChanged { .. }
         | Change::Advanced { .. }
         | Change::ContactImported { .. }
         | Change::ImportAdvanced { .. }

@@ -115,6 +115,11 @@ pub fn track(state: &mut PartitionState, change: &Change) {
         | Change::NoReceipt { .. }
         | Change::Resend { .. }
         | Change::AudienceFrozen { .. }
+        | Change::CampaignCanceled { .. }
+        | Change::MessageCanceled { .. }
+        | Change::MessageHeld { .. }
+        | Change::ConsentChanged { .. }
+        | Change::MessageReleased { .. }
         | Change::Advanced { .. }
         | Change::ContactImported { .. }
         | Change::ImportAdvanced { .. }

@@ -1,12 +1,14 @@
 //! How fast texts go to a provider account.
 //!
 //! A [`Limiter`] says *when* the next text may be stamped, in segments per second; a
-//! [`LookupSchedule`] says when a message without a receipt is asked about. Both are plain state:
-//! nothing here reads a clock, starts a task or draws a random number.
+//! [`Breaker`] whether the account works at all; a [`LookupSchedule`] when a message without a
+//! receipt is asked about. All are plain state: nothing here reads a clock, starts a task or
+//! draws a random number.
 //!
 //! Every instant is a `u64` of microseconds on the boot-time clock (it does not stop while the
 //! machine sleeps and never jumps), unless a name says otherwise.
 
+mod breaker;
 mod limiter;
 mod lookups;
 mod meter;
@@ -19,6 +21,7 @@ mod limiter_judge;
 #[cfg(test)]
 mod limiter_laws;
 
+pub use breaker::{Breaker, FAILURES, LONGEST_REST, Leave, SILENCE, Sign};
 pub use limiter::{Limiter, SendStamp, Wait};
 pub use lookups::LookupSchedule;
 pub use pace::{CATCH_UP_MICROS, MAX_RATE, MIN_RATE, Pace, PaceError};

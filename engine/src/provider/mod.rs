@@ -23,6 +23,7 @@ use futures::future::BoxFuture;
 use schemas::provider::{AttemptRef, DeliveryReceipt, SubmitOutcome};
 use schemas::{Body, Phone, ProviderId, UnixMicros};
 
+use crate::inbound::Wish;
 use connect::TlsProblem;
 use transport::Transport;
 
@@ -104,6 +105,29 @@ pub trait Provider: Send + Sync + 'static {
         &self,
         request: &InboundRequest,
     ) -> Result<Vec<DeliveryReceipt>, ReceiptError>;
+
+    /// The text of a person in a request to our webhook, checked as receipts are.
+    ///
+    /// # Errors
+    /// [`ReceiptError`] when the request is not the provider's or makes no sense.
+    fn parse_inbound(&self, request: &InboundRequest) -> Result<InboundText, ReceiptError>;
+
+    /// What the provider is answered when it brought a text: that there is nothing to say to
+    /// the person. The media type, and the body.
+    fn no_answer(&self) -> (&'static str, &'static str);
+}
+
+/// What a person texted to one of our senders. Only what it asks for is kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct InboundText {
+    /// The provider's own id of the text.
+    pub provider_message_id: String,
+    /// Who texted; `None` for whoever has no number of ours.
+    pub from: Option<Phone>,
+    /// The sender that was texted, and the service that it belongs to.
+    pub senders: Vec<String>,
+    /// What it asks for, if it asks for anything that we understand.
+    pub wish: Option<Wish>,
 }
 
 /// A provider account that is ready to send.

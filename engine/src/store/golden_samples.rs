@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use schemas::account::{Account, ApiKey};
 use schemas::audience::{AudienceChunk, NumberKey};
-use schemas::campaign::{Campaign, CampaignState, CampaignTally};
+use schemas::campaign::{Campaign, CampaignState, CampaignTally, HeldMessage};
+use schemas::consent::Consent;
 use schemas::contact::{Contact, ContactList, ListMember};
 use schemas::job::{ImportPosition, Job, JobProgress, JobReject, JobState, JobWork};
 use schemas::message::{DueEntry, DueTask, Encoding, IdempotencyKey, Intake, TimelineEntry};
 use schemas::position::{CommittedPosition, SourceId};
-use schemas::provider::{AttemptRef, DeliveryReceipt, ProviderStamp};
+use schemas::provider::{AttemptRef, DeliveryReceipt, ProviderOrder, ProviderStamp};
 use schemas::record::Record;
 use schemas::secret::{Body, Secret};
 use schemas::status::ReceiptStatus;
@@ -143,6 +144,9 @@ fn campaign_tally() -> CampaignTally {
         frozen: true,
         by_status: BTreeMap::from([(MessageStatus::Queued, 10), (MessageStatus::Skipped, 2)]),
         skipped: BTreeMap::from([("missing_field".to_owned(), 2)]),
+        untouched: 3,
+        held: 1,
+        canceled: false,
         sequence: 80,
     }
 }
@@ -266,8 +270,37 @@ pub(super) fn samples() -> Vec<Sample> {
                 sequence: 85,
             },
         ),
+        sample(
+            "consent",
+            Consent {
+                phone: phone(),
+                stopped: vec!["+14155550100".to_owned()],
+                heard: vec!["SM1".to_owned()],
+                changed_at: AT,
+                sequence: 87,
+            },
+        ),
+        sample(
+            "provider_order",
+            ProviderOrder {
+                provider,
+                rate_millionths: Some(2_500_000),
+                is_disabled: true,
+                version: 3,
+            },
+        ),
         sample("campaign", campaign()),
         sample("campaign_tally", campaign_tally()),
+        sample(
+            "held_message",
+            HeldMessage {
+                campaign: CampaignId::from_bytes([2; 16]),
+                partition: Partition(5),
+                account,
+                message: attempt().message,
+                sequence: 86,
+            },
+        ),
         sample(
             "audience_chunk",
             AudienceChunk {
@@ -317,6 +350,7 @@ pub(super) fn samples() -> Vec<Sample> {
             Account {
                 id: account,
                 name: "Acme".to_owned(),
+                weight: 1,
                 number_key: Secret::new("00ff"),
                 created_at: AT,
                 version: 1,

@@ -1,9 +1,9 @@
 //! Campaigns: the numbers of every partition, counted again from its chunks and rows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::audience::{AudienceChunk, NumberKey};
-use schemas::campaign::{Campaign, CampaignTally};
+use schemas::campaign::{Campaign, CampaignTally, HeldMessage};
 use schemas::position::{AudiencePosition, CommittedPosition, SourceId};
 use schemas::{CampaignId, MessageStatus, Partition, PartitionCount, Slice};
 
@@ -20,6 +20,11 @@ pub(super) fn check(
     told: &ByCampaign,
     verified: &mut Verified,
 ) -> Result<(), VerifyError> {
+    let mut held: BTreeMap<(CampaignId, Partition), u64> = BTreeMap::new();
+    rows::each::<HeldMessage>(kv, |row| {
+        *held.entry((row.campaign, row.partition)).or_default() += 1;
+        Ok(())
+    })?;
     rows::each::<Campaign>(kv, |campaign| {
         verified.campaigns += 1;
         for partition in partitions.all() {
@@ -31,6 +36,7 @@ pub(super) fn check(
                 campaign: campaign.id,
                 partition,
                 told,
+                held: held.get(&(campaign.id, partition)).copied().unwrap_or(0),
             };
             verified.recipients += counting.check(journal)?;
         }
@@ -45,6 +51,8 @@ struct Counting<'a> {
     campaign: CampaignId,
     partition: Partition,
     told: &'a Told,
+    /// Messages that were put aside.
+    held: u64,
 }
 
 impl Counting<'_> {
@@ -55,24 +63,31 @@ impl Counting<'_> {
         let tally = tally.unwrap_or_else(|| CampaignTally::empty(self.campaign, self.partition));
         journal.check_sequence(self.partition, tally.sequence, self.subject())?;
         let open = self.open(journal);
-        let recipients = self.audience(tally.chunks, &open)?;
+        let (recipients, untouched) = self.audience(&tally, &open)?;
         self.agree("recipients", tally.total_recipients, recipients)?;
-        let mut elsewhere = open.len() as u64;
-        self.agree(
-            "submitting",
-            tally.count(MessageStatus::Submitting),
-            elsewhere,
-        )?;
+        // Who is not touched yet has no row, and is queued or counted off.
+        let stands_at = if tally.canceled {
+            MessageStatus::Canceled
+        } else {
+            MessageStatus::Queued
+        };
+        let rows = |status| self.told.by_status.get(&status).copied().unwrap_or(0);
         for status in MessageStatus::ALL {
-            let rows = self.told.by_status.get(&status).copied().unwrap_or(0);
-            if !matches!(status, MessageStatus::Queued | MessageStatus::Submitting) {
-                self.agree(status.as_str(), tally.count(status), rows)?;
-                elsewhere += rows;
+            if status == stands_at {
+                continue;
             }
+            let counted = if status == MessageStatus::Submitting {
+                open.len() as u64
+            } else {
+                rows(status)
+            };
+            self.agree(status.as_str(), tally.count(status), counted)?;
         }
-        // Who is not read yet has no row, and is queued.
-        let queued = recipients.saturating_sub(elsewhere);
-        self.agree("queued", tally.count(MessageStatus::Queued), queued)?;
+        let counted = rows(stands_at) + untouched;
+        self.agree(stands_at.as_str(), tally.count(stands_at), counted)?;
+        let is_left = if tally.canceled { 0 } else { untouched };
+        self.agree("untouched", tally.untouched, is_left)?;
+        self.agree("held", tally.held, self.held)?;
         if tally.skipped == self.told.skipped {
             return Ok(recipients);
         }
@@ -80,15 +95,20 @@ impl Counting<'_> {
         Err(self.differs(format!("skipped: {noted:?} noted, {found:?} in rows")))
     }
 
-    /// Counts the audience, and looks for the messages behind the cursor, which must be
-    /// there, and for those that nobody is to get.
-    fn audience(&self, chunks: u32, open: &BTreeSet<NumberKey>) -> Result<u64, VerifyError> {
+    /// Counts the audience and those of it of whom nothing has begun and nothing is
+    /// written. Looks for the messages behind the cursor, which must be there unless the
+    /// campaign was canceled, and for those that nobody is to get.
+    fn audience(
+        &self,
+        tally: &CampaignTally,
+        open: &BTreeSet<NumberKey>,
+    ) -> Result<(u64, u64), VerifyError> {
         let source = SourceId::Audience(self.campaign);
         let key = CommittedPosition::key_of(self.partition, &source);
         let cursor = rows::get::<CommittedPosition>(self.kv, &key)?;
         let cursor = AudiencePosition::from_number(cursor.map_or(0, |row| row.position));
-        let (mut recipients, mut with_row, mut last) = (0, 0, None);
-        for chunk in 0..chunks {
+        let (mut recipients, mut with_row, mut untouched, mut last) = (0, 0, 0, None);
+        for chunk in 0..tally.chunks {
             let key = AudienceChunk::key_of(self.campaign, self.partition, chunk);
             let row = rows::get::<AudienceChunk>(self.kv, &key)?;
             let row = row.ok_or_else(|| self.differs(format!("chunk {chunk} is not there")))?;
@@ -103,15 +123,18 @@ impl Counting<'_> {
                 recipients += 1;
                 if self.told.numbers.binary_search(number).is_ok() {
                     with_row += 1;
-                } else if place < cursor && !open.contains(number) {
-                    let detail = format!("{place:?} lies behind the cursor and has no message");
-                    return Err(self.differs(detail));
+                } else if !open.contains(number) {
+                    untouched += 1;
+                    if place < cursor && !tally.canceled {
+                        let detail = format!("{place:?} lies behind the cursor and has no message");
+                        return Err(self.differs(detail));
+                    }
                 }
             }
         }
         let messages = self.told.numbers.len() as u64;
         self.agree("messages to its audience", messages, with_row)?;
-        Ok(recipients)
+        Ok((recipients, untouched))
     }
 
     /// Who has an open attempt. It may have no row yet, and lie behind the cursor: a

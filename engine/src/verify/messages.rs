@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use schemas::audience::NumberKey;
+use schemas::campaign::HeldMessage;
 use schemas::message::{DueEntry, DueKind, DueTask, TimelineEntry};
 use schemas::position::{CommittedPosition, SourceId};
-use schemas::record::Record;
+use schemas::record::{KeyPart, Record};
 use schemas::{CampaignId, Message, MessageStatus, Partition, PartitionCount, UnixMicros};
 
 use super::journal::Journal;
@@ -173,13 +174,12 @@ fn is_due(
 ) -> Result<(), VerifyError> {
     // Not the `send_at` that was asked for: what had been read when it was written down
     // was put behind that.
-    let due = match (message.status, message.next_attempt_at) {
-        (MessageStatus::Scheduled | MessageStatus::Queued, Some(due)) => due,
-        (MessageStatus::Scheduled, None) => {
-            let detail = "it waits for no instant";
-            return Err(Difference::new(message.envelope.id, detail).into());
-        }
-        _ => return Ok(()),
+    if !message.status.has_not_begun() || is_held(kv, partition, message)? {
+        return Ok(());
+    }
+    let Some(due) = message.next_attempt_at else {
+        let detail = "it waits for no instant";
+        return Err(Difference::new(message.envelope.id, detail).into());
     };
     let entry = DueEntry {
         partition,
@@ -198,4 +198,14 @@ fn is_due(
         return Err(Difference::new(message.envelope.id, detail).into());
     }
     Ok(())
+}
+
+/// Whether it was due while its campaign was paused, and is put aside.
+fn is_held(kv: &dyn KvRead, partition: Partition, message: &Message) -> Result<bool, VerifyError> {
+    let Some(campaign) = message.envelope.campaign else {
+        return Ok(false);
+    };
+    let mut key = HeldMessage::partition_key(campaign, partition);
+    key.push(KeyPart::Id(*message.envelope.id.as_bytes()));
+    Ok(rows::get::<HeldMessage>(kv, &key)?.is_some())
 }

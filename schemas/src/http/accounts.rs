@@ -10,6 +10,10 @@ use crate::id::{AccountId, KeyId};
 pub struct AccountRequest {
     /// What people call it.
     pub name: Option<String>,
+    /// Its share beside other accounts while they wait for the same provider account: 1, which
+    /// is the default, to 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u64>,
 }
 
 /// An account.
@@ -19,6 +23,8 @@ pub struct AccountBody {
     pub id: AccountId,
     /// What people call it.
     pub name: String,
+    /// Its share beside other accounts.
+    pub weight: u32,
     /// When it was created, RFC 3339.
     pub created_at: String,
 }

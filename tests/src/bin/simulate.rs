@@ -162,8 +162,11 @@ fn one(seed: u64, is_told: bool) -> ExitCode {
     }
 }
 
+/// Schedules after which a long run says how far it is: some minutes.
+const TOLD_EVERY: u64 = 10_000;
+
 /// Runs schedules on every core; each is on one thread.
-#[allow(clippy::print_stdout)]
+#[allow(clippy::print_stdout, clippy::print_stderr)]
 fn many(arguments: &Arguments) -> Sum {
     let (first, end) = arguments.seeds;
     let next = AtomicU64::new(first);
@@ -191,7 +194,10 @@ fn many(arguments: &Arguments) -> Sum {
             });
         }
         drop(reports);
-        for report in received {
+        for (done, report) in (1_u64..).zip(received) {
+            if done.is_multiple_of(TOLD_EVERY) {
+                eprintln!("{done} of {} schedules", end - first);
+            }
             if let Some(violation) = report.violations.first() {
                 println!("seed {}: {violation}", report.seed);
                 if arguments.fail_fast {

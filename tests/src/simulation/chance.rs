@@ -15,6 +15,8 @@ pub enum Stream {
     Wire,
     /// When customers ask, and ask again.
     Customers,
+    /// What they ask of campaigns that run, and which provider dies meanwhile.
+    Orders,
 }
 
 /// A source of random numbers.

@@ -335,7 +335,8 @@ impl<'a> Life<'a> {
         let is_expected = next.is_some_and(|at| at < now + EXPECTED_WITHIN);
         let held = self.simulation.plan.task_hold.1 * 1_000 * STEPS_OF_A_RESEND;
         let long = QUIET + held;
-        awake >= SETTLE_LIMIT || (awake >= long && quiet >= long && !is_expected)
+        let is_busy = is_expected || self.simulation.world.is_waited_for();
+        awake >= SETTLE_LIMIT || (awake >= long && quiet >= long && !is_busy)
     }
 
     fn sleeps_on(&mut self) -> bool {

@@ -192,7 +192,7 @@ async fn sign_up(
 ) -> Result<(), String> {
     for number in 0..simulation.plan.accounts {
         let name = format!("customer {number}");
-        let account = api::accounts::create_account(&storage.store, runtime, name).await;
+        let account = api::accounts::create_account(&storage.store, runtime, name, 1).await;
         let account = account.map_err(|error| error.to_string())?.id;
         let key =
             api::accounts::create_key(&storage.store, runtime, account, "key".to_owned()).await;

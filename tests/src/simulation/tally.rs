@@ -32,7 +32,7 @@ impl Tally {
 }
 
 /// What must come about in any large number of schedules.
-pub const EXERCISED: [&str; 50] = [
+pub const EXERCISED: [&str; 61] = [
     "W1: cut off after the provider had it",
     "W2: cut off before the provider had it",
     "W3: 5xx, taken",
@@ -50,6 +50,15 @@ pub const EXERCISED: [&str; 50] = [
     "W17: a request was replayed",
     "W19: stopped in good order",
     "a campaign stalled",
+    "a campaign was canceled",
+    "a campaign was paused",
+    "a campaign went on",
+    "a command came too late",
+    "a message was put aside",
+    "a person said STOP",
+    "a provider was disabled",
+    "a provider was slowed down",
+    "a text to a provider that is away",
     "actors failed for a while",
     "actors failed for good",
     "all projections made again",
@@ -81,6 +90,8 @@ pub const EXERCISED: [&str; 50] = [
     "receipt met shut doors",
     "receipt missing",
     "receipt without our ids",
+    "recipients were counted off",
     "skipped",
+    "skipped after STOP",
     "stopped by itself",
 ];

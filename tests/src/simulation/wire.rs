@@ -76,7 +76,7 @@ impl Wire {
         }
         sent.body = request.body().to_vec();
         let call = (method == Method::Post).then(|| self.call_of(&sent.body));
-        let _open = call.is_some().then(|| Open(self));
+        let _open = Open::new(self, call.is_some());
         let Some(answer) = self.world.send(sent, call) else {
             return Err(TransportFailure::NotSent("connect_refused"));
         };
@@ -105,12 +105,23 @@ impl Transport for Wire {
     }
 }
 
-/// A request that creates a text and has not ended.
-struct Open<'a>(&'a Wire);
+/// A request that has not ended.
+struct Open<'a> {
+    wire: &'a Wire,
+    creates: bool,
+}
+
+impl<'a> Open<'a> {
+    fn new(wire: &'a Wire, creates: bool) -> Self {
+        wire.world.begun();
+        Self { wire, creates }
+    }
+}
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        self.0.world.ended(self.0.provider);
+        let provider = self.creates.then_some(self.wire.provider);
+        self.wire.world.ended(provider);
     }
 }
 

@@ -55,6 +55,8 @@ struct State {
     /// Requests that create a text and have not ended, by provider account.
     open: Vec<u32>,
     most_open: Vec<u32>,
+    /// Requests of any kind whose end the process waits for.
+    waited_for: u32,
     /// When a request last left, an answer last came, or a pause ends that one asked for:
     /// what was begun waits until then.
     last_wire: u64,
@@ -104,6 +106,7 @@ impl World {
                 life: 0,
                 open: vec![0; places],
                 most_open: vec![0; places],
+                waited_for: 0,
                 last_wire: 0,
                 is_calm: false,
                 held_back: HeldBack::default(),
@@ -121,6 +124,7 @@ impl World {
         let mut state = self.state();
         state.life = life;
         state.open.fill(0);
+        state.waited_for = 0;
     }
 
     /// Requests that were open when the process ended: those that the provider has not
@@ -223,10 +227,25 @@ impl World {
         self.state().is_calm = true;
     }
 
-    /// A request that creates a text has ended in the process.
-    pub fn ended(&self, provider: usize) {
+    /// A request begins in the process.
+    pub fn begun(&self) {
+        self.state().waited_for += 1;
+    }
+
+    /// A request has ended in the process; one that creates a text names its provider.
+    pub fn ended(&self, provider: Option<usize>) {
+        let now = self.time.now();
         let mut state = self.state();
-        state.open[provider] = state.open[provider].saturating_sub(1);
+        state.waited_for = state.waited_for.saturating_sub(1);
+        state.last_wire = state.last_wire.max(now);
+        if let Some(provider) = provider {
+            state.open[provider] = state.open[provider].saturating_sub(1);
+        }
+    }
+
+    /// Whether the process waits for an answer, be it one that never comes.
+    pub fn is_waited_for(&self) -> bool {
+        self.state().waited_for > 0
     }
 
     /// When the next thing happens, if anything is planned.

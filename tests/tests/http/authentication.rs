@@ -75,6 +75,15 @@ async fn the_root_key_administers_and_nothing_else() {
         let refusal = server.root.post("/v1/accounts", &name).await.refusal();
         assert_eq!((refusal.0, refusal.2.as_deref()), (422, Some("/name")));
     }
+    assert_eq!(account["weight"], 1);
+    let heavy = json!({"name": "acme", "weight": 100});
+    let heavy = server.root.post("/v1/accounts", &heavy).await.json(201);
+    assert_eq!(heavy["weight"], 100);
+    for weight in [0, 101] {
+        let wanted = json!({"name": "acme", "weight": weight});
+        let refusal = server.root.post("/v1/accounts", &wanted).await.refusal();
+        assert_eq!((refusal.0, refusal.2.as_deref()), (422, Some("/weight")));
+    }
     server.stop().await;
 }
 

@@ -76,7 +76,7 @@ async fn a_campaign_is_written_down_and_started() {
     }
     assert_eq!(client.get(&path).await.json(200), started);
 
-    let expected = rmp(&ControlRecord::CampaignStarted {
+    let expected = rmp(&ControlRecord::CampaignChanged {
         account,
         campaign: id.parse().expect("an id"),
     });

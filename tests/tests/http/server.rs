@@ -91,7 +91,7 @@ impl TestServer {
     /// A new account and a client with a key of it.
     pub async fn account(&self) -> (AccountId, Client) {
         let store = &self.storage.store;
-        let account = api::accounts::create_account(store, &self.runtime, "acme".to_owned());
+        let account = api::accounts::create_account(store, &self.runtime, "acme".to_owned(), 1);
         let account = account.await.expect("an account").id;
         let key = api::accounts::create_key(store, &self.runtime, account, "key".to_owned());
         let (_, secret) = key.await.expect("stored").expect("a key");

@@ -115,6 +115,55 @@ async fn a_receipt_without_our_query_reaches_its_message_by_the_number() {
     server.stop().await;
 }
 
+/// What a person texts to a number of ours, as the provider tells it.
+fn texted<'a>(id: &'a str, body: &'a str) -> Vec<(&'static str, &'a str)> {
+    vec![
+        ("AccountSid", FORM[2].1),
+        ("Body", body),
+        ("From", "+14155550123"),
+        ("MessageSid", id),
+        ("To", "+15005550001"),
+    ]
+}
+
+async fn bring(server: &TestServer, form: &[(&str, &str)]) -> Answer {
+    let path = format!("/v1/webhooks/{}/inbound", server.provider);
+    let request = server.client(None).request(Method::POST, &path).form(form);
+    Answer::of(request.header("X-Twilio-Signature", signature(&path, form))).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stop_holds_from_the_answer_on_until_start() {
+    let server = TestServer::start("webhook-stop").await;
+    let (account, _) = server.account().await;
+    let campaign = CampaignId::from_bytes([7; 16]);
+    let envelope = fixture::envelope(account, Some(campaign), "+14155550123");
+    let provider: ProviderId = server.provider.parse().expect("an id");
+    let partition = server.storage.journal.partitions().of(envelope.to.slice());
+    let begin = || {
+        let [_, begun, _] = accepted(&envelope, provider);
+        server.storage.journal.commit(vec![(partition, begun)])
+    };
+    // Whatever is not one of the words is answered and not kept.
+    let id = |last: u8| format!("SM0123456789abcdef0123456789abcde{last}");
+    let thanks = bring(&server, &texted(&id(1), "Thanks, stop by any time")).await;
+    assert_eq!((thanks.status, thanks.text.as_str()), (200, "<Response/>"));
+    let stop = bring(&server, &texted(&id(2), " Stop! ")).await;
+    assert_eq!((stop.status, stop.text.as_str()), (200, "<Response/>"));
+    let refused = Verdict::Refused(engine::journal::Refusal::OptedOut);
+    assert_eq!(begin().await.expect("durable"), [refused]);
+    assert_eq!(bring(&server, &texted(&id(3), "START")).await.status, 200);
+    assert_eq!(bring(&server, &texted(&id(2), " Stop! ")).await.status, 200);
+    assert_eq!(begin().await.expect("durable"), [Verdict::Done]);
+
+    let path = format!("/v1/webhooks/{}/inbound", server.provider);
+    let forged = server.client(None).request(Method::POST, &path);
+    let forged = forged.form(&texted(&id(4), "STOP"));
+    let forged = forged.header("X-Twilio-Signature", "c2lnbmF0dXJl");
+    assert_eq!(Answer::of(forged).await.refusal().0, 403);
+    server.stop().await;
+}
+
 /// One recipient, whose text the provider took.
 fn accepted(envelope: &Arc<Envelope>, provider: ProviderId) -> [Change; 3] {
     let at = envelope.created_at;

@@ -6,10 +6,12 @@
 //! schedules, cancelling, redacting, inbound messages.
 
 mod answer;
+mod inbound;
 mod list;
 mod receipt;
 
 pub(crate) use answer::{sample_answer, status_and_code, text_id, text_name};
+pub(crate) use inbound::inbound;
 pub(crate) use receipt::receipt;
 
 use crate::config::AccountConfig;

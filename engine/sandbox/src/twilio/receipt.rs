@@ -63,7 +63,7 @@ fn done_date(status: Status, at: u64) -> Option<String> {
 /// Base64 of HMAC-SHA1, keyed with the account's token, over the URL and every
 /// parameter in byte order, name then value; of repeated names the distinct
 /// values in order.
-fn signature(token: &str, url: &str, form: &[(&str, &str)]) -> String {
+pub(super) fn signature(token: &str, url: &str, form: &[(&str, &str)]) -> String {
     let mut sorted = form.to_vec();
     sorted.sort_unstable();
     sorted.dedup();

@@ -1,5 +1,7 @@
 //! The journal under laws: one owner over memory, driven without threads.
 
+mod campaigns;
+mod consent;
 mod due;
 mod laws;
 mod model;

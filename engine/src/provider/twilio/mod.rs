@@ -2,6 +2,7 @@
 //! (<https://www.twilio.com/docs/messaging/api/message-resource>).
 
 mod codes;
+mod inbound;
 mod look_up;
 mod receipt;
 mod signature;
@@ -26,7 +27,7 @@ use super::connect::TlsProblem;
 use super::http;
 use super::transport::{Answer, Transport, TransportFailure};
 use super::{
-    Connect, FoundText, InboundRequest, LookUpError, Provider, ProviderSettings,
+    Connect, FoundText, InboundRequest, InboundText, LookUpError, Provider, ProviderSettings,
     ProviderSettingsError, ReceiptError, SubmitRequest, TextSearch,
 };
 use codes::{is_message_sid, is_sid, outcome_of_refusal};
@@ -289,6 +290,20 @@ impl Provider for Twilio {
             &self.keys,
             &self.account_sid,
         )
+    }
+
+    fn parse_inbound(&self, request: &InboundRequest) -> Result<InboundText, ReceiptError> {
+        let callbacks = self.callbacks.as_ref().ok_or(ReceiptError::NotExpected)?;
+        inbound::parse(
+            request,
+            &callbacks.public_url,
+            &self.keys,
+            &self.account_sid,
+        )
+    }
+
+    fn no_answer(&self) -> (&'static str, &'static str) {
+        inbound::NO_ANSWER
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) fn parse(
 }
 
 /// The value of the parameter `name`, if it comes exactly once.
-fn field<'a>(form: &'a Form<'_>, name: &str) -> Option<&'a str> {
+pub(super) fn field<'a>(form: &'a Form<'_>, name: &str) -> Option<&'a str> {
     let mut values = form.iter().filter(|(known, _)| known == name);
     let (_, value) = values.next()?;
     values.next().is_none().then_some(value.as_ref())

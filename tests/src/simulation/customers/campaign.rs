@@ -6,11 +6,13 @@ use schemas::campaign::CampaignState;
 use schemas::http::campaigns::{CampaignBody, CampaignNumbers};
 use schemas::http::contact_lists::ContactListBody;
 use schemas::http::jobs::JobBody;
+use schemas::http::problem::ProblemBody;
 use schemas::job::JobState;
 use schemas::{CampaignId, JobId, ListId, MessageClass};
 use serde_json::json;
 
 use super::audience::{ContactsFile, contacts_file, number_of};
+use super::commands::Commands;
 use super::{Ask, Asked, Heard, Next, again_after, is_for_later, json};
 use crate::simulation::chance::Chance;
 use crate::simulation::plan::CampaignPlan;
@@ -48,6 +50,8 @@ pub struct CampaignErrand {
     pub campaign: Option<CampaignId>,
     /// When its start was first acknowledged, in microseconds.
     pub started_at: Option<u64>,
+    /// What is asked of it while it runs.
+    pub commands: Commands,
     /// The numbers that were seen last.
     pub seen: Option<CampaignNumbers>,
 }
@@ -59,6 +63,7 @@ enum Stage {
     Job,
     Create,
     Start,
+    Command,
     LateUpload,
     LateJob,
     Watch,
@@ -101,6 +106,7 @@ impl CampaignErrand {
             job: None,
             campaign: None,
             started_at: None,
+            commands: Commands::new(plan.commands),
             seen: None,
         }
     }
@@ -134,7 +140,7 @@ impl CampaignErrand {
         format!("Hi {name}, this is campaign {}.{more}", self.number)
     }
 
-    pub(super) fn ask(&mut self) -> Asked {
+    pub(super) fn ask(&mut self, now: u64) -> Asked {
         let key = |what: &str| Some(format!("{what}-{}-{}", self.number, self.lists.len()));
         let upload = |file: &ContactsFile, list: Option<&ListId>, what: &str| Ask {
             method: "POST",
@@ -165,14 +171,26 @@ impl CampaignErrand {
                 Ask::post("/v1/campaigns".to_owned(), key("campaign"), &wanted)
             }
             Stage::Start => Ask::post(format!("{campaign}/start"), key("start"), &json!({})),
+            Stage::Command => {
+                let asked = self.commands.ask(now);
+                let (word, place) = asked.map_or(("", 0), |(what, place)| (what.word(), place));
+                let key = Some(format!("{word}-{}-{place}", self.number));
+                Ask::post(format!("{campaign}/{word}"), key, &json!({}))
+            }
             Stage::Watch => Ask::get(campaign),
         };
-        let has_twin = matches!(self.stage, Stage::Upload | Stage::Start) && self.number % 2 == 1;
+        let has_twin = matches!(self.stage, Stage::Upload | Stage::Start | Stage::Command)
+            && self.number % 2 == 1;
         Asked { request, has_twin }
     }
 
     pub(super) fn heard(&mut self, answer: Option<&DoorAnswer>, now: u64) -> Heard {
         let again = again_after(answer);
+        if self.stage == Stage::Command && answer.is_some_and(is_over) {
+            self.commands.came_too_late();
+            self.stage = self.after_commands();
+            return Ok(Next::After(0));
+        }
         let Some(answer) = answer.filter(|answer| !is_for_later(answer)) else {
             return Ok(again);
         };
@@ -194,6 +212,10 @@ impl CampaignErrand {
             Stage::Start => {
                 self.started_at.get_or_insert(now);
             }
+            Stage::Command => {
+                self.commands.granted(now);
+                self.judge_numbers(&json(answer)?)?;
+            }
             Stage::Watch => return self.look(&json(answer)?),
         }
         self.stage = match self.stage {
@@ -202,15 +224,30 @@ impl CampaignErrand {
             Stage::Job if self.lists.len() < self.files.len() => Stage::List,
             Stage::Job => Stage::Create,
             Stage::Create => Stage::Start,
-            Stage::Start if self.plan.late > 0 => Stage::LateUpload,
+            Stage::Start | Stage::Command if self.commands.next().is_some() => Stage::Command,
+            Stage::Start | Stage::Command => self.after_commands(),
             Stage::LateUpload => Stage::LateJob,
-            Stage::Start | Stage::LateJob | Stage::Watch => Stage::Watch,
+            Stage::LateJob | Stage::Watch => Stage::Watch,
         };
-        Ok(if self.stage == Stage::Start {
-            Next::Together
-        } else {
-            Next::After(0)
+        Ok(match self.stage {
+            Stage::Start => Next::Together,
+            Stage::Command => Next::After(self.commands.next().map_or(0, |(wait, _)| wait)),
+            Stage::List
+            | Stage::Upload
+            | Stage::Job
+            | Stage::Create
+            | Stage::LateUpload
+            | Stage::LateJob
+            | Stage::Watch => Next::After(0),
         })
+    }
+
+    fn after_commands(&self) -> Stage {
+        if self.plan.late > 0 {
+            Stage::LateUpload
+        } else {
+            Stage::Watch
+        }
     }
 
     fn judge_job(&self, job: &JobBody) -> Result<(), String> {
@@ -233,7 +270,7 @@ impl CampaignErrand {
 
     /// The numbers add up at any moment, ends are not taken back, and finished means
     /// finished.
-    fn look(&mut self, body: &CampaignBody) -> Heard {
+    fn judge_numbers(&mut self, body: &CampaignBody) -> Result<(), String> {
         let numbers = &body.numbers;
         let parts = [
             numbers.pending,
@@ -259,15 +296,33 @@ impl CampaignErrand {
         {
             return wrong("an end was taken back");
         }
-        let is_finished = body.state == CampaignState::Finished;
-        let expected = self.people();
-        if !numbers.still_counting && numbers.total_recipients != expected {
+        let (expected, total) = (self.people(), numbers.total_recipients);
+        let is_cut_off = self.commands.is_canceled() && total < expected;
+        if !numbers.still_counting && total != expected && !is_cut_off {
             return wrong("the audience is not the list's");
         }
-        if is_finished && numbers.pending > 0 {
+        if body.state == CampaignState::Finished && numbers.pending > 0 {
             return wrong("it is finished and somebody waits");
         }
         self.seen = Some(numbers.clone());
+        Ok(())
+    }
+
+    fn look(&mut self, body: &CampaignBody) -> Heard {
+        self.judge_numbers(body)?;
+        let numbers = &body.numbers;
+        let is_finished = body.state == CampaignState::Finished;
+        if self.commands.is_canceled() != (body.state == CampaignState::Canceled) {
+            return Err(format!("campaign {} is {:?}", self.number, body.state));
+        }
+        if body.state == CampaignState::Canceled {
+            let is_over = body.finished_at.is_some();
+            return Ok(if is_over {
+                Next::Done
+            } else {
+                Next::After(LOOK_EVERY_MS)
+            });
+        }
         // What is unknown may be sent again for hours, and only then is it finished.
         let may_resend = self.plan.class == MessageClass::Transactional && numbers.unknown > 0;
         let is_settled = !numbers.still_counting && numbers.pending == 0 && may_resend;
@@ -289,4 +344,10 @@ fn ends(numbers: &CampaignNumbers) -> [u64; 6] {
         numbers.expired,
         numbers.canceled,
     ]
+}
+
+/// Whether it is refused because of the state that the campaign is in.
+fn is_over(answer: &DoorAnswer) -> bool {
+    let problem: Result<ProblemBody, String> = json(answer);
+    answer.status == 409 && problem.is_ok_and(|problem| problem.code == "campaign_state")
 }

@@ -3,6 +3,9 @@
 
 mod audience;
 pub mod campaign;
+pub mod commands;
+pub mod operator;
+pub mod person;
 pub mod single;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,7 +15,12 @@ use schemas::{AccountId, UnixMicros};
 
 use super::chance::{Chance, Stream};
 use super::plan::Plan;
+use super::time::Time;
+use audience::number_of;
 use campaign::CampaignErrand;
+use operator::OperatorErrand;
+use person::PersonErrand;
+use single::FIRST_NUMBER;
 use single::SingleErrand;
 
 /// All customers.
@@ -46,7 +54,11 @@ pub enum Kind {
     /// One text to one person.
     Single(SingleErrand),
     /// A text to many.
-    Campaign(CampaignErrand),
+    Campaign(Box<CampaignErrand>),
+    /// No more texts.
+    Person(PersonErrand),
+    /// A provider account is to be treated otherwise.
+    Operator(OperatorErrand),
 }
 
 /// What a customer does after an answer.
@@ -149,9 +161,10 @@ impl Customers {
         let mut chance = Chance::new(seed, Stream::Customers);
         let mut errands = Vec::new();
         for (number, campaign) in plan.campaigns.iter().enumerate() {
+            let wish = CampaignErrand::new(number, *campaign, &mut chance);
             errands.push(Errand {
                 account: campaign.account,
-                kind: Kind::Campaign(CampaignErrand::new(number, *campaign, &mut chance)),
+                kind: Kind::Campaign(Box::new(wish)),
                 begins_at: campaign.at_ms * 1_000,
                 is_busy: false,
                 is_done: false,
@@ -168,6 +181,26 @@ impl Customers {
                 account: single.account,
                 kind: Kind::Single(wish),
                 begins_at: single.at_ms * 1_000,
+                is_busy: false,
+                is_done: false,
+            });
+        }
+        for stop in &plan.stops {
+            let first = if stop.is_of_singles { FIRST_NUMBER } else { 0 };
+            let number = number_of(first + stop.person);
+            errands.push(Errand {
+                account: 0,
+                kind: Kind::Person(PersonErrand::new(number, *stop)),
+                begins_at: stop.at_ms * 1_000,
+                is_busy: false,
+                is_done: false,
+            });
+        }
+        for order in &plan.orders {
+            errands.push(Errand {
+                account: 0,
+                kind: Kind::Operator(OperatorErrand::new(*order)),
+                begins_at: order.at_ms * 1_000,
                 is_busy: false,
                 is_done: false,
             });
@@ -197,11 +230,14 @@ impl Customers {
         let Some((_, secret)) = accounts.get(errand.account) else {
             return Vec::new();
         };
-        let asked = match &mut errand.kind {
-            Kind::Single(single) => single.ask(wall),
-            Kind::Campaign(campaign) => campaign.ask(),
-        };
+        let now = Time::of_true_wall(wall.0.unsigned_abs());
         errand.is_busy = true;
+        let asked = match &mut errand.kind {
+            Kind::Person(person) => return vec![person.ask(now)],
+            Kind::Operator(operator) => return vec![operator.ask(now)],
+            Kind::Single(single) => single.ask(wall),
+            Kind::Campaign(campaign) => campaign.ask(now),
+        };
         let twin = asked.has_twin.then(|| asked.request.clone());
         let requests = [Some(asked.request), twin].into_iter().flatten();
         requests.map(|ask| ask.with_secret(secret)).collect()
@@ -231,6 +267,8 @@ impl Customers {
         let heard = match &mut errand.kind {
             Kind::Single(single) => single.heard(answer),
             Kind::Campaign(campaign) => campaign.heard(answer, now),
+            Kind::Person(person) => person.heard(answer, now),
+            Kind::Operator(operator) => operator.heard(answer, now),
         };
         Ok(match heard? {
             Next::After(wait) => Some(wait + patience),
@@ -245,7 +283,7 @@ impl Customers {
     /// Whether a customer heard at this instant that its campaign was started.
     pub fn has_started(&self, errand: usize, now: u64) -> bool {
         match &self.state().errands[errand].kind {
-            Kind::Single(_) => false,
+            Kind::Single(_) | Kind::Person(_) | Kind::Operator(_) => false,
             Kind::Campaign(campaign) => campaign.started_at == Some(now),
         }
     }
@@ -257,7 +295,7 @@ impl Customers {
     pub fn twin_heard(&self, errand: usize, answer: &DoorAnswer) -> Result<(), String> {
         match &mut self.state().errands[errand].kind {
             Kind::Single(single) => single.note_answer(answer),
-            Kind::Campaign(_) => Ok(()),
+            Kind::Campaign(_) | Kind::Person(_) | Kind::Operator(_) => Ok(()),
         }
     }
 
@@ -280,6 +318,8 @@ impl Customers {
                 let heard = match &mut errand.kind {
                     Kind::Single(single) => single.heard(None),
                     Kind::Campaign(campaign) => campaign.heard(None, 0),
+                    Kind::Person(person) => person.heard(None, 0),
+                    Kind::Operator(operator) => operator.heard(None, 0),
                 };
                 errand.is_done = heard == Ok(Next::Done);
                 if !errand.is_done {

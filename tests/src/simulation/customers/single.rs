@@ -11,7 +11,7 @@ use crate::simulation::chance::Chance;
 use crate::simulation::plan::SinglePlan;
 
 /// Numbers of single messages begin here, behind those of all campaigns.
-const FIRST_NUMBER: u64 = 700_000;
+pub(super) const FIRST_NUMBER: u64 = 700_000;
 
 /// Milliseconds between two looks at a message that has not left.
 const LOOK_EVERY_MS: u64 = 2_600;

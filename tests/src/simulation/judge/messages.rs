@@ -35,7 +35,8 @@ pub fn judge(simulation: &Simulation, messages: &[Message]) {
         let envelope = &message.envelope;
         let id = envelope.id;
         let key = key_of(message);
-        if message.status == MessageStatus::Skipped {
+        let is_unwritable = message.reason.as_deref() != Some("opted_out");
+        if message.status == MessageStatus::Skipped && is_unwritable {
             simulation.tally.count("skipped");
             if !nameless.contains(&key.0) || entries.texts.iter().any(|text| text.to == key.0) {
                 simulation.violated(format!("{id} was skipped without a reason, or was sent"));
@@ -147,6 +148,7 @@ fn promises(simulation: &Simulation) -> BTreeMap<Key, Vec<Promise>> {
         };
         match &errand.kind {
             // Of two twins one may come too late for its `send_at` and the other not.
+            Kind::Person(_) | Kind::Operator(_) => {}
             Kind::Single(single) if single.is_refused() && !single.plan.has_twin => {}
             Kind::Single(single) => {
                 let is_owed = single.accepted.is_some() && !single.is_unsure();
@@ -156,12 +158,9 @@ fn promises(simulation: &Simulation) -> BTreeMap<Key, Vec<Promise>> {
             Kind::Campaign(campaign) => {
                 for (to, body) in campaign.expected() {
                     let validity = campaign.plan.validity_seconds;
-                    promise(
-                        (to.to_owned(), body),
-                        None,
-                        campaign.started_at.is_some(),
-                        validity,
-                    );
+                    // Who was not touched when it was canceled gets nothing.
+                    let is_owed = campaign.started_at.is_some() && !campaign.commands.is_canceled();
+                    promise((to.to_owned(), body), None, is_owed, validity);
                 }
             }
         }
@@ -177,7 +176,7 @@ fn nameless(simulation: &Simulation) -> BTreeSet<String> {
         .iter()
         .filter_map(|errand| match &errand.kind {
             Kind::Campaign(campaign) => Some(campaign.nameless()),
-            Kind::Single(_) => None,
+            Kind::Single(_) | Kind::Person(_) | Kind::Operator(_) => None,
         });
     campaigns.flatten().cloned().collect()
 }

@@ -1,7 +1,10 @@
 //! Whether all is well: customers were promised something, providers took texts, and the
 //! node tells a story. The three must agree.
 
+mod commands;
+mod consent;
 mod messages;
+mod orders;
 mod outcome;
 mod receipts;
 mod wire;
@@ -51,7 +54,7 @@ pub fn starts_were_heard(simulation: &Simulation, begun: u64, ended: u64) {
         .iter()
         .filter_map(|errand| match &errand.kind {
             Kind::Campaign(wanted) if wanted.started_at.is_some_and(is_in_time) => Some(wanted),
-            Kind::Campaign(_) | Kind::Single(_) => None,
+            Kind::Campaign(_) | Kind::Single(_) | Kind::Person(_) | Kind::Operator(_) => None,
         });
     let mut started = started.peekable();
     if started.peek().is_none() {
@@ -83,6 +86,8 @@ pub fn everything(simulation: &Simulation) {
     messages::judge(simulation, &messages);
     receipts::judge(simulation, &messages);
     wire::judge(simulation, &messages);
+    commands::judge(simulation, &messages);
+    consent::judge(simulation, &messages);
     campaigns(simulation, &messages);
     if !simulation.plan.trim {
         rebuilt(simulation);
@@ -153,12 +158,25 @@ fn campaigns(simulation: &Simulation, messages: &[Message]) {
             simulation.violated(format!("{id} has no numbers"));
             continue;
         };
-        let agrees = MessageStatus::ALL
-            .into_iter()
-            .all(|status| told.count(status) == counts.get(&status).copied().unwrap_or(0));
+        let is_canceled = wanted.commands.is_canceled();
+        let with_rows: u64 = counts.values().sum();
+        // Of whoever was counted off, nothing is written.
+        let counted_off = told.total_recipients.saturating_sub(with_rows);
+        if is_canceled {
+            simulation
+                .tally
+                .add("recipients were counted off", counted_off);
+        }
+        let agrees = MessageStatus::ALL.into_iter().all(|status| {
+            let rows = counts.get(&status).copied().unwrap_or(0);
+            let is_off = is_canceled && status == MessageStatus::Canceled;
+            told.count(status) == rows + if is_off { counted_off } else { 0 }
+        });
         let nameless = wanted.nameless().len() as u64;
-        let are_skipped = told.skipped.get("missing_field").copied().unwrap_or(0) == nameless;
-        if !agrees || !are_skipped || told.total_recipients != people {
+        let skipped = told.skipped.get("missing_field").copied().unwrap_or(0);
+        let is_whole = told.total_recipients == people && skipped == nameless;
+        let is_part = told.total_recipients <= people && skipped <= nameless;
+        if !agrees || !(is_whole || is_canceled && is_part) {
             simulation.violated(format!(
                 "{id}: {people} people, {told:?} told, {counts:?} counted"
             ));
@@ -166,8 +184,15 @@ fn campaigns(simulation: &Simulation, messages: &[Message]) {
         // By a clock that was wrong it may take days until nothing may be sent again.
         let waits = simulation.wall_jumped.get() && told.count(MessageStatus::Unknown) > 0;
         let may_run = waits && wanted.plan.class == MessageClass::Transactional;
-        let state = known.get(&id).map(|row| row.state);
-        if state != Some(CampaignState::Finished) && !may_run {
+        let row = known.get(&id);
+        let state = row.map(|row| row.state);
+        let is_right = if is_canceled {
+            state == Some(CampaignState::Canceled)
+                && row.is_some_and(|row| row.finished_at.is_some())
+        } else {
+            state == Some(CampaignState::Finished) || may_run
+        };
+        if !is_right {
             simulation.violated(format!("{id} is {state:?}"));
         }
     }

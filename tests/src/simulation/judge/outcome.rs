@@ -4,7 +4,9 @@ use engine::dispatch::outcome::{DEADLINE_PASSED, RETURNED};
 use sandbox::core::{Refusal, Status};
 use schemas::{Message, MessageClass, MessageStatus};
 
+use super::consent;
 use crate::simulation::Simulation;
+use crate::simulation::customers::Kind;
 use crate::simulation::ledger::Text;
 use crate::simulation::time::Time;
 
@@ -54,13 +56,36 @@ pub fn judge(
         MessageStatus::Accepted | MessageStatus::Sent if simulation.wall_jumped.get() => Ok(()),
         MessageStatus::Accepted | MessageStatus::Sent => wrong("its receipt was never asked for"),
         MessageStatus::Unknown => unknown(simulation, message, &taken, resends, is_echoed),
-        MessageStatus::Scheduled
-        | MessageStatus::Queued
-        | MessageStatus::Submitting
-        | MessageStatus::Canceled
-        | MessageStatus::Skipped => wrong("nothing of the kind was wanted"),
-        MessageStatus::Delivered | MessageStatus::Undelivered | MessageStatus::Expired => Ok(()),
+        MessageStatus::Canceled if !is_canceled(simulation, message) => wrong("nobody canceled it"),
+        MessageStatus::Canceled if !taken.is_empty() && resends == 0 => wrong("it was sent"),
+        MessageStatus::Skipped if !consent::has_stopped(simulation, message) => {
+            wrong("its recipient wanted it")
+        }
+        MessageStatus::Skipped if !taken.is_empty() && resends == 0 => wrong("it was sent"),
+        MessageStatus::Scheduled | MessageStatus::Queued | MessageStatus::Submitting => {
+            wrong("nothing of the kind was wanted")
+        }
+        MessageStatus::Delivered
+        | MessageStatus::Undelivered
+        | MessageStatus::Expired
+        | MessageStatus::Skipped
+        | MessageStatus::Canceled => Ok(()),
     }
+}
+
+/// Whether its campaign was withdrawn.
+fn is_canceled(simulation: &Simulation, message: &Message) -> bool {
+    let state = simulation.customers.state();
+    let mut campaigns = state
+        .errands
+        .iter()
+        .filter_map(|errand| match &errand.kind {
+            Kind::Campaign(campaign) => Some(campaign),
+            Kind::Single(_) | Kind::Person(_) | Kind::Operator(_) => None,
+        });
+    message.envelope.campaign.is_some_and(|id| {
+        campaigns.any(|campaign| campaign.campaign == Some(id) && campaign.commands.is_canceled())
+    })
 }
 
 /// Marketing is taken once at most, the rest once more than it was sent again.
@@ -233,7 +258,10 @@ fn unknown(
         return Err("it is unknown, and the provider would have told".to_owned());
     }
     let is_transactional = message.envelope.class == MessageClass::Transactional;
-    if is_transactional && resends == 0 && !may_expire(simulation, message) {
+    let may_resend = is_transactional
+        && !is_canceled(simulation, message)
+        && !consent::has_stopped(simulation, message);
+    if may_resend && resends == 0 && !may_expire(simulation, message) {
         return Err("it is unknown and was never sent again".to_owned());
     }
     Ok(())

@@ -4,15 +4,24 @@
 use std::collections::BTreeMap;
 
 use actors::dispatch::begin::ATTEMPT_DEADLINE;
-use engine::pacing::Pace;
+use engine::pacing::{FAILURES, Pace};
 use sandbox::{AnswerFault, ReceiptFault};
 use schemas::{Message, UnixMicros};
 
+use super::orders;
 use crate::simulation::Simulation;
 use crate::simulation::ledger::Call;
+use crate::simulation::plan::LONG_OUTAGE_MS;
 
 /// A request may leave so many microseconds after its stamp where tasks are not held up.
 const SLACK: u64 = 3_000;
+
+/// Microseconds after which it must have been noticed that a provider is away.
+const FOUND_DEAD_WITHIN: u64 = 5_000_000;
+
+/// The most probes in a long outage: after rests of 1, 2, 4, 8 and 16 seconds, and one that a
+/// process made before.
+const PROBES: u32 = 6;
 
 /// Judges every request.
 pub fn judge(simulation: &Simulation, messages: &[Message]) {
@@ -33,6 +42,8 @@ pub fn judge(simulation: &Simulation, messages: &[Message]) {
             .filter(|call| call.provider == place)
             .collect();
         pace(simulation, place, &calls, slack);
+        long_outage(simulation, place, &calls);
+        orders::judge(simulation, place, &calls, slack);
         pauses(simulation, place, &calls, slack);
     }
     let open = simulation.world.most_open();
@@ -86,6 +97,32 @@ fn pace(simulation: &Simulation, place: usize, calls: &[&Call], slack: u64) {
                 to.life,
             ));
             return;
+        }
+    }
+}
+
+/// Of a provider that is away for long every process finds out soon, and from then on little
+/// goes to it.
+fn long_outage(simulation: &Simulation, place: usize, calls: &[&Call]) {
+    let plan = &simulation.world.providers()[place];
+    let Some((from, until, _)) = plan.outage else {
+        return;
+    };
+    if until - from < LONG_OUTAGE_MS {
+        return;
+    }
+    let away = from * 1_000 + FOUND_DEAD_WITHIN..until * 1_000;
+    let mut by_life: BTreeMap<usize, u32> = BTreeMap::new();
+    for call in calls.iter().filter(|call| away.contains(&call.at)) {
+        simulation.tally.count("a text to a provider that is away");
+        *by_life.entry(call.life).or_default() += 1;
+    }
+    let allowed = FAILURES + plan.max_in_flight + PROBES;
+    for (life, texts) in by_life {
+        if texts > allowed {
+            simulation.violated(format!(
+                "provider {place} was away and life {life} sent {texts} texts to it, {allowed} allowed"
+            ));
         }
     }
 }

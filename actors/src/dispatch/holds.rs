@@ -1,0 +1,60 @@
+//! Campaigns of which nothing may begin now: whoever gives work out looks here.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use schemas::campaign::CampaignState;
+use schemas::change::Change;
+use schemas::{CampaignId, Envelope, UnixMicros};
+
+/// Why nothing of a campaign begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hold {
+    /// It is paused: what is due is put aside until it goes on.
+    Paused,
+    /// It is canceled: what is due is put aside, and withdrawn by its coordinator.
+    Canceled,
+}
+
+impl Hold {
+    /// What a campaign's state means for its messages.
+    pub const fn of(state: CampaignState) -> Option<Self> {
+        match state {
+            CampaignState::Paused => Some(Self::Paused),
+            CampaignState::Canceled => Some(Self::Canceled),
+            CampaignState::Draft | CampaignState::Running | CampaignState::Finished => None,
+        }
+    }
+}
+
+/// What is written of a message that is due and may not begin. Of a campaign that was canceled
+/// a moment ago too: the journal may not know of that yet.
+pub fn put_aside(envelope: &Envelope, at: UnixMicros) -> Change {
+    Change::MessageHeld {
+        account: envelope.account,
+        message: envelope.id,
+        at,
+    }
+}
+
+/// What is held. Coordinators write it, one for each campaign that is not over; it is
+/// theirs alone, so it holds no more than they are. Cloning is cheap.
+#[derive(Clone, Debug, Default)]
+pub struct Holds(Arc<RwLock<BTreeMap<CampaignId, Hold>>>);
+
+impl Holds {
+    /// Whether a campaign is held.
+    pub fn of(&self, campaign: CampaignId) -> Option<Hold> {
+        let holds = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        holds.get(&campaign).copied()
+    }
+
+    /// Holds a campaign, or lets it go on.
+    pub fn set(&self, campaign: CampaignId, hold: Option<Hold>) {
+        let mut holds = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match hold {
+            Some(hold) => holds.insert(campaign, hold),
+            None => holds.remove(&campaign),
+        };
+    }
+}

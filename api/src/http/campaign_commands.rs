@@ -1,0 +1,162 @@
+//! `POST /v1/campaigns/{id}/pause|resume|cancel`. A command changes the campaign's row, and
+//! its coordinator is told to read it; it reads it twice a second in any case.
+
+use actix_web::http::StatusCode;
+use actix_web::web::Bytes;
+use actix_web::{HttpResponse, web};
+use engine::store::Replaced;
+use schemas::campaign::{Campaign, CampaignState, ControlRecord};
+use schemas::{CampaignId, UnixMicros};
+
+use super::campaigns::{announce, find, whole};
+use crate::auth::Caller;
+use crate::doors::DoorState;
+use crate::idempotency::IdempotencyHeader;
+use crate::json::created;
+use crate::parameters::PathId;
+use crate::problem::{Problem, ProblemCode};
+
+/// What people may want of a campaign.
+#[derive(Clone, Copy)]
+enum Command {
+    Pause,
+    Resume,
+    Cancel,
+}
+
+impl Command {
+    /// The states in which it can be done.
+    const fn from(self) -> &'static [CampaignState] {
+        match self {
+            Self::Pause => &[CampaignState::Running],
+            Self::Resume => &[CampaignState::Paused],
+            Self::Cancel => &[
+                CampaignState::Draft,
+                CampaignState::Running,
+                CampaignState::Paused,
+            ],
+        }
+    }
+
+    /// The state it leads to.
+    const fn to(self) -> CampaignState {
+        match self {
+            Self::Pause => CampaignState::Paused,
+            Self::Resume => CampaignState::Running,
+            Self::Cancel => CampaignState::Canceled,
+        }
+    }
+
+    /// Changes a campaign's state.
+    fn apply_to(self, campaign: &mut Campaign, now: UnixMicros) -> Result<(), Problem> {
+        if !self.from().contains(&campaign.state) {
+            return Err(not_now(self, campaign));
+        }
+        if campaign.state == CampaignState::Draft {
+            // Nobody looks after it: there is nothing to withdraw.
+            campaign.finished_at = Some(now);
+        }
+        campaign.state = self.to();
+        Ok(())
+    }
+
+    const fn participle(self) -> &'static str {
+        match self {
+            Self::Pause => "paused",
+            Self::Resume => "resumed",
+            Self::Cancel => "canceled",
+        }
+    }
+}
+
+/// Lets nothing more of a campaign begin until it goes on: within a second.
+///
+/// # Errors
+/// The problem, `campaign_state` unless it runs.
+pub async fn pause(
+    caller: Caller,
+    state: web::Data<DoorState>,
+    path: PathId<CampaignId>,
+    header: IdempotencyHeader,
+    body: Bytes,
+) -> Result<HttpResponse, Problem> {
+    carry_out(Command::Pause, caller, &state, path.0, header, &body).await
+}
+
+/// Lets a paused campaign go on where it was.
+///
+/// # Errors
+/// The problem, `campaign_state` unless it is paused.
+pub async fn resume(
+    caller: Caller,
+    state: web::Data<DoorState>,
+    path: PathId<CampaignId>,
+    header: IdempotencyHeader,
+    body: Bytes,
+) -> Result<HttpResponse, Problem> {
+    carry_out(Command::Resume, caller, &state, path.0, header, &body).await
+}
+
+/// Withdraws a campaign for good: nothing more of it begins, within a second.
+///
+/// # Errors
+/// The problem, `campaign_state` when it is over.
+pub async fn cancel(
+    caller: Caller,
+    state: web::Data<DoorState>,
+    path: PathId<CampaignId>,
+    header: IdempotencyHeader,
+    body: Bytes,
+) -> Result<HttpResponse, Problem> {
+    carry_out(Command::Cancel, caller, &state, path.0, header, &body).await
+}
+
+async fn carry_out(
+    command: Command,
+    caller: Caller,
+    state: &DoorState,
+    id: CampaignId,
+    header: IdempotencyHeader,
+    body: &[u8],
+) -> Result<HttpResponse, Problem> {
+    let account = caller.0;
+    let mut campaign = find(state, account, id).await?;
+    loop {
+        let was_asked = header.earlier(state, account, body).await?.is_some();
+        // A request under the same key that ended before its key was written down, or a twin.
+        let is_done = header.has_key() && campaign.state == command.to();
+        if was_asked || is_done {
+            break;
+        }
+        command.apply_to(&mut campaign, state.runtime().now())?;
+        match state.store().replace(campaign).await? {
+            Replaced::Stored(stored) => {
+                campaign = stored;
+                break;
+            }
+            // By a twin of this request perhaps, and then by somebody else.
+            Replaced::Conflict(Some(other)) => campaign = other,
+            Replaced::Conflict(None) => return Err(Problem::new(ProblemCode::NotFound)),
+        }
+    }
+    // After the state: what was asked for under this key is never done again.
+    let claim = header.claim(state, account, body, *id.as_bytes()).await?;
+    if campaign.is_under_way() {
+        let record = ControlRecord::CampaignChanged {
+            account,
+            campaign: id,
+        };
+        announce(state, &record).await?;
+    }
+    let location = format!("/v1/campaigns/{id}");
+    let body = whole(state, &campaign).await?;
+    Ok(created(StatusCode::OK, &location, claim.replayed, &body))
+}
+
+fn not_now(command: Command, campaign: &Campaign) -> Problem {
+    let allowed: Vec<_> = command.from().iter().map(|state| state.as_str()).collect();
+    let (now, done) = (campaign.state.as_str(), command.participle());
+    let allowed = allowed.join(" or ");
+    let detail = format!("the campaign is {now}; it can be {done} while it is {allowed}");
+    Problem::with_detail(ProblemCode::CampaignState, detail)
+}

@@ -1,0 +1,271 @@
+//! What the queue promises to accounts and campaigns, whatever waits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use schemas::position::SourceId;
+use schemas::secret::Body;
+use schemas::{
+    AccountId, CampaignId, Encoding, Envelope, MessageClass, MessageId, Partition, Phone,
+    UnixMicros,
+};
+
+use super::ready::ReadyQueue;
+use super::routing::Routes;
+use super::{Origin, Ready};
+
+/// The provider account that is asked for, and another.
+const PROVIDER: usize = 0;
+const OTHER: usize = 1;
+
+/// What waits, in a few words.
+#[derive(Clone, Copy, Debug)]
+struct Text {
+    class: MessageClass,
+    account: u8,
+    /// 0 for a single one.
+    campaign: u8,
+    segments: u32,
+    routes: u128,
+}
+
+const PLAIN: Text = Text {
+    class: MessageClass::Marketing,
+    account: 1,
+    campaign: 1,
+    segments: 1,
+    routes: 1 << PROVIDER,
+};
+
+fn account(number: u8) -> AccountId {
+    AccountId::from_bytes([number; 16])
+}
+
+fn ready(place: u64, text: Text) -> Ready {
+    let to = Phone::from_e164("+14152000001".to_owned()).expect("a number");
+    let id = MessageId::new(UnixMicros(0), to.slice(), place.to_be_bytes());
+    let campaign = (text.campaign > 0).then(|| CampaignId::from_bytes([text.campaign; 16]));
+    Ready {
+        envelope: Arc::new(Envelope {
+            account: account(text.account),
+            id,
+            campaign,
+            contact: None,
+            to,
+            from: None,
+            body: Body::new("text"),
+            class: text.class,
+            provider: None,
+            send_at: None,
+            valid_until: UnixMicros(i64::MAX),
+            encoding: Encoding::Gsm7,
+            segments: text.segments,
+            created_at: UnixMicros(0),
+        }),
+        attempt: 1,
+        origin: Origin {
+            partition: Partition(0),
+            source: SourceId::Work(text.class),
+            position: place,
+            message: id,
+        },
+        routes: Routes::of_bits(text.routes),
+    }
+}
+
+fn queue(texts: impl IntoIterator<Item = Text>) -> ReadyQueue {
+    let mut queue = ReadyQueue::default();
+    for (place, text) in (0..).zip(texts) {
+        queue.push(ready(place, text));
+    }
+    queue
+}
+
+/// Segments by account, of so many pulls of a segment each.
+fn pulled(queue: &mut ReadyQueue, pulls: usize) -> BTreeMap<AccountId, u64> {
+    let mut got = BTreeMap::new();
+    for _ in 0..pulls {
+        for ready in queue.take(PROVIDER, 1) {
+            *got.entry(ready.envelope.account).or_default() += u64::from(ready.envelope.segments);
+        }
+    }
+    got
+}
+
+/// Jain's index of what each got for its weight: 1 when all got the same.
+fn jain(shares: &[f64]) -> f64 {
+    let sum: f64 = shares.iter().sum();
+    let squares: f64 = shares.iter().map(|share| share * share).sum();
+    sum * sum / (shares.len() as f64 * squares)
+}
+
+#[test]
+fn transactional_texts_overtake_everything() {
+    let code = Text {
+        class: MessageClass::Transactional,
+        account: 2,
+        campaign: 0,
+        ..PLAIN
+    };
+    let mut queue = queue([PLAIN, PLAIN, code, PLAIN]);
+    let first = queue.take(PROVIDER, 1);
+    assert_eq!(first[0].envelope.account, account(2));
+}
+
+#[test]
+fn a_lone_account_gets_all_of_it() {
+    let mut queue = queue([PLAIN; 10]);
+    assert_eq!(queue.take(PROVIDER, 10).len(), 10);
+    assert!(queue.is_empty());
+}
+
+#[test]
+fn small_accounts_do_not_wait_for_a_large_one() {
+    let large = (0..4_000).map(|_| PLAIN);
+    let small = (2..=100).map(|account| Text { account, ..PLAIN });
+    let mut queue = queue(large.chain(small));
+    let got = pulled(&mut queue, 100);
+    assert!(
+        (1..=100).all(|number| got.get(&account(number)) == Some(&1)),
+        "{got:?}"
+    );
+}
+
+#[test]
+fn campaigns_of_an_account_take_turns() {
+    let first = (0..500).map(|_| PLAIN);
+    let second = (0..10).map(|_| Text {
+        campaign: 2,
+        ..PLAIN
+    });
+    let single = [Text {
+        campaign: 0,
+        ..PLAIN
+    }];
+    let mut queue = queue(first.chain(second).chain(single));
+    let taken = queue.take(PROVIDER, 21);
+    let of = |campaign: u8| {
+        let id = (campaign > 0).then(|| CampaignId::from_bytes([campaign; 16]));
+        taken
+            .iter()
+            .filter(|ready| ready.envelope.campaign == id)
+            .count()
+    };
+    assert_eq!((of(0), of(1), of(2)), (1, 10, 10));
+}
+
+#[test]
+fn a_campaign_goes_out_in_its_order() {
+    let mut queue = queue((0..50).map(|place| Text {
+        routes: 1 + 2 * (place % 2),
+        ..PLAIN
+    }));
+    let taken = queue.take(PROVIDER, 50);
+    assert!(taken.is_sorted_by_key(|ready| ready.origin.position));
+}
+
+#[test]
+fn who_waits_for_another_provider_holds_nobody_up() {
+    let elsewhere = Text {
+        routes: 1 << OTHER,
+        ..PLAIN
+    };
+    let mut queue = queue([
+        elsewhere,
+        elsewhere,
+        Text {
+            account: 2,
+            ..PLAIN
+        },
+    ]);
+    assert_eq!(queue.take(PROVIDER, 10).len(), 1);
+    assert_eq!(queue.take(OTHER, 10).len(), 2);
+}
+
+#[test]
+fn weights_are_shares() {
+    let texts = (0..3_000).map(|place| Text {
+        account: 1 + place as u8 % 3,
+        ..PLAIN
+    });
+    let mut queue = queue(texts);
+    queue.weigh(account(2), 2);
+    queue.weigh(account(3), 3);
+    let got = pulled(&mut queue, 600);
+    for (number, share) in [(1, 100_u64), (2, 200), (3, 300)] {
+        assert!(got[&account(number)].abs_diff(share) <= 1, "{got:?}");
+    }
+}
+
+fn text() -> impl Strategy<Value = Text> {
+    (any::<bool>(), 1_u8..6, 0_u8..3, 1_u32..5, 1_u128..4).prop_map(
+        |(is_code, account, campaign, segments, routes)| Text {
+            class: if is_code {
+                MessageClass::Transactional
+            } else {
+                MessageClass::Marketing
+            },
+            account,
+            campaign,
+            segments,
+            routes,
+        },
+    )
+}
+
+proptest! {
+    /// Whatever is pulled in between, everything comes out once, and by somebody who may.
+    #[test]
+    fn nothing_is_lost(
+        texts in prop::collection::vec(text(), 1..200),
+        pulls in prop::collection::vec((0_usize..2, 1_u32..20), 0..40),
+    ) {
+        let mut queue = queue(texts.iter().copied());
+        let mut out = vec![0; texts.len()];
+        let rest = [(PROVIDER, u32::MAX), (OTHER, u32::MAX)];
+        for (provider, segments) in pulls.into_iter().chain(rest) {
+            for ready in queue.take(provider, segments) {
+                prop_assert!(ready.routes.contains(provider));
+                out[ready.origin.position as usize] += 1;
+            }
+        }
+        prop_assert!(queue.is_empty());
+        prop_assert!(out.iter().all(|times| *times == 1));
+    }
+
+    /// Accounts that wait all the time get the same for their weight, also where their
+    /// texts differ in length and their campaigns in number.
+    #[test]
+    fn backlogged_accounts_share_fairly(
+        accounts in prop::collection::vec((1_u32..5, 1_u32..4, 1_u8..4), 2..12),
+        pull in 1_u32..40,
+    ) {
+        let each = 400;
+        let texts = (0..each).flat_map(|place| {
+            let accounts = accounts.iter().enumerate();
+            accounts.map(move |(number, (_, segments, campaigns))| Text {
+                account: 1 + number as u8,
+                campaign: 1 + place as u8 % campaigns,
+                segments: *segments,
+                ..PLAIN
+            })
+        });
+        let mut queue = queue(texts);
+        for (number, (weight, ..)) in accounts.iter().enumerate() {
+            queue.weigh(account(1 + number as u8), *weight);
+        }
+        let mut got = vec![0.0; accounts.len()];
+        let mut total = 0;
+        // Half of what the heaviest account has, so that all wait to the end.
+        while total < each / 2 {
+            for ready in queue.take(PROVIDER, pull) {
+                let number = usize::from(ready.envelope.account.as_bytes()[0]) - 1;
+                got[number] += f64::from(ready.envelope.segments) / f64::from(accounts[number].0);
+                total += 1;
+            }
+        }
+        let index = jain(&got);
+        prop_assert!(index >= 0.98, "{index}: {got:?}");
+    }
+}
