@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use actors::dispatch::begin::ATTEMPT_DEADLINE;
-use engine::pacing::{FAILURES, Pace};
+use engine::pacing::Pace;
 use sandbox::{AnswerFault, ReceiptFault};
 use schemas::{Message, UnixMicros};
 
@@ -19,6 +19,9 @@ const SLACK: u64 = 3_000;
 /// Microseconds from the first text to a provider that is away until that must have been
 /// noticed.
 const FOUND_DEAD_WITHIN: u64 = 5_000_000;
+
+/// Texts in a row that may fail before a provider is taken for dead.
+const FAILURES: u32 = 5;
 
 /// The most probes in a long outage: after rests of 1, 2, 4, 8 and 16 seconds, and one that a
 /// process made before.
