@@ -37,8 +37,9 @@ pub fn put_aside(envelope: &Envelope, at: UnixMicros) -> Change {
     }
 }
 
-/// What is held. Coordinators write it, one for each campaign that is not over; it is
-/// theirs alone, so it holds no more than they are. Cloning is cheap.
+/// What is held. Whoever hears of a command writes it, and the campaign's coordinator at every
+/// look; it forgets a campaign with its coordinator, so it holds no more than there are of
+/// them. Cloning is cheap.
 #[derive(Clone, Debug, Default)]
 pub struct Holds(Arc<RwLock<BTreeMap<CampaignId, Hold>>>);
 
