@@ -236,7 +236,8 @@ impl Simulation {
         let Some(seconds) = PASSING_SECONDS.get(self.slept.get()) else {
             return false;
         };
-        if self.slept.get() > 0 && judge::rows::<DueEntry>(self).is_empty() {
+        let nothing_is_due = || judge::rows::<DueEntry>(self).is_empty();
+        if self.slept.get() > 0 && nothing_is_due() && !judge::is_under_way(self) {
             return false;
         }
         // Thousands of minutes are looked through for what fell due in days: mostly only

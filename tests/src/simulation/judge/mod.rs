@@ -79,6 +79,13 @@ pub fn is_waiting(simulation: &Simulation) -> bool {
     })
 }
 
+/// Whether any campaign is not over: what is unknown and is not searched for any more keeps
+/// one until its validity ends.
+pub fn is_under_way(simulation: &Simulation) -> bool {
+    let campaigns = rows::<Campaign>(simulation);
+    campaigns.iter().any(Campaign::is_under_way)
+}
+
 /// At the end: the three books.
 pub fn everything(simulation: &Simulation) {
     let messages = rows::<Message>(simulation);

@@ -3,6 +3,7 @@
 
 use engine::pacing::Pace;
 
+use super::wire::excess;
 use crate::simulation::Simulation;
 use crate::simulation::customers::Kind;
 use crate::simulation::ledger::Call;
@@ -44,32 +45,20 @@ pub fn judge(simulation: &Simulation, place: usize, calls: &[&Call], slack: u64)
             .copied()
             .filter(|call| kept.contains(&call.at))
             .collect();
-        if let Some(wrong) = excess(plan, &calls, slack) {
+        if let Some(wrong) = wrong(plan, &calls, slack) {
             simulation.violated(format!("provider {place} was ordered {plan:?}: {wrong}"));
         }
     }
 }
 
 /// What was too much.
-fn excess(plan: OrderPlan, calls: &[&Call], slack: u64) -> Option<String> {
+fn wrong(plan: OrderPlan, calls: &[&Call], slack: u64) -> Option<String> {
     let Some(rate) = plan.rate else {
         let first = calls.first()?;
         return Some(format!("a text at {} µs", first.at));
     };
     let pace = Pace::new(rate, None).expect("a rate");
-    let window = pace.window_micros().saturating_sub(slack);
-    let most = u64::from(pace.segments_in_window());
-    let (mut first, mut segments) = (0, 0);
-    for (last, call) in calls.iter().enumerate() {
-        segments += u64::from(call.segments);
-        while call.at - calls[first].at >= window {
-            segments -= u64::from(calls[first].segments);
-            first += 1;
-        }
-        if segments > most && first < last {
-            let (from, to) = (calls[first].at, call.at);
-            return Some(format!("{segments} segments from {from} to {to} µs"));
-        }
-    }
-    None
+    let (segments, from, to) = excess(&pace, calls, slack)?;
+    let (from, to) = (from.at, to.at);
+    Some(format!("{segments} segments from {from} to {to} µs"))
 }

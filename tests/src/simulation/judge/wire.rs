@@ -81,6 +81,25 @@ fn is_beside_a_panic(simulation: &Simulation, range: std::ops::Range<u64>) -> bo
 fn pace(simulation: &Simulation, place: usize, calls: &[&Call], slack: u64) {
     let plan = &simulation.world.providers()[place];
     let pace = Pace::new(plan.rate, plan.burst).expect("a rate");
+    if let Some((segments, from, to)) = excess(&pace, calls, slack) {
+        let most = pace.segments_in_window();
+        simulation.violated(format!(
+            "provider {place}: {segments} segments between {:.3} ms (life {}) and {:.3} ms \
+             (life {}), {most} allowed",
+            from.at as f64 / 1_000.0,
+            from.life,
+            to.at as f64 / 1_000.0,
+            to.life,
+        ));
+    }
+}
+
+/// The first window that holds more than a pace allows: how many segments, and its ends.
+pub(super) fn excess<'a>(
+    pace: &Pace,
+    calls: &[&'a Call],
+    slack: u64,
+) -> Option<(u64, &'a Call, &'a Call)> {
     let window = pace.window_micros().saturating_sub(slack);
     let most = u64::from(pace.segments_in_window());
     let (mut first, mut segments) = (0, 0);
@@ -91,18 +110,10 @@ fn pace(simulation: &Simulation, place: usize, calls: &[&Call], slack: u64) {
             first += 1;
         }
         if segments > most && first < last {
-            let (from, to) = (calls[first], call);
-            simulation.violated(format!(
-                "provider {place}: {segments} segments between {:.3} ms (life {}) and {:.3} ms \
-                 (life {}), {most} allowed",
-                from.at as f64 / 1_000.0,
-                from.life,
-                to.at as f64 / 1_000.0,
-                to.life,
-            ));
-            return;
+            return Some((segments, calls[first], call));
         }
     }
+    None
 }
 
 /// Of a provider that is away for long every process finds out soon, and from then on little
