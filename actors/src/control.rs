@@ -9,11 +9,10 @@ use engine::store::{Order, Store, StoreError};
 use schemas::account::Account;
 use schemas::campaign::{Campaign, ControlRecord};
 use schemas::job::{Job, JobProgress, JobState};
-use schemas::provider::ProviderOrder;
 use schemas::record::{Key, Record};
 use schemas::{AccountId, CampaignId, JobId, Partition};
 
-use crate::dispatch::holds::{Hold, Holds};
+use crate::dispatch::holds::Holds;
 
 /// How many rows or records are read at a time.
 const PAGE: usize = 500;
@@ -48,8 +47,6 @@ pub enum Told {
     Campaign(AccountId, CampaignId, bool),
     /// Something is to be started.
     Start(Start),
-    /// A provider account is to be treated so.
-    Order(ProviderOrder),
 }
 
 /// Tells what to start. It may tell of a thing again: a request that is repeated is
@@ -88,7 +85,7 @@ impl Control {
             let prefix = Campaign::partition_key(account.id);
             let campaigns = self.all::<Campaign>(&prefix).await?;
             for campaign in campaigns.iter().filter(|campaign| campaign.is_under_way()) {
-                self.holds.set(campaign.id, Hold::of(campaign.state));
+                self.holds.set(campaign);
                 starts.push(Start::Campaign(account.id, campaign.id));
             }
             for job in self.all::<Job>(&prefix).await? {
@@ -135,19 +132,15 @@ impl Control {
         Ok(match rmp_serde::from_slice(payload) {
             Ok(ControlRecord::CampaignChanged { account, campaign }) => {
                 let key = Campaign::key_of(account, campaign);
-                let row = self.store.get::<Campaign>(&key).await?;
-                let hold = row.and_then(|row| Hold::of(row.state));
-                // Its coordinator may be failing just now, and nothing may begin meanwhile.
-                self.holds.set(campaign, hold);
-                Some(Told::Campaign(account, campaign, hold.is_some()))
+                if let Some(row) = self.store.get::<Campaign>(&key).await? {
+                    // Its coordinator may be failing just now, and nothing may begin meanwhile.
+                    self.holds.set(&row);
+                }
+                let is_held = self.holds.of(campaign).is_some();
+                Some(Told::Campaign(account, campaign, is_held))
             }
             Ok(ControlRecord::JobCreated { account, job }) => {
                 Some(Told::Start(Start::Job(account, job)))
-            }
-            Ok(ControlRecord::ProviderChanged { provider }) => {
-                let key = ProviderOrder::key_of(provider);
-                let order = self.store.get::<ProviderOrder>(&key).await?;
-                order.map(Told::Order)
             }
             Err(error) => {
                 tracing::error!(%error, "a control record cannot be read");

@@ -262,11 +262,6 @@ pub enum ControlRecord {
         /// The campaign.
         campaign: CampaignId,
     },
-    /// A provider account's order was changed.
-    ProviderChanged {
-        /// The provider account.
-        provider: ProviderId,
-    },
     /// A job's row and its file are in place.
     JobCreated {
         /// Whose job.

@@ -1,5 +1,6 @@
 //! The coordinator of one running campaign: it freezes the audience, tells the
-//! dispatcher how far, and writes down when nothing is pending any more.
+//! dispatcher how far, carries out what is commanded, and writes down when nothing is
+//! pending any more.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +25,8 @@ use crate::dispatch::messages::{CampaignEnded, CampaignHeld, CampaignRuns};
 use super::held::{self, FollowError};
 use crate::supervision::{Escalation, Lifeline, Post, TaskPanicked, spawn_for};
 
-/// How often the numbers are looked at, to see whether the campaign is finished.
+/// How often the row and the numbers are looked at: what was commanded, and whether the
+/// campaign is finished.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What a coordinator is built from.
@@ -179,7 +181,7 @@ async fn load(parts: &CoordinatorParts) -> Result<Option<CampaignPlan>, StoreErr
     if !campaign.is_under_way() {
         return Ok(None);
     }
-    parts.holds.set(campaign.id, Hold::of(campaign.state));
+    parts.holds.set(&campaign);
     let Some(account) = parts
         .store
         .get::<Account>(&Account::key_of(parts.account))
@@ -204,17 +206,20 @@ async fn follow(parts: &CoordinatorParts, may_resend: bool) -> Result<bool, Foll
     let Some(campaign) = parts.store.get::<Campaign>(&key).await? else {
         return Ok(true);
     };
-    let hold = Hold::of(campaign.state);
-    parts.holds.set(campaign.id, hold);
+    parts.holds.set(&campaign);
+    let hold = parts.holds.of(campaign.id);
     let tallies = tallies(parts).await?;
     match hold {
         None => held::release(parts, &tallies).await?,
         Some(Hold::Paused) => {}
         Some(Hold::Canceled) => held::withdraw(parts, &tallies).await?,
     }
-    let may_resend = may_resend && hold != Some(Hold::Canceled);
-    let is_settled = tallies.iter().all(|tally| is_settled(tally, may_resend));
-    Ok(is_settled && finish(parts).await?)
+    let is_canceled = hold == Some(Hold::Canceled);
+    let may_resend = may_resend && !is_canceled;
+    // What was read before the cancel was written down may be queued again by now.
+    let is_over =
+        |tally: &CampaignTally| is_settled(tally, may_resend) && (tally.canceled || !is_canceled);
+    Ok(tallies.iter().all(is_over) && finish(parts).await?)
 }
 
 /// The campaign's numbers in every partition.
@@ -308,7 +313,7 @@ impl Handler<Looked> for CampaignCoordinator {
             self.parts
                 .dispatcher
                 .tell(CampaignEnded(self.parts.campaign));
-            self.parts.holds.set(self.parts.campaign, None);
+            self.parts.holds.forget(self.parts.campaign);
             self.lifeline.finish();
             context.stop();
         } else if self.called {

@@ -1,5 +1,7 @@
-//! What was due while its campaign was paused: it goes on with the campaign, or is
-//! withdrawn with it.
+//! What was due while its campaign was paused, or had just been canceled: it goes on with the
+//! campaign, or is withdrawn with it.
+
+use std::time::Duration;
 
 use engine::journal::CommitError;
 use engine::store::{Order, StoreError};
@@ -8,6 +10,9 @@ use schemas::campaign::{CampaignTally, HeldMessage};
 use schemas::change::Change;
 
 use super::coordinator::CoordinatorParts;
+
+/// How soon what was put aside is due: after the look for due entries that may be under way.
+const RELEASED_AFTER: Duration = Duration::from_millis(20);
 
 /// Messages of a partition in one commit.
 const PAGE: usize = 500;
@@ -23,21 +28,27 @@ pub(super) enum FollowError {
     Commit(#[from] CommitError),
 }
 
-/// Makes what was put aside due again.
+/// Makes what was put aside due again, unless the campaign is held once more meanwhile.
 pub(super) async fn release(
     parts: &CoordinatorParts,
     tallies: &[CampaignTally],
 ) -> Result<(), FollowError> {
     for tally in tallies.iter().filter(|tally| tally.held > 0) {
-        let now = parts.runtime.now();
-        let changed = |held: &HeldMessage| Change::MessageReleased {
-            campaign: held.campaign,
-            account: held.account,
-            message: held.message,
-            due: now,
-            at: now,
+        // Each at an instant of its own, and all after what is being read just now: what is due
+        // at one instant is read at once.
+        let mut due = parts.runtime.now().plus(RELEASED_AFTER);
+        let changed = |held: &HeldMessage| {
+            due = due.max(parts.runtime.now()).plus_micros(1);
+            Change::MessageReleased {
+                campaign: held.campaign,
+                account: held.account,
+                message: held.message,
+                due,
+                at: parts.runtime.now(),
+            }
         };
-        each_held(parts, tally.partition, changed).await?;
+        let goes_on = || parts.holds.of(parts.campaign).is_none();
+        each_held(parts, tally.partition, changed, goes_on).await?;
     }
     Ok(())
 }
@@ -63,26 +74,27 @@ pub(super) async fn withdraw(
             message: held.message,
             at,
         };
-        each_held(parts, tally.partition, changed).await?;
+        each_held(parts, tally.partition, changed, || true).await?;
     }
     Ok(())
 }
 
-/// Commits a change for everything that is held of the campaign in a partition. What was
-/// handled is not held any more, so the list is read from its beginning each time.
+/// Commits a change for everything that is held of the campaign in a partition, a page at a
+/// time, for as long as that is wanted.
 async fn each_held(
     parts: &CoordinatorParts,
     partition: Partition,
-    changed: impl Fn(&HeldMessage) -> Change,
+    mut changed: impl FnMut(&HeldMessage) -> Change,
+    goes_on: impl Fn() -> bool,
 ) -> Result<(), FollowError> {
     let prefix = HeldMessage::partition_key(parts.campaign, partition);
     let mut after = None;
-    loop {
+    while goes_on() {
         let list = parts
             .store
             .list::<HeldMessage>(&prefix, after.as_ref(), Order::Ascending, PAGE);
         let page = list.await?;
-        let changes: Vec<_> = page.rows.iter().map(&changed).collect();
+        let changes: Vec<_> = page.rows.iter().map(&mut changed).collect();
         if changes.is_empty() {
             return Ok(());
         }
@@ -93,4 +105,5 @@ async fn each_held(
             return Ok(());
         }
     }
+    Ok(())
 }

@@ -187,7 +187,7 @@ impl Dispatcher {
             if self.weighed.insert(ready.envelope.account) {
                 self.weigh(ready.envelope.account, context);
             }
-            // An audience that is held has no source any more.
+            // What was read of an audience is dropped with its source, and read again.
             let was_due = matches!(ready.origin.source, SourceId::Due(_));
             let campaign = ready.envelope.campaign.filter(|_| was_due);
             if campaign.is_some_and(|campaign| self.parts.holds.of(campaign).is_some()) {

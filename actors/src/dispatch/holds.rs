@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use schemas::campaign::CampaignState;
+use schemas::campaign::{Campaign, CampaignState};
 use schemas::change::Change;
 use schemas::{CampaignId, Envelope, UnixMicros};
 
@@ -41,21 +41,39 @@ pub fn put_aside(envelope: &Envelope, at: UnixMicros) -> Change {
 /// look; it forgets a campaign with its coordinator, so it holds no more than there are of
 /// them. Cloning is cheap.
 #[derive(Clone, Debug, Default)]
-pub struct Holds(Arc<RwLock<BTreeMap<CampaignId, Hold>>>);
+pub struct Holds(Arc<RwLock<BTreeMap<CampaignId, Known>>>);
+
+/// What is known of a campaign: by which version of its row, and whether it is held.
+#[derive(Debug)]
+struct Known {
+    version: u64,
+    hold: Option<Hold>,
+}
 
 impl Holds {
     /// Whether a campaign is held.
     pub fn of(&self, campaign: CampaignId) -> Option<Hold> {
         let holds = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        holds.get(&campaign).copied()
+        holds.get(&campaign).and_then(|known| known.hold)
     }
 
-    /// Holds a campaign, or lets it go on.
-    pub fn set(&self, campaign: CampaignId, hold: Option<Hold>) {
+    /// Holds a campaign or lets it go on, as its row has it. Two may have read the row, and
+    /// the one with the older version comes too late.
+    pub fn set(&self, campaign: &Campaign) {
         let mut holds = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        match hold {
-            Some(hold) => holds.insert(campaign, hold),
-            None => holds.remove(&campaign),
+        let known = Known {
+            version: campaign.version,
+            hold: Hold::of(campaign.state),
         };
+        let is_older = |other: &Known| other.version > known.version;
+        if !holds.get(&campaign.id).is_some_and(is_older) {
+            holds.insert(campaign.id, known);
+        }
+    }
+
+    /// Nobody looks after the campaign any more.
+    pub fn forget(&self, campaign: CampaignId) {
+        let mut holds = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        holds.remove(&campaign);
     }
 }

@@ -114,7 +114,8 @@ impl Node {
         wiring.start_dispatching(&parts);
         let senders = wiring.start_senders(&parts, pacings.clone());
         wiring.start_reconciler(&parts, paces);
-        wiring.start_control(&parts, control, under_way, pacings);
+        wiring.start_orders(&parts, pacings);
+        wiring.start_control(&parts, control, under_way);
         Ok(Self {
             runtime: parts.runtime,
             journal: parts.journal,

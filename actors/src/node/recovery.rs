@@ -75,10 +75,15 @@ pub(super) async fn pacings(parts: &NodeParts) -> Result<Vec<Pacing>, StartError
             error,
         })?;
         let (now, boot) = (parts.runtime.now(), parts.runtime.boot());
-        // What was sent before may have been sent at the whole rate.
+        let key = ProviderOrder::key_of(account.id);
+        let order = parts.store.get::<ProviderOrder>(&key).await?;
+        let order = order.unwrap_or_else(|| ProviderOrder::none(account.id));
+        // What was sent before may have been sent at either rate; the slower one holds longer.
+        let slower = Pace::new(order.rate(account.rate), account.burst).unwrap_or(pace);
         let mut limiter = Limiter::new(pace, boot);
         if let Some(last) = last_deadline(parts, account.id).await? {
-            let longest = pace.hold_micros(LARGEST_TEXT);
+            let holds = [pace, slower].map(|pace| pace.hold_micros(LARGEST_TEXT));
+            let longest = holds[0].max(holds[1]);
             // The process that sent is gone, so its last text left before now; the deadline
             // is later than that only if the process died young. Where the clock says that
             // it was long ago, the clock may have been set: one window is rested always.
@@ -86,15 +91,12 @@ pub(super) async fn pacings(parts: &NodeParts) -> Result<Vec<Pacing>, StartError
             let rest = if is_recent {
                 longest
             } else {
-                pace.hold_micros(1)
+                pace.hold_micros(1).max(slower.hold_micros(1))
             };
             limiter.resume_after(boot, boot + rest);
         }
         let pacing = Pacing::new(limiter, account.max_in_flight);
-        let key = ProviderOrder::key_of(account.id);
-        if let Some(order) = parts.store.get::<ProviderOrder>(&key).await? {
-            pacing.obey(&order, account, boot);
-        }
+        pacing.obey(&order, account, boot);
         pacings.push(pacing);
     }
     Ok(pacings)

@@ -1,19 +1,16 @@
 //! What is started because somebody asked for it: a coordinator for each campaign, an
-//! importer for each file; and orders to provider accounts.
+//! importer for each file.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use actix::Actor;
-use engine::provider::ProviderAccount;
 use tokio::task::JoinHandle;
 
 use crate::campaign::coordinator::{CampaignCoordinator, CoordinatorParts, Look};
 use crate::control::{Start, Told};
 use crate::dispatch::messages::CampaignHeld;
 use crate::import::importer::{Importer, ImporterParts};
-use crate::provider::lane::Pacing;
 use crate::supervision::{ChildSpec, Post, supervise};
 
 /// A child, and the coordinator's post where it is one.
@@ -28,21 +25,15 @@ pub(super) struct Starter {
     running: BTreeMap<Start, Running>,
     coordinator: CoordinatorParts,
     imports: PathBuf,
-    pacings: Vec<(Arc<ProviderAccount>, Pacing)>,
 }
 
 impl Starter {
     /// Nothing is started yet. `shared` is what every coordinator gets.
-    pub(super) fn new(
-        shared: CoordinatorParts,
-        imports: PathBuf,
-        pacings: Vec<(Arc<ProviderAccount>, Pacing)>,
-    ) -> Self {
+    pub(super) fn new(shared: CoordinatorParts, imports: PathBuf) -> Self {
         Self {
             running: BTreeMap::new(),
             coordinator: shared,
             imports,
-            pacings,
         }
     }
 
@@ -55,15 +46,6 @@ impl Starter {
                     self.coordinator.dispatcher.tell(CampaignHeld(campaign));
                 }
                 self.start(Start::Campaign(account, campaign));
-            }
-            Told::Order(order) => {
-                let now = self.coordinator.runtime.boot();
-                let mut pacings = self.pacings.iter();
-                if let Some((account, pacing)) =
-                    pacings.find(|(account, _)| account.id == order.provider)
-                {
-                    pacing.obey(&order, account, now);
-                }
             }
         }
     }

@@ -1,12 +1,14 @@
 //! How the parts of a node know each other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::dispatch::outcome::OutcomeRules;
 use engine::dispatch::routing::Routing;
 use engine::log::Topic;
 use engine::pacing::LookupSchedule;
 use schemas::MessageClass;
+use schemas::provider::ProviderOrder;
 use tokio::sync::mpsc;
 
 use super::NodeParts;
@@ -41,6 +43,9 @@ fn receipt_schedule(parts: &NodeParts) -> LookupSchedule {
         LookupSchedule::no_receipts()
     }
 }
+
+/// How often the orders to provider accounts are read: they hold within a second.
+const READ_ORDERS_EVERY: Duration = Duration::from_millis(500);
 
 /// What the parts of a node share.
 pub(super) struct Wiring {
@@ -177,15 +182,40 @@ impl Wiring {
         supervise(&parts.runtime, self.escalation.clone(), spec);
     }
 
+    /// Starts who reads what operators order of provider accounts.
+    pub(super) fn start_orders(&self, parts: &NodeParts, pacings: Vec<Pacing>) {
+        let (runtime, store) = (parts.runtime.clone(), parts.store.clone());
+        let accounts = parts.providers.iter().cloned();
+        let mut accounts: Vec<_> = accounts.zip(pacings).map(|pair| (pair, 0)).collect();
+        let escalation = self.escalation.clone();
+        let watch = async move {
+            loop {
+                for ((account, pacing), obeyed) in &mut accounts {
+                    let key = ProviderOrder::key_of(account.id);
+                    match store.get::<ProviderOrder>(&key).await {
+                        Ok(Some(order)) if order.version != *obeyed => {
+                            pacing.obey(&order, account, runtime.boot());
+                            *obeyed = order.version;
+                        }
+                        Ok(_) => {}
+                        Err(error) => return escalation.raise(error.to_string()),
+                    }
+                }
+                runtime.sleep(READ_ORDERS_EVERY).await;
+            }
+        };
+        parts
+            .runtime
+            .spawn(self.escalation.guard("the reader of orders", watch));
+    }
+
     /// Starts campaigns and imports, those under way and those to come.
     pub(super) fn start_control(
         &self,
         parts: &NodeParts,
         mut control: Control,
         under_way: Vec<Start>,
-        pacings: Vec<Pacing>,
     ) {
-        let accounts = parts.providers.iter().cloned();
         let shared = CoordinatorParts {
             runtime: parts.runtime.clone(),
             store: parts.store.clone(),
@@ -197,8 +227,7 @@ impl Wiring {
             account: schemas::AccountId::from_bytes([0; 16]),
             campaign: schemas::CampaignId::from_bytes([0; 16]),
         };
-        let pacings = accounts.zip(pacings).collect();
-        let mut starter = Starter::new(shared, parts.imports.clone(), pacings);
+        let mut starter = Starter::new(shared, parts.imports.clone());
         let escalation = self.escalation.clone();
         let watch = async move {
             for start in under_way {

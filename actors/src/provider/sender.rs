@@ -56,7 +56,8 @@ pub struct ProviderSender {
     /// Segments asked for and not yet come; the dispatcher counts down the same number.
     asked: Arc<std::sync::atomic::AtomicU64>,
     dispatcher: Option<Addr<Dispatcher>>,
-    /// Whether its provider seems dead, and it wants nothing but probes.
+    /// Whether its provider seems dead, and it wants nothing but probes, or is disabled, and it
+    /// wants nothing.
     is_resting: bool,
     /// What had left the lane at the last looks, the oldest first.
     left: VecDeque<u64>,

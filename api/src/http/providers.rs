@@ -6,11 +6,9 @@ use engine::pacing::MIN_RATE;
 use engine::provider::ProviderAccount;
 use engine::store::{Replaced, StoreError};
 use schemas::ProviderId;
-use schemas::campaign::ControlRecord;
 use schemas::http::providers::{ProviderBody, ProviderPatch, ProvidersBody};
 use schemas::provider::ProviderOrder;
 
-use super::campaigns::announce;
 use crate::auth::{Caller, RootCaller};
 use crate::doors::DoorState;
 use crate::json::{JsonBody, answer};
@@ -30,7 +28,8 @@ pub async fn list(_: Caller, state: web::Data<DoorState>) -> Result<HttpResponse
 }
 
 /// Changes the rate of a provider account, or lets nothing more go through it, for the
-/// holder of the root key. Both hold within a second, and over restarts.
+/// holder of the root key. The row is all that is written: the node reads it twice a second,
+/// and when it starts.
 ///
 /// # Errors
 /// The problem.
@@ -66,8 +65,6 @@ pub async fn change(
             Replaced::Conflict(other) => other.unwrap_or_else(|| ProviderOrder::none(account.id)),
         };
     };
-    let provider = account.id;
-    announce(&state, &ControlRecord::ProviderChanged { provider }).await?;
     Ok(answer(StatusCode::OK, &body_of(account, &order)))
 }
 

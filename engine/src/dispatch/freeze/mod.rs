@@ -16,7 +16,7 @@ use schemas::change::Change;
 use schemas::{Partition, PartitionCount};
 
 use self::members::Members;
-use crate::journal::{CommitError, Journal};
+use crate::journal::{CommitError, Journal, Verdict};
 use crate::store::{PutOnce, Store, StoreError};
 
 /// The first chunk of a partition is small, so that sending starts with little delay.
@@ -132,8 +132,26 @@ impl Freeze {
             entries: count,
             last: self.done,
         };
-        journal.commit(vec![(self.partition, frozen)]).await?;
-        self.chunk += 1;
+        let verdicts = journal.commit(vec![(self.partition, frozen)]).await?;
+        let is_refused = matches!(verdicts.as_slice(), [Verdict::Refused(_)]);
+        if is_refused && is_canceled(store, campaign, self.partition).await? {
+            // Its audience ends before this chunk.
+            self.done = true;
+        } else {
+            // Counted before, perhaps: who failed may have left a freeze that still runs.
+            self.chunk += 1;
+        }
         Ok(())
     }
+}
+
+/// Whether nothing more of a campaign begins in a partition.
+async fn is_canceled(
+    store: &Store,
+    campaign: &Campaign,
+    partition: Partition,
+) -> Result<bool, StoreError> {
+    let key = CampaignTally::key_of(campaign.id, partition);
+    let tally = store.get::<CampaignTally>(&key).await?;
+    Ok(tally.is_some_and(|tally| tally.canceled))
 }
