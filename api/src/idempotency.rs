@@ -2,7 +2,9 @@
 //!
 //! The first request under a key claims an id for what it will make; the claim is
 //! durable before anything is made. Whoever comes later under the same key makes, or
-//! finds, the thing with the claimed id, also after a crash between the two.
+//! finds, the thing with the claimed id, also after a crash between the two. What makes
+//! nothing, such as a command to a campaign, claims its key once it is done, so that a crash
+//! in between leaves nothing that counts as done.
 
 use std::future::{Ready, ready};
 
