@@ -40,17 +40,9 @@ pub enum Start {
     Job(AccountId, JobId),
 }
 
-/// What the control log tells.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Told {
-    /// A campaign's row was changed, and whether it is held now.
-    Campaign(AccountId, CampaignId, bool),
-    /// Something is to be started.
-    Start(Start),
-}
-
 /// Tells what to start. It may tell of a thing again: a request that is repeated is
-/// announced again, and what was found under way may be in the log as well.
+/// announced again, and what was found under way may be in the log as well. A campaign whose
+/// row was changed is held by then, or not.
 pub struct Control {
     store: Store,
     log: Log,
@@ -106,7 +98,7 @@ impl Control {
     ///
     /// # Errors
     /// When the control log cannot be read.
-    pub async fn next(&mut self) -> Result<Vec<Told>, ControlError> {
+    pub async fn next(&mut self) -> Result<Vec<Start>, ControlError> {
         let mut appended = self.log.appended(Topic::Control);
         loop {
             appended.mark_unchanged();
@@ -116,11 +108,11 @@ impl Control {
                 .await?;
             if let Some((last, _)) = records.last() {
                 self.next = last + 1;
-                let mut told = Vec::new();
+                let mut starts = Vec::new();
                 for (_, payload) in &records {
-                    told.extend(self.told(payload).await?);
+                    starts.extend(self.start_of(payload).await?);
                 }
-                return Ok(told);
+                return Ok(starts);
             }
             if appended.changed().await.is_err() {
                 return Err(LogError::Closed.into());
@@ -128,7 +120,7 @@ impl Control {
         }
     }
 
-    async fn told(&self, payload: &[u8]) -> Result<Option<Told>, StoreError> {
+    async fn start_of(&self, payload: &[u8]) -> Result<Option<Start>, StoreError> {
         Ok(match rmp_serde::from_slice(payload) {
             Ok(ControlRecord::CampaignChanged { account, campaign }) => {
                 let key = Campaign::key_of(account, campaign);
@@ -136,12 +128,9 @@ impl Control {
                     // Its coordinator may be failing just now, and nothing may begin meanwhile.
                     self.holds.set(&row);
                 }
-                let is_held = self.holds.of(campaign).is_some();
-                Some(Told::Campaign(account, campaign, is_held))
+                Some(Start::Campaign(account, campaign))
             }
-            Ok(ControlRecord::JobCreated { account, job }) => {
-                Some(Told::Start(Start::Job(account, job)))
-            }
+            Ok(ControlRecord::JobCreated { account, job }) => Some(Start::Job(account, job)),
             Err(error) => {
                 tracing::error!(%error, "a control record cannot be read");
                 None

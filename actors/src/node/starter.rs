@@ -8,7 +8,7 @@ use actix::Actor;
 use tokio::task::JoinHandle;
 
 use crate::campaign::coordinator::{CampaignCoordinator, CoordinatorParts, Look};
-use crate::control::{Start, Told};
+use crate::control::Start;
 use crate::dispatch::messages::CampaignHeld;
 use crate::import::importer::{Importer, ImporterParts};
 use crate::supervision::{ChildSpec, Post, supervise};
@@ -37,21 +37,14 @@ impl Starter {
         }
     }
 
-    /// Does what the control log asks for.
-    pub(super) fn hear(&mut self, told: Told) {
-        match told {
-            Told::Start(start) => self.start(start),
-            Told::Campaign(account, campaign, is_held) => {
-                if is_held {
-                    self.coordinator.dispatcher.tell(CampaignHeld(campaign));
-                }
-                self.start(Start::Campaign(account, campaign));
-            }
-        }
-    }
-
     /// Starts something, unless it runs; a coordinator that runs is told to look.
     pub(super) fn start(&mut self, start: Start) {
+        if let Start::Campaign(_, campaign) = start
+            && self.coordinator.holds.of(campaign).is_some()
+        {
+            // Not left to its coordinator, which may be failing.
+            self.coordinator.dispatcher.tell(CampaignHeld(campaign));
+        }
         self.running
             .retain(|_, running| !running.child.is_finished());
         match self.running.get(&start) {

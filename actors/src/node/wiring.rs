@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::NodeParts;
 use super::starter::Starter;
 use crate::campaign::coordinator::CoordinatorParts;
-use crate::control::{Control, Start};
+use crate::control::{Control, ControlError, Start};
 use crate::dispatch::begin::{Beginner, Gate};
 use crate::dispatch::dispatcher::{Dispatcher, DispatcherParts};
 use crate::dispatch::holds::Holds;
@@ -230,14 +230,13 @@ impl Wiring {
         let mut starter = Starter::new(shared, parts.imports.clone());
         let escalation = self.escalation.clone();
         let watch = async move {
-            for start in under_way {
-                starter.start(start);
-            }
+            let mut starts: Result<_, ControlError> = Ok(under_way);
             loop {
-                match control.next().await {
-                    Ok(told) => told.into_iter().for_each(|told| starter.hear(told)),
+                match starts {
+                    Ok(starts) => starts.into_iter().for_each(|start| starter.start(start)),
                     Err(error) => return escalation.raise(error.to_string()),
                 }
+                starts = control.next().await;
             }
         };
         // Coordinators and importers live on this arbiter.

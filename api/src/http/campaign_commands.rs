@@ -16,6 +16,15 @@ use crate::json::created;
 use crate::parameters::PathId;
 use crate::problem::{Problem, ProblemCode};
 
+/// What a command comes with.
+pub type Asked = (
+    Caller,
+    web::Data<DoorState>,
+    PathId<CampaignId>,
+    IdempotencyHeader,
+    Bytes,
+);
+
 /// What people may want of a campaign.
 #[derive(Clone, Copy)]
 enum Command {
@@ -73,53 +82,30 @@ impl Command {
 ///
 /// # Errors
 /// The problem, `campaign_state` unless it runs.
-pub async fn pause(
-    caller: Caller,
-    state: web::Data<DoorState>,
-    path: PathId<CampaignId>,
-    header: IdempotencyHeader,
-    body: Bytes,
-) -> Result<HttpResponse, Problem> {
-    carry_out(Command::Pause, caller, &state, path.0, header, &body).await
+pub async fn pause(asked: Asked) -> Result<HttpResponse, Problem> {
+    carry_out(Command::Pause, asked).await
 }
 
 /// Lets a paused campaign go on where it was.
 ///
 /// # Errors
 /// The problem, `campaign_state` unless it is paused.
-pub async fn resume(
-    caller: Caller,
-    state: web::Data<DoorState>,
-    path: PathId<CampaignId>,
-    header: IdempotencyHeader,
-    body: Bytes,
-) -> Result<HttpResponse, Problem> {
-    carry_out(Command::Resume, caller, &state, path.0, header, &body).await
+pub async fn resume(asked: Asked) -> Result<HttpResponse, Problem> {
+    carry_out(Command::Resume, asked).await
 }
 
 /// Withdraws a campaign for good: nothing more of it begins, within a second.
 ///
 /// # Errors
 /// The problem, `campaign_state` when it is over.
-pub async fn cancel(
-    caller: Caller,
-    state: web::Data<DoorState>,
-    path: PathId<CampaignId>,
-    header: IdempotencyHeader,
-    body: Bytes,
-) -> Result<HttpResponse, Problem> {
-    carry_out(Command::Cancel, caller, &state, path.0, header, &body).await
+pub async fn cancel(asked: Asked) -> Result<HttpResponse, Problem> {
+    carry_out(Command::Cancel, asked).await
 }
 
-async fn carry_out(
-    command: Command,
-    caller: Caller,
-    state: &DoorState,
-    id: CampaignId,
-    header: IdempotencyHeader,
-    body: &[u8],
-) -> Result<HttpResponse, Problem> {
-    let account = caller.0;
+async fn carry_out(command: Command, asked: Asked) -> Result<HttpResponse, Problem> {
+    let (caller, state, path, header, body) = asked;
+    let (state, body): (&DoorState, &[u8]) = (&state, &body);
+    let (account, id) = (caller.0, path.0);
     let mut campaign = find(state, account, id).await?;
     loop {
         let was_asked = header.earlier(state, account, body).await?.is_some();

@@ -1,5 +1,7 @@
 //! `/v1/providers`
 
+use std::sync::Arc;
+
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use engine::pacing::MIN_RATE;
@@ -39,9 +41,7 @@ pub async fn change(
     path: PathId<ProviderId>,
     body: JsonBody<ProviderPatch>,
 ) -> Result<HttpResponse, Problem> {
-    let account = state
-        .provider(path.0)
-        .ok_or_else(|| Problem::new(ProblemCode::NotFound))?;
+    let account = find(&state, path.0)?;
     let mut problems = FieldProblems::default();
     let wanted = body.value;
     if let Some(rate) = wanted.rate
@@ -66,6 +66,12 @@ pub async fn change(
         };
     };
     Ok(answer(StatusCode::OK, &body_of(account, &order)))
+}
+
+/// The provider account with this id.
+pub(super) fn find(state: &DoorState, id: ProviderId) -> Result<&Arc<ProviderAccount>, Problem> {
+    let account = state.provider(id);
+    account.ok_or_else(|| Problem::new(ProblemCode::NotFound))
 }
 
 async fn order(state: &DoorState, provider: ProviderId) -> Result<ProviderOrder, StoreError> {

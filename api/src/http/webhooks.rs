@@ -14,6 +14,7 @@ use schemas::change::{Change, Learnt};
 use schemas::provider::DeliveryReceipt;
 use schemas::{Partition, PartitionCount, ProviderId};
 
+use super::providers::find;
 use crate::doors::DoorState;
 use crate::json::{read, too_large};
 use crate::parameters::PathId;
@@ -63,9 +64,7 @@ pub async fn status(
     path: PathId<ProviderId>,
     request: RawRequest,
 ) -> Result<HttpResponse, Problem> {
-    let account = state
-        .provider(path.0)
-        .ok_or_else(|| Problem::new(ProblemCode::NotFound))?;
+    let account = find(&state, path.0)?;
     let receipts = account.provider.parse_receipts(&request.0)?;
     let at = state.runtime().now();
     let changes: Vec<(Partition, Change)> = receipts
@@ -100,9 +99,7 @@ pub async fn inbound(
     path: PathId<ProviderId>,
     request: RawRequest,
 ) -> Result<HttpResponse, Problem> {
-    let account = state
-        .provider(path.0)
-        .ok_or_else(|| Problem::new(ProblemCode::NotFound))?;
+    let account = find(&state, path.0)?;
     let text = account.provider.parse_inbound(&request.0)?;
     let kind = match text.wish {
         Some(Wish::Stop) => "stop",

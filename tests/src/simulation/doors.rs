@@ -6,7 +6,7 @@ use std::rc::Rc;
 use api::in_process::{DoorAnswer, DoorRequest};
 use sandbox::book::ReceiptResult;
 use sandbox::core::DueReceipt;
-use sandbox::dialect::Dialect;
+use sandbox::dialect::{Dialect, ReceiptRequest};
 use schemas::UnixMicros;
 use tokio::sync::oneshot;
 
@@ -94,16 +94,7 @@ impl Life<'_> {
         let Some(request) = Dialect::Twilio.receipt(core, &told) else {
             return;
         };
-        let path = request.url.strip_prefix(PUBLIC_URL).unwrap_or(&request.url);
-        let headers = request.headers.into_iter();
-        let heard = self.call(DoorRequest {
-            method: "POST",
-            path_and_query: path.to_owned(),
-            headers: headers
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect(),
-            body: request.body,
-        });
+        let heard = self.call(brought(request));
         let began = simulation.time.true_wall();
         spawn(async move {
             let result = match heard.await {
@@ -118,6 +109,20 @@ impl Life<'_> {
             let core = &simulation.world.core;
             core.receipt_tried(&receipt, began, ended, 1, result);
         });
+    }
+}
+
+/// What a provider brings, as the doors get it.
+pub fn brought(request: ReceiptRequest) -> DoorRequest {
+    let path = request.url.strip_prefix(PUBLIC_URL).unwrap_or(&request.url);
+    let headers = request.headers.into_iter();
+    DoorRequest {
+        method: "POST",
+        path_and_query: path.to_owned(),
+        headers: headers
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+        body: request.body,
     }
 }
 

@@ -4,8 +4,8 @@
 use schemas::Phone;
 
 use super::codes::{is_message_sid, is_sid};
-use super::receipt::{BODY_LIMIT, field};
-use super::signature::{self, Keys, PublicUrl};
+use super::receipt::{field, form_of};
+use super::signature::{Keys, PublicUrl};
 use crate::inbound::Wish;
 use crate::provider::{InboundRequest, InboundText, ReceiptError};
 
@@ -19,14 +19,8 @@ pub(super) fn parse(
     keys: &Keys,
     account_sid: &str,
 ) -> Result<InboundText, ReceiptError> {
-    if request.body.len() > BODY_LIMIT {
-        return Err(ReceiptError::TooLarge { limit: BODY_LIMIT });
-    }
-    let form = signature::check(request, public_url, keys)?;
+    let form = form_of(request, public_url, keys, account_sid)?;
     let malformed = |field| ReceiptError::Malformed { field };
-    if field(&form, "AccountSid") != Some(account_sid) {
-        return Err(malformed("AccountSid"));
-    }
     let sid = field(&form, "MessageSid").filter(|sid| is_message_sid(sid) || is_sid(sid, "MM"));
     let sid = sid.ok_or(malformed("MessageSid"))?;
     let to = field(&form, "To").ok_or(malformed("To"))?;

@@ -21,14 +21,8 @@ pub(super) fn parse(
     keys: &Keys,
     account_sid: &str,
 ) -> Result<Vec<DeliveryReceipt>, ReceiptError> {
-    if request.body.len() > BODY_LIMIT {
-        return Err(ReceiptError::TooLarge { limit: BODY_LIMIT });
-    }
-    let form = signature::check(request, public_url, keys)?;
+    let form = form_of(request, public_url, keys, account_sid)?;
     let malformed = |field| ReceiptError::Malformed { field };
-    if field(&form, "AccountSid") != Some(account_sid) {
-        return Err(malformed("AccountSid"));
-    }
     let sid = field(&form, "MessageSid").filter(|sid| is_message_sid(sid));
     let sid = sid.ok_or(malformed("MessageSid"))?;
     let word = field(&form, "MessageStatus").ok_or(malformed("MessageStatus"))?;
@@ -42,6 +36,26 @@ pub(super) fn parse(
         // What is no number, such as another channel's address, is none of our texts'.
         to: field(&form, "To").and_then(|to| Phone::from_e164(to).ok()),
     }])
+}
+
+/// The form of a request that the account itself has signed.
+pub(super) fn form_of<'a>(
+    request: &'a InboundRequest,
+    public_url: &PublicUrl,
+    keys: &Keys,
+    account_sid: &str,
+) -> Result<Form<'a>, ReceiptError> {
+    if request.body.len() > BODY_LIMIT {
+        return Err(ReceiptError::TooLarge { limit: BODY_LIMIT });
+    }
+    let form = signature::check(request, public_url, keys)?;
+    if field(&form, "AccountSid") == Some(account_sid) {
+        Ok(form)
+    } else {
+        Err(ReceiptError::Malformed {
+            field: "AccountSid",
+        })
+    }
 }
 
 /// The value of the parameter `name`, if it comes exactly once.

@@ -7,6 +7,7 @@ use schemas::ProviderId;
 
 use super::{Heard, Next, again_after};
 use crate::fixture::sandbox_account;
+use crate::simulation::doors::brought;
 use crate::simulation::plan::StopPlan;
 use crate::simulation::world::PUBLIC_URL;
 
@@ -64,17 +65,7 @@ impl PersonErrand {
                 body: if is_stop { " Stop." } else { "START" },
             },
         );
-        let request = request.expect("a form");
-        let path = request.url.strip_prefix(PUBLIC_URL).unwrap_or_default();
-        let headers = request.headers.into_iter();
-        DoorRequest {
-            method: "POST",
-            path_and_query: path.to_owned(),
-            headers: headers
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect(),
-            body: request.body,
-        }
+        brought(request.expect("a form"))
     }
 
     pub(super) fn heard(&mut self, answer: Option<&DoorAnswer>, now: u64) -> Heard {

@@ -4,16 +4,11 @@ use std::collections::BTreeMap;
 
 use schemas::{CampaignId, Message, UnixMicros};
 
+use super::kept_from;
 use crate::simulation::Simulation;
 use crate::simulation::customers::Kind;
 use crate::simulation::customers::commands::{Command, Commands};
 use crate::simulation::time::Time;
-
-/// Microseconds from the answer to a command until nothing more begins.
-const WITHIN: u64 = 1_000_000;
-
-/// Steps from the command to who gives work out, each of which may be held up.
-const STEPS: u64 = 12;
 
 /// Judges when every message of a campaign began.
 pub fn judge(simulation: &Simulation, messages: &[Message]) {
@@ -57,17 +52,13 @@ pub fn judge(simulation: &Simulation, messages: &[Message]) {
 
 /// When nothing may begin.
 fn rests_of(simulation: &Simulation, commands: &Commands) -> Vec<(u64, u64)> {
-    let slack = simulation.plan.task_hold.1 * 1_000 * STEPS;
     let mut rests = Vec::new();
     for (place, made) in commands.made.iter().enumerate() {
         let (Some(heard), Command::Pause | Command::Cancel) = (made.heard_at, made.command) else {
             continue;
         };
-        let stood_still = simulation.frozen.borrow();
-        let frozen = stood_still.iter().filter(|(_, until)| *until > heard);
-        let frozen: u64 = frozen.map(|(from, until)| until - from).sum();
         let ends = commands.made.get(place + 1);
-        let from = heard + WITHIN + slack + frozen;
+        let from = kept_from(simulation, heard);
         rests.push((from, ends.map_or(u64::MAX, |next| next.asked_at)));
     }
     rests

@@ -23,6 +23,22 @@ use super::customers::Kind;
 /// every task are as slow as a schedule makes them.
 const TAKEN_UP_WITHIN: u64 = 1_500_000;
 
+/// Microseconds from the answer to a command until it is kept.
+const KEPT_WITHIN: u64 = 1_000_000;
+
+/// Steps from a command to who keeps it, each of which may be held up.
+const STEPS_OF_A_COMMAND: u64 = 12;
+
+/// From when on a command is kept that was answered at this instant. While the process stands
+/// still it can do nothing.
+pub fn kept_from(simulation: &Simulation, heard: u64) -> u64 {
+    let held = simulation.plan.task_hold.1 * 1_000 * STEPS_OF_A_COMMAND;
+    let frozen = simulation.frozen.borrow();
+    let frozen = frozen.iter().filter(|(_, until)| *until > heard);
+    let frozen: u64 = frozen.map(|(from, until)| until - from).sum();
+    heard + KEPT_WITHIN + held + frozen
+}
+
 /// After each life: what is on the disk agrees with itself, and no end was taken back.
 pub fn after_a_life(simulation: &Simulation, in_good_order: bool) {
     let mut ends = simulation.ends.borrow_mut();

@@ -3,17 +3,12 @@
 
 use engine::pacing::Pace;
 
+use super::kept_from;
 use super::wire::excess;
 use crate::simulation::Simulation;
 use crate::simulation::customers::Kind;
 use crate::simulation::ledger::Call;
 use crate::simulation::plan::OrderPlan;
-
-/// Microseconds from the answer to an order until it is kept.
-const WITHIN: u64 = 1_000_000;
-
-/// Steps from the order to the lane, each of which may be held up.
-const STEPS: u64 = 12;
 
 /// Judges every request against the orders there were. `calls` are those of one provider.
 pub fn judge(simulation: &Simulation, place: usize, calls: &[&Call], slack: u64) {
@@ -34,12 +29,8 @@ pub fn judge(simulation: &Simulation, place: usize, calls: &[&Call], slack: u64)
             Some(_) => "a provider was slowed down",
             None => "a provider was disabled",
         });
-        let held = simulation.plan.task_hold.1 * 1_000 * STEPS;
-        let frozen = simulation.frozen.borrow();
-        let frozen = frozen.iter().filter(|(_, until)| *until > heard);
-        let frozen: u64 = frozen.map(|(from, until)| until - from).sum();
         let until = rest.first().map_or(u64::MAX, |back| back.asked_at);
-        let kept = heard + WITHIN + held + frozen..until;
+        let kept = kept_from(simulation, heard)..until;
         let calls: Vec<&Call> = calls
             .iter()
             .copied()
