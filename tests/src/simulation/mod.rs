@@ -80,8 +80,8 @@ pub struct Simulation {
     story: Story,
     /// Whether the wall clock was ever wrong.
     wall_jumped: Cell<bool>,
-    /// How often the machine has slept in its last life.
-    slept: Cell<usize>,
+    /// When the machine has slept in its last life.
+    slept: RefCell<Vec<(u64, u64)>>,
     /// The time of day when customers were done and days began to pass.
     passing_since: Cell<u64>,
     /// Whether a customer has just heard that a campaign was started.
@@ -139,7 +139,7 @@ pub fn run(seed: u64, folder: &Path, is_told: bool) -> Report {
         tally,
         story: Story::new(is_told),
         wall_jumped: Cell::new(false),
-        slept: Cell::new(0),
+        slept: RefCell::default(),
         passing_since: Cell::new(u64::MAX),
         has_started: Cell::new(false),
         frozen: RefCell::default(),
@@ -233,21 +233,23 @@ impl Simulation {
 
     /// The machine sleeps for the next of its times; false when nothing is left to wait for.
     fn sleep_on(&self) -> bool {
-        let Some(seconds) = PASSING_SECONDS.get(self.slept.get()) else {
+        let slept = self.slept.borrow().len();
+        let Some(seconds) = PASSING_SECONDS.get(slept) else {
             return false;
         };
         let nothing_is_due = || judge::rows::<DueEntry>(self).is_empty();
-        if self.slept.get() > 0 && nothing_is_due() && !judge::is_under_way(self) {
+        if slept > 0 && nothing_is_due() && !judge::is_under_way(self) {
             return false;
         }
         // Thousands of minutes are looked through for what fell due in days: mostly only
         // while something waits, but now and then also for what is asked about for ever.
-        let is_long = self.slept.get() >= NIGHTS_FROM && !self.seed.is_multiple_of(8);
+        let is_long = slept >= NIGHTS_FROM && !self.seed.is_multiple_of(8);
         if is_long && !judge::is_waiting(self) {
             return false;
         }
-        self.slept.set(self.slept.get() + 1);
+        let began = self.time.now();
         self.time.leap(seconds * 1_000_000);
+        self.slept.borrow_mut().push((began, self.time.now()));
         true
     }
 

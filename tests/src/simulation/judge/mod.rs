@@ -29,14 +29,19 @@ const KEPT_WITHIN: u64 = 1_000_000;
 /// Steps from a command to who keeps it, each of which may be held up.
 const STEPS_OF_A_COMMAND: u64 = 12;
 
-/// From when on a command is kept that was answered at this instant. While the process stands
-/// still it can do nothing.
+/// From when on a command is kept that was answered at this instant.
 pub fn kept_from(simulation: &Simulation, heard: u64) -> u64 {
     let held = simulation.plan.task_hold.1 * 1_000 * STEPS_OF_A_COMMAND;
+    after(simulation, heard, KEPT_WITHIN + held)
+}
+
+/// When the process has had so many microseconds since an instant. While it stands still it can
+/// do nothing.
+pub fn after(simulation: &Simulation, since: u64, micros: u64) -> u64 {
     let frozen = simulation.frozen.borrow();
-    let frozen = frozen.iter().filter(|(_, until)| *until > heard);
+    let frozen = frozen.iter().filter(|(_, until)| *until > since);
     let frozen: u64 = frozen.map(|(from, until)| until - from).sum();
-    heard + KEPT_WITHIN + held + frozen
+    since + micros + frozen
 }
 
 /// After each life: what is on the disk agrees with itself, and no end was taken back.

@@ -8,7 +8,7 @@ use engine::pacing::Pace;
 use sandbox::{AnswerFault, ReceiptFault};
 use schemas::{Message, UnixMicros};
 
-use super::orders;
+use super::{after, orders};
 use crate::simulation::Simulation;
 use crate::simulation::ledger::Call;
 use crate::simulation::plan::LONG_OUTAGE_MS;
@@ -26,6 +26,10 @@ const FAILURES: u32 = 5;
 /// The most probes in a long outage: after rests of 1, 2, 4, 8 and 16 seconds, and one that a
 /// process made before.
 const PROBES: u32 = 6;
+
+/// The machine falls asleep when nothing has gone over a line for longer than this, in
+/// microseconds: whatever waited for a permit before had got it.
+const FALLS_ASLEEP_WITHIN: u64 = 1_000_000;
 
 /// Judges every request.
 pub fn judge(simulation: &Simulation, messages: &[Message]) {
@@ -70,6 +74,15 @@ fn is_behind_a_freeze(simulation: &Simulation, at: u64) -> bool {
     frozen
         .iter()
         .any(|(from, until)| (*from..until + 500_000).contains(&at))
+}
+
+/// What was begun as the machine fell asleep leaves when it wakes; nobody can help that either.
+/// `waited` is how long before the request it was begun, in microseconds.
+fn is_behind_a_sleep(simulation: &Simulation, call: &Call, waited: u64) -> bool {
+    simulation.slept.borrow().iter().any(|(from, until)| {
+        let is_of_the_waking = (*until..until + 500_000).contains(&call.at);
+        is_of_the_waking && waited <= call.at - from + FALLS_ASLEEP_WITHIN
+    })
 }
 
 /// A task that panics over an answer tells nobody what the answer asked for.
@@ -131,7 +144,8 @@ fn long_outage(simulation: &Simulation, place: usize, calls: &[&Call]) {
     for call in calls.iter().filter(|call| away.contains(&call.at)) {
         simulation.tally.count("a text to a provider that is away");
         let (first, later) = by_life.entry(call.life).or_insert((call.at, 0));
-        *later += u32::from(call.at >= *first + FOUND_DEAD_WITHIN);
+        let noticed = after(simulation, *first, FOUND_DEAD_WITHIN);
+        *later += u32::from(call.at >= noticed);
     }
     // Where little is sent it takes long until enough of it has failed.
     let allowed = FAILURES + PROBES;
@@ -201,6 +215,9 @@ fn times(simulation: &Simulation, messages: &[Message], calls: &[&Call], slack: 
             let is_begin = entry.event == "attempt_begun" && entry.attempt == Some(*attempt);
             is_begin && entry.at <= call.wall
         });
+        if begun.is_some_and(|begun| is_behind_a_sleep(simulation, call, late_by(begun.at))) {
+            continue;
+        }
         // The last request's stamp is in the row, where its outcome was written down.
         let stamped = message
             .last_sent_at
