@@ -2,7 +2,7 @@
 //! nothing is held back before the one and after the other.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use schemas::Message;
 
@@ -13,8 +13,9 @@ use crate::simulation::time::Time;
 /// From STOP to START.
 #[derive(Debug)]
 struct Silence {
-    /// When texts may be held back: from the first word on.
-    may: Range<u64>,
+    /// When texts may be held back: from the first word on, and in the very instant of the last
+    /// answer.
+    may: RangeInclusive<u64>,
     /// When they must be: between the answers.
     must: Range<u64>,
 }
@@ -30,7 +31,7 @@ pub fn judge(simulation: &Simulation, messages: &[Message]) {
             let start = person.said.get(1);
             let silence = Silence {
                 may: stopped.asked_at
-                    ..start.map_or(u64::MAX, |start| start.heard_at.unwrap_or(u64::MAX)),
+                    ..=start.map_or(u64::MAX, |start| start.heard_at.unwrap_or(u64::MAX)),
                 must: stopped.heard_at.unwrap_or(u64::MAX)
                     ..start.map_or(u64::MAX, |start| start.asked_at),
             };
