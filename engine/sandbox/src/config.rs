@@ -2,6 +2,7 @@
 
 use crate::dialect::Dialect;
 use crate::faults::{FaultPlan, optional_plan, plan_or_name};
+use crate::outage::Outage;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::SocketAddr;
@@ -64,6 +65,9 @@ pub struct AccountConfig {
         skip_serializing_if = "Option::is_none"
     )]
     pub faults: Option<FaultPlan>,
+    /// When it is out of order; missing = never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outage: Option<Outage>,
 }
 
 impl AccountConfig {
@@ -79,6 +83,7 @@ impl AccountConfig {
             sent_after_ms: sent_after(),
             final_after_ms: final_after(),
             faults: None,
+            outage: None,
         }
     }
 }

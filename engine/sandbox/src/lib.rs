@@ -35,7 +35,8 @@
 //! account, the recipient, the body and how often this same text came before. The
 //! same texts thus meet the same faults in every run, in whatever order they come.
 //! Whether a number is unreachable depends on the seed and the number alone. The
-//! answers to going over the limit are not drawn and do not change any draw.
+//! answers to going over the limit are not drawn and do not change any draw. An
+//! [`Outage`] is not drawn either: it begins so long after an account's first text.
 //!
 //! # The book
 //!
@@ -65,6 +66,7 @@ mod config;
 pub mod core;
 pub mod dialect;
 mod faults;
+mod outage;
 mod sandbox;
 mod seam;
 pub mod segments;
@@ -78,6 +80,7 @@ mod workers;
 pub use bare::BareCounter;
 pub use config::{AccountConfig, ConfigError, MOST_ACCOUNTS, SandboxConfig, check_accounts};
 pub use faults::{AnswerFault, FaultPlan, ReceiptFault, UnknownPlan};
+pub use outage::{Outage, OutageError, OutageKind};
 pub use sandbox::{Sandbox, StartError};
 pub use seam::{Clock, SystemClock};
 pub use statistics::{AccountStatistics, Counts, StallStatistics, Statistics};

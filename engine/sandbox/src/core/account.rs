@@ -6,6 +6,7 @@ use super::{AccountIndex, TextView, hold};
 use crate::book::ReceiptResult;
 use crate::config::AccountConfig;
 use crate::faults::FaultPlan;
+use crate::outage::OutageKind;
 use crate::statistics::{AccountStatistics, Counts};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -64,6 +65,8 @@ pub(crate) struct State {
     /// All well-formed texts, refused and throttled ones included.
     pub arrived: SlidingSecond,
     pub taken: SlidingSecond,
+    /// When the first text arrived in this start.
+    pub first_at: Option<u64>,
     /// How often a text met a fault without being taken, by its hash.
     pub missed: BTreeMap<u64, u64>,
     pub counts: Counts,
@@ -104,6 +107,12 @@ impl Account {
         };
         let used = state.taken.sum_at(now, allowed.window_us);
         used == 0 || used + u64::from(segments) <= allowed.segments
+    }
+
+    /// What the account does with everything at `now` and until when, if it is out of order.
+    pub(crate) fn outage_at(&self, state: &State, now: u64) -> Option<(OutageKind, u64)> {
+        let outage = self.config.outage?;
+        Some((outage.kind, outage.until(state.first_at?, now)?))
     }
 
     pub(crate) fn view(

@@ -95,9 +95,9 @@ pub(super) fn decide<'a>(
             retry_after: Some(fate.retry_after_seconds),
         },
         Some(AnswerFault::ThrottleWithoutRetryAfter) => Answer::Throttled { retry_after: None },
-        Some(AnswerFault::ErrorBefore | AnswerFault::ErrorAfter) => Answer::ServerError(
-            fate::choose(&[500, 502, 503, 504], fate.choice).map_or(500, |s| *s),
-        ),
+        Some(AnswerFault::ErrorBefore | AnswerFault::ErrorAfter) => {
+            Answer::ServerError(fate::choose(&fate::SERVER_ERRORS, fate.choice).map_or(500, |s| *s))
+        }
         Some(AnswerFault::CutAfter | AnswerFault::NoAnswerTaken | AnswerFault::NoAnswerUntaken) => {
             Answer::Cut
         }
@@ -108,9 +108,7 @@ pub(super) fn decide<'a>(
     };
     let mut delay_ms = match fate.answer_fault {
         Some(AnswerFault::SlowAnswer) => fate.slow_ms,
-        Some(AnswerFault::NoAnswerTaken | AnswerFault::NoAnswerUntaken) => {
-            account.plan.no_answer_ms
-        }
+        Some(AnswerFault::NoAnswerTaken | AnswerFault::NoAnswerUntaken) => fate.silence_ms,
         None
         | Some(
             AnswerFault::ThrottleWithRetryAfter

@@ -10,8 +10,15 @@
 use super::texts::{Course, Status, hash, mix};
 use crate::config::AccountConfig;
 use crate::faults::{AnswerFault, FaultPlan, ReceiptFault};
+use crate::outage::OutageKind;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+
+/// The 5xx that a [`Fate::choice`] chooses from.
+pub(crate) const SERVER_ERRORS: [u16; 4] = [500, 502, 503, 504];
+
+/// The choice of 503.
+const SERVICE_UNAVAILABLE: u64 = 2;
 
 /// The result of all draws for one submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +35,22 @@ pub(crate) struct Fate {
     pub late_from_the_first: bool,
     /// A free choice for the fault itself: which 5xx, which nonsense, which receipt.
     pub choice: u64,
+    /// Milliseconds until the line is cut, if there is no answer.
+    pub silence_ms: u64,
     /// Seconds that a throttling answer asks to wait, if it names them.
     pub retry_after_seconds: u64,
+}
+
+impl Fate {
+    /// What comes instead while the account is out of order until then, in Unix microseconds.
+    pub(crate) fn in_outage(self, kind: OutageKind, now: u64, until: u64) -> Self {
+        Self {
+            answer_fault: Some(kind.fault()),
+            silence_ms: until.saturating_sub(now).div_ceil(1_000),
+            choice: SERVICE_UNAVAILABLE,
+            ..self
+        }
+    }
 }
 
 /// What identifies a submission to the draws.
@@ -75,6 +96,7 @@ pub(crate) fn draw(plan: &FaultPlan, account: &AccountConfig, identity: &Identit
         late_ms,
         late_from_the_first: plan.late_from_the_first,
         choice,
+        silence_ms: plan.no_answer_ms,
         retry_after_seconds,
     }
 }

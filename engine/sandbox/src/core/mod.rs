@@ -27,6 +27,7 @@ pub(crate) use texts::number_of;
 use crate::book::{BookSink, FORMAT, ReceiptRecord, ReceiptResult, Record, StartRecord};
 use crate::config::{AccountConfig, ConfigError, check_accounts};
 use crate::faults::FaultPlan;
+use crate::outage::OutageKind;
 use crate::statistics::AccountStatistics;
 use receipts::Schedule;
 use std::borrow::Cow;
@@ -157,6 +158,13 @@ impl Core {
     /// The dialect of an account.
     pub(crate) fn dialect_of(&self, account: AccountIndex) -> Option<crate::dialect::Dialect> {
         Some(self.settings(account)?.dialect)
+    }
+
+    /// What the account does with every request at `now`, and until when, if it is out of order.
+    pub(crate) fn outage_at(&self, now: u64, account: AccountIndex) -> Option<(OutageKind, u64)> {
+        let account = self.accounts.get(account.0)?;
+        account.config.outage?;
+        account.outage_at(&account.hold(), now)
     }
 
     /// One text of the account as it stands at `now`.

@@ -83,10 +83,12 @@ impl Core {
         let body_hash = hash(submission.body.as_bytes());
         let mut state = account.hold();
         state.counts.texts_arrived += 1;
+        state.first_at.get_or_insert(now);
+        let outage = account.outage_at(&state, now);
         let checked = check(account, &state, submission, to);
         let (to, from) = checked.inspect_err(|_| state.counts.refused += 1)?;
         state.arrived.add(now, segments);
-        if !account.has_room(&state, now, segments) {
+        if outage.is_none() && !account.has_room(&state, now, segments) {
             state.counts.throttled += 1;
             return Err(Refusal::OverLimit);
         }
@@ -101,6 +103,9 @@ impl Core {
             occurrence,
         };
         let mut fate = fate::draw(&account.plan, &account.config, &identity);
+        if let Some((kind, until)) = outage {
+            fate = fate.in_outage(kind, now, until);
+        }
         if fate.receipt_fault == Some(ReceiptFault::Early) && submission.callback.is_some() {
             // The text is over before its sender has the answer.
             fate.course = Course {

@@ -17,6 +17,7 @@ pub(crate) use receipt::receipt;
 use crate::config::AccountConfig;
 use crate::core::{AccountIndex, Core, Refusal, Submission};
 use crate::dialect::{HttpAnswer, HttpReply, HttpRequest, Method};
+use crate::outage::OutageKind;
 use answer::error_answer;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -44,6 +45,12 @@ pub(crate) fn respond(core: &Core, now: u64, request: &HttpRequest<'_>) -> HttpR
         core.count_unauthenticated();
         return at_once(error_answer(401, 20003, None));
     };
+    // A text that comes meanwhile is for the book to tell.
+    if request.method != Method::Post
+        && let Some((kind, until)) = core.outage_at(now, account)
+    {
+        return out_of_order(kind, now, until);
+    }
     match (request.method, resource) {
         (Method::Post, "Messages.json") => create(core, now, account, settings, request.body),
         (Method::Get, "Messages.json") => {
@@ -52,6 +59,18 @@ pub(crate) fn respond(core: &Core, now: u64, request: &HttpRequest<'_>) -> HttpR
         (Method::Get, resource) => at_once(fetch(core, now, account, settings, resource)),
         (Method::Other, "Messages.json") => at_once(error_answer(405, 20004, None)),
         (Method::Post | Method::Other, _) => at_once(error_answer(404, 20404, None)),
+    }
+}
+
+fn out_of_order(kind: OutageKind, now: u64, until: u64) -> HttpReply {
+    let (at, answer) = match kind {
+        OutageKind::Refuses => (now, Some(error_answer(503, 20503, None))),
+        OutageKind::Hangs => (until, None),
+    };
+    HttpReply {
+        at,
+        answer,
+        wake: false,
     }
 }
 

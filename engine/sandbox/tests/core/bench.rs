@@ -20,11 +20,19 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(plan: FaultPlan, limit: Option<f64>) -> Result<Self, Box<dyn Error>> {
+        Self::with(&plan, |account| account.segments_per_second = limit)
+    }
+
+    /// With a change to the account.
+    pub fn with(
+        plan: &FaultPlan,
+        change: impl FnOnce(&mut AccountConfig),
+    ) -> Result<Self, Box<dyn Error>> {
         let book = Arc::new(MemoryBook::default());
         let sink: Arc<dyn BookSink> = Arc::<MemoryBook>::clone(&book);
         let mut account = AccountConfig::new("AC1", "token", &["+15005550001"]);
-        account.segments_per_second = limit;
-        let core = Core::new(7, &[account], &plan, sink)?;
+        change(&mut account);
+        let core = Core::new(7, &[account], plan, sink)?;
         core.begin(START);
         Ok(Self { core, book })
     }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod faults;
+mod outage;
 
 use bench::{Bench, Outcome, START, always};
 use proptest::prelude::*;
