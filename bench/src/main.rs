@@ -2,6 +2,7 @@
 //! package for what they measure and what not.
 
 mod child;
+mod codes;
 mod dispatch;
 mod engine_run;
 mod failure;
@@ -15,6 +16,7 @@ mod recipients;
 mod report;
 mod request;
 mod restart;
+mod serving;
 mod stamps;
 mod wrk;
 
@@ -23,6 +25,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::codes::CodesOptions;
 use crate::dispatch::DispatchOptions;
 use crate::failure::BenchError;
 use crate::pacing::PacingOptions;
@@ -80,6 +83,23 @@ enum Command {
         /// Kills.
         #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
+        /// Connections to the provider, one request in flight on each.
+        #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
+        connections: u32,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// How long one-time codes wait beside a campaign that takes a provider's whole rate.
+    Codes {
+        /// Recipients of the campaign, such as 1M.
+        #[arg(long, value_parser = count, default_value = "1M")]
+        recipients: u64,
+        /// Segments per second of the provider account.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        rate: u32,
+        /// Codes, with and without the campaign each.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(100..=5_000))]
+        codes: u32,
         /// Connections to the provider, one request in flight on each.
         #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
         connections: u32,
@@ -194,6 +214,23 @@ fn run(command: Command) -> Result<bool, BenchError> {
             restart::run(&RestartOptions {
                 pending,
                 rounds,
+                connections,
+                json,
+                folder,
+            })
+        }
+        Command::Codes {
+            recipients,
+            rate,
+            codes,
+            connections,
+            place,
+        } => {
+            let Place { json, folder } = place;
+            codes::run(&CodesOptions {
+                recipients,
+                rate,
+                codes,
                 connections,
                 json,
                 folder,

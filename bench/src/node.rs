@@ -49,7 +49,7 @@ const VALIDITY_SECONDS: u32 = 86_400;
 pub(crate) const ACCOUNT: AccountId = AccountId::from_bytes([0x11; 16]);
 const LIST: ListId = ListId::from_bytes([0x22; 16]);
 const JOB: JobId = JobId::from_bytes([0x33; 16]);
-const CAMPAIGN: CampaignId = CampaignId::from_bytes([0x44; 16]);
+pub(crate) const CAMPAIGN: CampaignId = CampaignId::from_bytes([0x44; 16]);
 
 /// What `prepare` tells when the contacts are imported.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -71,6 +71,12 @@ impl Verdict {
     }
 }
 
+/// The smallest figure that so many of a hundred do not exceed; figures are in order.
+pub fn percentile(figures: &[f64], percent: usize) -> f64 {
+    let rank = (figures.len() * percent).div_ceil(100).max(1);
+    figures.get(rank - 1).copied().unwrap_or(f64::NAN)
+}
+
 /// Bytes in MiB.
 pub fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / (1 << 20) as f64
@@ -93,7 +99,7 @@ pub fn print_json<T: Serialize>(report: &T) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Spread, Verdict};
+    use super::{Spread, Verdict, percentile};
 
     #[test]
     fn the_median_is_in_the_middle() {
@@ -116,6 +122,14 @@ mod tests {
             })
         );
         assert_eq!(Spread::of([]), None);
+    }
+
+    #[test]
+    fn percentiles_are_figures_that_were_measured() {
+        let figures: Vec<f64> = (1..=25).map(f64::from).collect();
+        assert_eq!(percentile(&figures, 50), 13.0);
+        assert_eq!(percentile(&figures, 99), 25.0);
+        assert_eq!(percentile(&[7.0], 50), 7.0);
     }
 
     #[test]

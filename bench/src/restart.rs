@@ -1,19 +1,18 @@
 //! `bench restart`: from the start of a process whose predecessor was killed, with a
 //! whole campaign pending, to the first text at the provider.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::child::Process;
-use crate::engine_run::{RunStore, Stores, start_counter, start_node};
-use crate::failure::{BenchError, machine};
+use crate::engine_run::{Stores, start_counter, start_node};
+use crate::failure::BenchError;
 use crate::machine::{Machine, boot_micros, load_average, require_disk};
 use crate::provider::{Counted, Reach};
-use crate::report::{Verdict, print_json, say};
+use crate::report::{Verdict, percentile, print_json, say};
+use crate::serving::Serving;
 
 /// Seconds to the first text that all but one in a hundred restarts must keep to.
 const P99_CEILING: f64 = 3.0;
@@ -104,12 +103,6 @@ pub fn run(options: &RestartOptions) -> Result<bool, BenchError> {
     Ok(met)
 }
 
-/// The smallest figure that so many of a hundred do not exceed; figures are in order.
-fn percentile(figures: &[f64], percent: usize) -> f64 {
-    let rank = (figures.len() * percent).div_ceil(100).max(1);
-    figures.get(rank - 1).copied().unwrap_or(f64::NAN)
-}
-
 /// Lets a campaign run until so many texts left, kills the node, and gives the seconds
 /// from the start of the next one to its first text.
 fn one_kill(
@@ -156,53 +149,4 @@ fn until(
     }
     let what = "the counter does not get there".to_owned();
     Err(BenchError::Invalid(what))
-}
-
-/// `volley serve` as people run it, with its doors. Dropping it kills it.
-struct Serving(Child);
-
-impl Serving {
-    fn start(store: &RunStore, reach: &Reach) -> Result<Self, BenchError> {
-        let failed = machine("the node cannot be started");
-        let settings = settings_file(&store.folder);
-        let program = std::env::current_exe().map_err(&failed)?;
-        fs::write(&settings, reach.settings()).map_err(&failed)?;
-        let child = Command::new(program)
-            .env_clear()
-            .arg("serve")
-            .arg("--config")
-            .arg(settings)
-            .arg("--data")
-            .arg(&store.folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        child.map(Self).map_err(failed)
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // Both fail only when it has ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn settings_file(store: &Path) -> PathBuf {
-    store.with_extension("toml")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::percentile;
-
-    #[test]
-    fn percentiles_are_figures_that_were_measured() {
-        let figures: Vec<f64> = (1..=25).map(f64::from).collect();
-        assert_eq!(percentile(&figures, 50), 13.0);
-        assert_eq!(percentile(&figures, 99), 25.0);
-        assert_eq!(percentile(&[7.0], 50), 7.0);
-    }
 }
