@@ -19,4 +19,5 @@ pub mod node;
 mod observe;
 mod parameters;
 pub mod problem;
+mod progress;
 mod signal;

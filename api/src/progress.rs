@@ -1,4 +1,4 @@
-//! How far the campaign is, while it runs: a bar on a terminal, a line every two seconds
+//! How far a campaign is, while it runs: a bar on a terminal, a line every two seconds
 //! elsewhere or where `NO_COLOR` is set (<https://no-color.org>).
 
 use std::collections::VecDeque;
@@ -9,9 +9,6 @@ use engine::runtime::BootMicros;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schemas::http::campaigns::CampaignNumbers;
 
-use super::tail::BookTail;
-use super::tell;
-
 const MICROS_PER_SECOND: u64 = 1_000_000;
 /// How often a plain line is written.
 const LINE_EVERY: BootMicros = 2 * MICROS_PER_SECOND;
@@ -19,17 +16,18 @@ const LINE_EVERY: BootMicros = 2 * MICROS_PER_SECOND;
 const RATE_OVER: BootMicros = 2 * MICROS_PER_SECOND;
 
 /// Shows progress.
-pub(super) struct Progress {
+pub struct Progress {
     bar: Option<ProgressBar>,
     last_line: BootMicros,
-    /// Instants with the messages done and each account's segments until then.
+    /// Instants with the messages done and each provider account's segments until then.
     history: VecDeque<(BootMicros, u64, Vec<u64>)>,
-    /// Name and id at the sandbox of each account.
-    accounts: Vec<(&'static str, String)>,
+    /// The names of the provider accounts whose rates are shown.
+    accounts: Vec<&'static str>,
 }
 
 impl Progress {
-    pub(super) fn new(accounts: Vec<(&'static str, String)>, now: BootMicros) -> Self {
+    /// Shows the rates of these provider accounts beside the campaign's numbers.
+    pub fn new(accounts: Vec<&'static str>, now: BootMicros) -> Self {
         let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let bar = (std::io::stderr().is_terminal() && !is_plain).then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
@@ -45,11 +43,10 @@ impl Progress {
         }
     }
 
-    /// Shows where the campaign stands now.
-    pub(super) fn show(&mut self, now: BootMicros, numbers: &CampaignNumbers, tail: &BookTail) {
+    /// Shows where the campaign stands now; `sums` are the segments of each provider account
+    /// so far.
+    pub fn show(&mut self, now: BootMicros, numbers: &CampaignNumbers, sums: Vec<u64>) {
         let done = numbers.total_recipients.saturating_sub(numbers.pending);
-        let segments = |sid: &String| tail.sums.get(sid).map_or(0, |sum| sum.segments);
-        let sums = self.accounts.iter().map(|(_, sid)| segments(sid)).collect();
         self.history.push_back((now, done, sums));
         while self
             .history
@@ -85,7 +82,7 @@ impl Progress {
                 0.0
             }
         };
-        for (index, (name, _)) in self.accounts.iter().enumerate() {
+        for (index, name) in self.accounts.iter().enumerate() {
             let rate = rate(sums_then[index], sums[index]);
             let _ = write!(told, " · {name} {rate:.0}/s");
         }
@@ -108,7 +105,7 @@ impl Progress {
     }
 
     /// Takes the bar away.
-    pub(super) fn end(&self) {
+    pub fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -121,7 +118,7 @@ fn total(numbers: &CampaignNumbers) -> String {
 }
 
 /// Every state that a message can be in besides pending, with its count.
-pub(super) fn outcomes(numbers: &CampaignNumbers) -> [(&'static str, u64); 9] {
+pub fn outcomes(numbers: &CampaignNumbers) -> [(&'static str, u64); 9] {
     [
         ("accepted", numbers.accepted),
         ("sent", numbers.sent),
@@ -133,4 +130,10 @@ pub(super) fn outcomes(numbers: &CampaignNumbers) -> [(&'static str, u64); 9] {
         ("unknown", numbers.unknown),
         ("skipped", numbers.skipped.values().sum()),
     ]
+}
+
+/// Tells people something: standard error, so that standard output is for programs alone.
+#[allow(clippy::print_stderr, reason = "the command's own output")]
+fn tell(text: &str) {
+    eprintln!("{text}");
 }

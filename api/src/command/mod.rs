@@ -1,9 +1,12 @@
 //! The command line of `volley`.
 
 mod administration;
+mod campaign;
+mod message;
 mod sandbox;
 mod serve;
 mod serving;
+mod user;
 mod verify;
 
 use std::path::PathBuf;
@@ -34,6 +37,12 @@ enum Command {
     /// Make API keys.
     #[command(subcommand)]
     Key(administration::KeyCommand),
+    /// Look at campaigns.
+    #[command(subcommand)]
+    Campaign(campaign::CampaignCommand),
+    /// Look at messages.
+    #[command(subcommand)]
+    Message(message::MessageCommand),
     /// Send a campaign through three simulated providers and check it against their book.
     Demo(DemoArguments),
     /// Prove that everything in a data folder agrees, also while a node serves it; exit
@@ -77,6 +86,8 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Account(command) => administration::run_account(&command),
         Command::Key(command) => administration::run_key(&command),
+        Command::Campaign(command) => campaign::run(command),
+        Command::Message(command) => message::run(command),
         Command::Sandbox(arguments) => sandbox::run(arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Demo(arguments) => return demo::run(arguments),

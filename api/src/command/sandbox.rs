@@ -8,7 +8,7 @@ use std::str::FromStr;
 use clap::Args;
 use engine::runtime::Runtime;
 use futures::future::select;
-use sandbox::{AccountConfig, FaultPlan, Sandbox, SandboxConfig};
+use sandbox::{AccountConfig, FaultPlan, Outage, OutageError, Sandbox, SandboxConfig};
 
 use super::{complain, give, tokio_runtime};
 use crate::exit::Exit;
@@ -30,6 +30,9 @@ pub(super) struct Arguments {
         required = true
     )]
     accounts: Vec<AccountArgument>,
+    /// When an account is out of order, in milliseconds from its first text on.
+    #[arg(long = "outage", value_name = "SID:refuses|hangs:AFTER_MS:FOR_MS")]
+    outages: Vec<OutageArgument>,
     /// What goes wrong: none, realistic or harsh.
     #[arg(long, value_name = "PLAN", default_value = "none")]
     faults: FaultPlan,
@@ -63,7 +66,47 @@ impl FromStr for AccountArgument {
     }
 }
 
+/// One `--outage`.
+#[derive(Clone, Debug)]
+struct OutageArgument {
+    sid: String,
+    outage: Outage,
+}
+
+impl FromStr for OutageArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (sid, outage) = text.split_once(':').unwrap_or((text, ""));
+        Ok(Self {
+            sid: sid.to_owned(),
+            outage: outage
+                .parse()
+                .map_err(|error: OutageError| error.to_string())?,
+        })
+    }
+}
+
+/// The accounts with their outages.
+fn accounts_of(arguments: &Arguments) -> Result<Vec<AccountConfig>, String> {
+    let accounts = arguments.accounts.iter();
+    let mut accounts: Vec<AccountConfig> = accounts.map(|one| one.0.clone()).collect();
+    for OutageArgument { sid, outage } in &arguments.outages {
+        let account = accounts.iter_mut().find(|one| one.account_sid == *sid);
+        let account = account.ok_or_else(|| format!("--outage: there is no account {sid}"))?;
+        account.outage = Some(*outage);
+    }
+    Ok(accounts)
+}
+
 pub(super) fn run(arguments: Arguments) -> Exit {
+    let accounts = match accounts_of(&arguments) {
+        Ok(accounts) => accounts,
+        Err(error) => {
+            complain(&error);
+            return Exit::Usage;
+        }
+    };
     let tokio = match tokio_runtime() {
         Ok(tokio) => tokio,
         Err(exit) => return exit,
@@ -71,11 +114,7 @@ pub(super) fn run(arguments: Arguments) -> Exit {
     let runtime = Runtime::of_machine(tokio.handle().clone());
     let started = Sandbox::start(SandboxConfig {
         listen: arguments.listen,
-        accounts: arguments
-            .accounts
-            .into_iter()
-            .map(|account| account.0)
-            .collect(),
+        accounts,
         book_folder: arguments.book,
         seed: arguments.seed,
         faults: arguments.faults,

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use engine::runtime::Runtime;
 use sandbox::book::{Book, BookError};
+use schemas::http::messages::MessageBody;
 use schemas::http::providers::ProvidersBody;
 
 use super::campaign::{Listing, StepError};
+use super::codes::{self, CodesRow, CodesTaken};
 use super::follow::wall;
 use super::options::Plan;
 use super::pacing::{Arrivals, PacingRow, SendStamp, row, waiting_until};
@@ -38,6 +40,8 @@ pub(super) struct Evidence {
     pub(super) rejects: Option<PathBuf>,
     pub(super) book: PathBuf,
     pub(super) listing: Listing,
+    /// The one-time codes beside the campaign.
+    pub(super) codes: Vec<MessageBody>,
     pub(super) circumstances: Circumstances,
     pub(super) providers: ProvidersBody,
     /// Name and id at the sandbox of each account.
@@ -50,6 +54,7 @@ pub(super) struct Evidence {
 pub(super) struct Findings {
     pub(super) records: RecordCounts,
     pub(super) verdict: Verdict,
+    pub(super) codes: CodesRow,
     pub(super) pacing: Vec<PacingRow>,
 }
 
@@ -70,15 +75,19 @@ pub(super) fn audit(evidence: Evidence) -> Result<Findings, AuditError> {
     let records = expected.counts;
     let mut witness = Witness::new(expected, *circumstances);
     let mut arrivals = Arrivals::default();
+    let mut codes = CodesTaken::default();
     for record in Book::read(&evidence.book)? {
         let record = record?;
-        witness.read(&record);
+        if !codes.read(&record) {
+            witness.read(&record);
+        }
         arrivals.read(&record);
     }
     let verdict = witness.judge(listing.states.iter().copied());
     Ok(Findings {
         records,
         verdict,
+        codes: codes.judge(&evidence.codes),
         pacing: pacing(&evidence, &arrivals),
     })
 }
@@ -88,15 +97,12 @@ fn rejects_of(path: &Path) -> Result<BTreeSet<u64>, AuditError> {
 }
 
 fn pacing(evidence: &Evidence, arrivals: &Arrivals) -> Vec<PacingRow> {
-    let all = evidence.listing.stamps.iter().map(|(_, stamp)| stamp);
-    let until = waiting_until(all);
+    let mut stamps = codes::stamps(&evidence.codes);
+    stamps.extend_from_slice(&evidence.listing.stamps);
+    let until = waiting_until(stamps.iter().map(|(_, stamp)| stamp));
     let of_account = |provider: &schemas::http::providers::ProviderBody| {
-        let own = evidence
-            .listing
-            .stamps
-            .iter()
-            .filter(|(id, _)| *id == provider.id);
-        let stamps: Vec<SendStamp> = own.map(|(_, stamp)| *stamp).collect();
+        let own = stamps.iter().filter(|(id, _)| *id == provider.id);
+        let own: Vec<SendStamp> = own.map(|(_, stamp)| *stamp).collect();
         let sid = evidence
             .accounts
             .iter()
@@ -105,7 +111,7 @@ fn pacing(evidence: &Evidence, arrivals: &Arrivals) -> Vec<PacingRow> {
         row(
             &provider.name,
             provider.rate,
-            &stamps,
+            &own,
             arrived,
             evidence.since,
             until,

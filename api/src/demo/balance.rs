@@ -6,9 +6,10 @@ use std::fmt::Write as _;
 use schemas::http::campaigns::CampaignNumbers;
 use serde::Serialize;
 
+use super::codes::CodesRow;
 use super::pacing::PacingRow;
-use super::progress::outcomes;
 use super::witness::{Oracle, RecordCounts, Verdict};
+use crate::progress::outcomes;
 
 /// What became of the records of the contacts file. records = contacts + merged +
 /// rejected.
@@ -40,6 +41,7 @@ pub(super) struct Balance {
     pub(super) skipped: BTreeMap<String, u64>,
     pub(super) balanced: bool,
     pub(super) oracle: Oracle,
+    pub(super) codes: CodesRow,
     pub(super) pacing: Vec<PacingRow>,
     pub(super) seconds: f64,
     pub(super) messages_per_second: f64,
@@ -57,6 +59,7 @@ pub(super) struct Accounts<'a> {
     pub(super) verdict: Verdict,
     /// Whether nothing was to go wrong, so that every state must be the book's.
     pub(super) without_faults: bool,
+    pub(super) codes: CodesRow,
     pub(super) pacing: Vec<PacingRow>,
     pub(super) seconds: f64,
     pub(super) messages: u64,
@@ -83,6 +86,7 @@ impl Balance {
             skipped: numbers.skipped.clone(),
             balanced: wrong.is_empty(),
             oracle: accounts.verdict.oracle,
+            codes: accounts.codes,
             pacing: accounts.pacing,
             seconds: (accounts.seconds * 1_000.0).round() / 1_000.0,
             messages_per_second: (rate * 10.0).round() / 10.0,
@@ -143,6 +147,7 @@ impl Balance {
             oracle.contradicted,
             oracle.unexplained
         );
+        let _ = writeln!(told, "codes       {}", told_codes(&self.codes));
         for row in &self.pacing {
             let _ = writeln!(told, "pacing      {}", told_row(row));
         }
@@ -165,6 +170,21 @@ impl Balance {
         });
         told
     }
+}
+
+fn told_codes(row: &CodesRow) -> String {
+    let or_dash = |wait: Option<f64>| wait.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.1}"));
+    format!(
+        "{} one-time codes beside it, {} taken, {} duplicates, {} missing; from request to \
+         provider p50 {} ms, p99 {} ms, at most {} ms",
+        row.asked,
+        row.taken,
+        row.duplicates,
+        row.missing,
+        or_dash(row.wait_p50_ms),
+        or_dash(row.wait_p99_ms),
+        or_dash(row.wait_most_ms)
+    )
 }
 
 fn told_row(row: &PacingRow) -> String {
@@ -248,7 +268,14 @@ fn wrong(accounts: &Accounts<'_>) -> Vec<String> {
     equal("unexpected texts", verdict.oracle.unexpected, 0);
     equal("contradicted states", verdict.oracle.contradicted, 0);
     equal("unexplained states", verdict.oracle.unexplained, 0);
+    equal("duplicates of one-time codes", accounts.codes.duplicates, 0);
+    equal("missing one-time codes", accounts.codes.missing, 0);
     if accounts.without_faults {
+        equal(
+            "one-time codes that were taken",
+            accounts.codes.taken,
+            accounts.codes.asked,
+        );
         equal("states that are not the book's", verdict.differing, 0);
     }
     if numbers.still_counting {
@@ -260,6 +287,7 @@ fn wrong(accounts: &Accounts<'_>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::{Accounts, Balance, ImportCounts};
+    use crate::demo::codes::CodesRow;
     use crate::demo::witness::{Oracle, RecordCounts, Verdict};
     use schemas::http::campaigns::CampaignNumbers;
 
@@ -302,6 +330,7 @@ mod tests {
                 ..Verdict::default()
             },
             without_faults: false,
+            codes: CodesRow::default(),
             pacing: Vec::new(),
             seconds: 2.0,
             messages: 8,
@@ -326,6 +355,16 @@ mod tests {
         assert!(!balance(|accounts, _| accounts.verdict.oracle.unexpected = 1).balanced);
         assert!(!balance(|accounts, _| accounts.verdict.oracle.contradicted = 1).balanced);
         assert!(!balance(|accounts, _| accounts.verdict.oracle.unexplained = 1).balanced);
+        assert!(!balance(|accounts, _| accounts.codes.duplicates = 1).balanced);
+        assert!(!balance(|accounts, _| accounts.codes.missing = 1).balanced);
+        assert!(
+            !balance(|accounts, _| {
+                accounts.verdict.differing = 0;
+                accounts.without_faults = true;
+                accounts.codes.asked = 1;
+            })
+            .balanced
+        );
         assert!(!balance(|_, numbers| numbers.still_counting = true).balanced);
         assert!(!balance(|_, numbers| numbers.delivered = 8).balanced);
         assert!(!balance(|_, numbers| (numbers.delivered, numbers.pending) = (6, 1)).balanced);
@@ -341,7 +380,9 @@ mod tests {
              \"sent\":0,\"delivered\":7,\"undelivered\":0,\"failed\":0,\"expired\":0,\
              \"canceled\":0,\"unknown\":1,\"skipped\":{\"missing_field\":2},\"balanced\":true,\
              \"oracle\":{\"texts\":8,\"distinct\":8,\"duplicates\":0,\"missing\":0,\
-             \"unexpected\":0,\"contradicted\":0,\"unexplained\":0},\"pacing\":[],\
+             \"unexpected\":0,\"contradicted\":0,\"unexplained\":0},\"codes\":{\"asked\":0,\"taken\":0,\
+             \"duplicates\":0,\"missing\":0,\"wait_p50_ms\":null,\"wait_p99_ms\":null,\
+             \"wait_most_ms\":null},\"pacing\":[],\
              \"seconds\":2.0,\"messages_per_second\":4.0,\"peak_rss_bytes\":null}"
         );
         Ok(())

@@ -12,10 +12,11 @@ use schemas::http::PageBody;
 use schemas::http::campaigns::{CampaignBody, CampaignNumbers, CampaignRequest};
 use schemas::http::contact_lists::{ContactListBody, ContactListRequest};
 use schemas::http::jobs::JobBody;
+use schemas::http::messages::{MessageBody, MessageRequest};
 use schemas::http::providers::ProvidersBody;
 use schemas::job::JobState;
 use schemas::{
-    AccountId, CampaignId, JobId, ListId, MessageStatus, ProviderId, Secret, UnixMicros,
+    AccountId, CampaignId, JobId, ListId, MessageId, MessageStatus, ProviderId, Secret, UnixMicros,
 };
 use serde::Deserialize;
 
@@ -177,6 +178,16 @@ impl User {
         };
         let body: CampaignBody = self.client.post("/v1/campaigns", &request).await?;
         Ok(body.id)
+    }
+
+    /// Sends one text to one person.
+    pub(super) async fn send(&self, request: &MessageRequest) -> Result<MessageBody, StepError> {
+        Ok(self.client.post("/v1/messages", request).await?)
+    }
+
+    /// A message as it stands now.
+    pub(super) async fn message(&self, id: MessageId) -> Result<MessageBody, StepError> {
+        Ok(self.client.get(&format!("/v1/messages/{id}")).await?)
     }
 
     /// Starts the campaign unless it was started before.

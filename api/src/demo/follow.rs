@@ -7,8 +7,9 @@ use schemas::CampaignId;
 use schemas::http::campaigns::CampaignNumbers;
 
 use super::campaign::{POLL, StepError, User};
-use super::progress::{Progress, outcomes};
+use super::providers::DemoAccount;
 use super::tail::BookTail;
+use crate::progress::{Progress, outcomes};
 
 const MICROS_PER_SECOND: u64 = 1_000_000;
 /// For how long receipts may come in after the last text was submitted.
@@ -30,11 +31,14 @@ pub(super) async fn follow(
     user: &User,
     campaign: CampaignId,
     mut tail: BookTail,
-    mut progress: Progress,
-    lowest_rate: f64,
+    accounts: &[DemoAccount],
     runtime: &Runtime,
 ) -> Result<Watched, StepError> {
     let began = wall(runtime);
+    let names = accounts.iter().map(|account| account.name);
+    let mut progress = Progress::new(names.collect(), runtime.boot());
+    let rates = accounts.iter().map(|account| account.rate);
+    let lowest_rate = rates.fold(f64::MAX, f64::min);
     let patience = RECEIPTS + (LARGEST_TEXT / lowest_rate * MICROS_PER_SECOND as f64) as u64;
     let mut changed = (began, u64::MAX);
     loop {
@@ -51,7 +55,12 @@ pub(super) async fn follow(
         if numbers.pending != changed.1 {
             changed = (now, numbers.pending);
         }
-        progress.show(runtime.boot(), &numbers, &tail);
+        let segments = |account: &DemoAccount| {
+            let sum = tail.sums.get(&account.sid);
+            sum.map_or(0, |sum| sum.segments)
+        };
+        let sums = accounts.iter().map(segments).collect();
+        progress.show(runtime.boot(), &numbers, sums);
         let submitted = tail.last_submit.unwrap_or(began);
         let waits = if numbers.pending > 0 || numbers.still_counting {
             now.saturating_sub(submitted.max(changed.0)) < patience

@@ -14,13 +14,13 @@
 mod audit;
 mod balance;
 mod campaign;
+mod codes;
 mod folder;
 mod follow;
 pub mod generate;
 mod memory;
 mod options;
 pub mod pacing;
-mod progress;
 mod providers;
 mod regions;
 mod run;

@@ -14,7 +14,7 @@ use engine::runtime::Runtime;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 
-use super::options::Plan;
+use super::options::{FaultsOption, Plan};
 
 /// Name, share of the rate and sender of each account. The numbers are of the range
 /// that is set aside for fiction.
@@ -23,6 +23,11 @@ const ACCOUNTS: [(&str, f64, &str); 3] = [
     ("second", 2.0, "+12025550102"),
     ("third", 3.0, "+12025550103"),
 ];
+
+/// The outage of an account under harsh faults: milliseconds from its first text, and how
+/// many. Longer than a breaker takes to notice silence, shorter than the default campaign.
+const DIES_AFTER_MS: u64 = 500;
+const DEAD_FOR_MS: u64 = 6_000;
 
 /// How long a sandbox may take to write the end of its book.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,6 +56,20 @@ pub(super) fn accounts(plan: &Plan, runtime: &Runtime) -> Vec<DemoAccount> {
         }
     };
     ACCOUNTS.iter().enumerate().map(account).collect()
+}
+
+/// Which account dies and comes back, and how, as the sandbox is told.
+fn outage(plan: &Plan, accounts: &[DemoAccount]) -> Option<String> {
+    let place = usize::try_from(plan.seed % accounts.len() as u64).unwrap_or_default();
+    let dying = accounts.get(place)?;
+    let kind = if (plan.seed / accounts.len() as u64).is_multiple_of(2) {
+        "hangs"
+    } else {
+        "refuses"
+    };
+    let sid = &dying.sid;
+    (plan.faults == FaultsOption::Harsh)
+        .then(|| format!("{sid}:{kind}:{DIES_AFTER_MS}:{DEAD_FOR_MS}"))
 }
 
 /// The settings of an account whose provider is at `url`.
@@ -111,6 +130,9 @@ impl SandboxProcess {
         } in accounts
         {
             command.args(["--account", &format!("{sid}:{token}:{rate}:{sender}")]);
+        }
+        if let Some(outage) = outage(plan, accounts) {
+            command.args(["--outage", &outage]);
         }
         // A group of its own: Ctrl-C reaches us alone, and it goes on while we drain.
         command

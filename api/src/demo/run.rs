@@ -1,6 +1,7 @@
 //! The course of a demonstration, from its folder to its balance.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::pin::pin;
 
 use engine::journal::CommitError;
 use engine::runtime::{Runtime, WorkLost};
@@ -11,12 +12,12 @@ use metrics_exporter_prometheus::{BuildError, PrometheusBuilder};
 use super::audit::{AuditError, Evidence, audit, circumstances, names};
 use super::balance::{Accounts, Balance, ImportCounts};
 use super::campaign::{StepError, User};
+use super::codes::Codes;
 use super::folder::{Folder, FolderError};
 use super::follow::{follow, wall};
 use super::generate::{GenerateError, write_contacts};
 use super::memory::peak_rss_bytes;
 use super::options::{DemoArguments, FaultsOption};
-use super::progress::Progress;
 use super::providers::{self, DemoAccount, SandboxError, SandboxProcess};
 use super::tail::BookTail;
 use super::{give, tell};
@@ -221,8 +222,8 @@ async fn with_node(
     folder.save()?;
     let mut node = start(&settings, runtime, metrics).await?;
     let ended = {
-        let course = std::pin::pin!(course(arguments, runtime, folder, accounts, &mut node));
-        let stopped = std::pin::pin!(asked_to_stop());
+        let course = pin!(course(arguments, runtime, folder, accounts, &mut node));
+        let stopped = pin!(asked_to_stop());
         match select(course, stopped).await {
             Either::Left((ended, _)) => ended,
             Either::Right((Ok(()), _)) => Err(DemoError::Interrupted),
@@ -244,8 +245,8 @@ async fn course(
 ) -> Result<bool, DemoError> {
     let url = format!("http://{}", node.address);
     let root_key = node.root_key.clone();
-    let failed = std::pin::pin!(node.failed());
-    let steps = std::pin::pin!(steps(arguments, runtime, folder, accounts, &url, root_key));
+    let failed = pin!(node.failed());
+    let steps = pin!(steps(arguments, runtime, folder, accounts, &url, root_key));
     match select(steps, failed).await {
         Either::Left((ended, _)) => ended,
         Either::Right((cause, _)) => Err(DemoError::NodeFailed(cause)),
@@ -274,26 +275,34 @@ async fn steps(
     folder.state.campaign = Some(campaign);
     folder.save()?;
     let tail = BookTail::at_end(&folder.sandbox());
-    let progress = Progress::new(names(accounts), runtime.boot());
     let since = wall(runtime);
     user.start(campaign).await?;
     tell(&format!("campaign {campaign} runs"));
-    let lowest_rate = accounts
-        .iter()
-        .map(|account| account.rate)
-        .fold(f64::MAX, f64::min);
-    let watched = follow(&user, campaign, tail, progress, lowest_rate, runtime).await?;
+    let mut codes = Codes::new(folder.state.starts);
+    let watched = {
+        let follows = follow(&user, campaign, tail, accounts, runtime);
+        let (follows, asks) = (pin!(follows), pin!(codes.ask(&user, campaign, runtime)));
+        match select(follows, asks).await {
+            Either::Left((watched, _)) => watched?,
+            Either::Right((asked, follows)) => {
+                asked?;
+                follows.await?
+            }
+        }
+    };
     // Before the witness reads: its memory is not the node's.
     let peak_rss_bytes = peak_rss_bytes();
     let circumstances = circumstances(runtime, folder.state.kills());
     let listing = user.messages(campaign).await?;
     let numbers = user.numbers(campaign).await?;
+    let codes = codes.messages(&user).await?;
     let evidence = Evidence {
         plan: folder.state.plan.clone(),
         contacts: folder.contacts(),
         rejects: (import.rejected > 0).then(|| folder.rejects()),
         book: folder.sandbox(),
         listing,
+        codes,
         circumstances,
         providers: user.providers().await?,
         accounts: names(accounts),
@@ -306,6 +315,7 @@ async fn steps(
         records: findings.records,
         verdict: findings.verdict,
         without_faults: folder.state.plan.faults == FaultsOption::None && folder.state.kills() == 0,
+        codes: findings.codes,
         pacing: findings.pacing,
         seconds: watched.seconds,
         messages: watched.texts,

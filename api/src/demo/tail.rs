@@ -1,4 +1,5 @@
-//! The end of the sandbox's book as it grows: which account is sent how much just now.
+//! The end of the sandbox's book as it grows: which account is sent how much of the campaign
+//! just now.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use sandbox::book::BOOK_FILE;
 use serde::Deserialize;
+
+use super::codes::ASKS_FOR_CODES;
 
 /// Bytes of the book that are read at once: some 3,000 texts.
 const READ_BYTES: u64 = 2 * 1_024 * 1_024;
@@ -39,6 +42,7 @@ struct Line<'a> {
 #[derive(Deserialize)]
 struct Text<'a> {
     account: &'a str,
+    to: &'a str,
     at: u64,
     segments: u64,
     took: bool,
@@ -79,6 +83,9 @@ impl BookTail {
         let Ok(Line { text: Some(text) }) = serde_json::from_slice(line) else {
             return;
         };
+        if text.to == ASKS_FOR_CODES {
+            return;
+        }
         self.last_submit = self.last_submit.max(Some(text.at));
         if text.took {
             if !self.sums.contains_key(text.account) {
@@ -110,7 +117,7 @@ mod tests {
         let path = folder.join("book.jsonl");
         let text = |at: u64, took: bool| {
             format!(
-                "{{\"text\":{{\"account\":\"AC1\",\"at\":{at},\"segments\":2,\"took\":{took}}}}}\n"
+                "{{\"text\":{{\"account\":\"AC1\",\"to\":\"+1\",\"at\":{at},\"segments\":2,\"took\":{took}}}}}\n"
             )
         };
         std::fs::write(&path, text(1, true))?;

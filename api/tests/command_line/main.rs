@@ -1,162 +1,25 @@
 //! The `volley` binary as its users run it: exit codes, the first account and key,
 //! signals, and what a kill leaves behind.
 
+mod served;
+mod user;
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Output, Stdio};
 
 use api::exit::Exit;
 use engine::runtime::Runtime;
 use engine::settings::Settings;
 use engine::storage::{JournalSettings, Storage};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use schemas::campaign::{Campaign, CampaignState};
 use schemas::change::Change;
 use schemas::{AccountId, CampaignId, MessageClass, Partition};
-use serde_json::{Value, json};
+use serde_json::json;
 
-/// A folder that is removed at the end of its test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("volley-cli-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).expect("a folder");
-        Self(path)
-    }
-
-    fn data(&self) -> PathBuf {
-        self.0.join("data")
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// `volley` with an environment that holds nothing of ours.
-fn volley(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_volley"));
-    command.args(arguments).env_clear().stdin(Stdio::null());
-    command
-}
-
-fn run(arguments: &[&str], data: &Path) -> Output {
-    volley(arguments)
-        .arg("--data")
-        .arg(data)
-        .output()
-        .expect("it runs")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).trim().to_owned()
-}
-
-#[track_caller]
-fn given(output: &Output) -> String {
-    assert_eq!(
-        output.status.code(),
-        Some(Exit::Success as i32),
-        "{}",
-        text(&output.stderr)
-    );
-    text(&output.stdout)
-}
-
-#[track_caller]
-fn refused(output: &Output, exit: Exit, part: &str) {
-    assert_eq!(
-        output.status.code(),
-        Some(exit as i32),
-        "{}",
-        text(&output.stderr)
-    );
-    assert!(
-        text(&output.stderr).contains(part),
-        "{}",
-        text(&output.stderr)
-    );
-}
-
-/// A node that serves. It is killed when its test ends early.
-struct Served {
-    child: Child,
-    url: String,
-    /// What it said until it served.
-    greeting: String,
-    /// Kept open: what it says later must not fail.
-    _errors: BufReader<ChildStderr>,
-}
-
-impl Served {
-    fn start(data: &Path) -> Self {
-        let mut child = volley(&["serve", "--listen", "127.0.0.1:0"])
-            .arg("--data")
-            .arg(data)
-            .env("RUST_LOG", "off")
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        let mut errors = BufReader::new(child.stderr.take().expect("a pipe"));
-        let mut greeting = String::new();
-        let url = loop {
-            let mut line = String::new();
-            assert_ne!(
-                errors.read_line(&mut line).expect("text"),
-                0,
-                "it ended: {greeting}"
-            );
-            greeting.push_str(&line);
-            let address = line.strip_prefix("volley serves ");
-            if let Some(url) = address.and_then(|rest| rest.split_whitespace().next()) {
-                break url.to_owned();
-            }
-        };
-        Self {
-            child,
-            url,
-            greeting,
-            _errors: errors,
-        }
-    }
-
-    fn signal(&mut self, signal: Signal) -> Option<i32> {
-        let id = Pid::from_child(&self.child);
-        kill_process(id, signal).expect("it is there");
-        self.child.wait().expect("it ends").code()
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn post(url: &str, key: &str, body: &Value) -> (u16, Value) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    runtime.expect("a runtime").block_on(async {
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .build()
-            .expect("a client");
-        let request = client.post(format!("{url}/v1/messages")).bearer_auth(key);
-        let request = request.header("Idempotency-Key", "one").json(body);
-        let response = request.send().await.expect("an answer");
-        (
-            response.status().as_u16(),
-            response.json().await.expect("json"),
-        )
-    })
-}
+use served::{Folder, Served, given, post, refused, run, text, volley};
 
 #[test]
 fn the_first_account_and_key_are_made_with_and_without_a_node() {

@@ -188,7 +188,7 @@ impl Life {
 }
 
 /// Whether the state says that a provider has the text and did not refuse it.
-fn claims_taken(state: MessageStatus) -> bool {
+pub(in crate::demo) fn claims_taken(state: MessageStatus) -> bool {
     matches!(
         state,
         MessageStatus::Accepted

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use contacts::{hash_of, number_of};
 use life::Life;
+pub(in crate::demo) use life::claims_taken;
 
 /// What the book says about our claims. texts = distinct + duplicates + unexpected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
