@@ -120,7 +120,7 @@ async fn measure(options: &CodesOptions, stores: &Stores) -> Result<(Waits, Wait
         rate: f64::from(options.rate),
         callbacks: true,
     };
-    let node = Serving::start(&store, &reach)?;
+    let node = Serving::start(&store, &reach.settings())?;
     let user = node.user(&store).await?;
     let alone = waits(&user, options.codes, 0).await?;
     let failed = refused("the campaign");

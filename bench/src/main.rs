@@ -9,6 +9,7 @@ mod failure;
 mod hyper_client;
 mod machine;
 mod node;
+mod outage;
 mod pacing;
 mod provider;
 mod raw;
@@ -28,6 +29,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::codes::CodesOptions;
 use crate::dispatch::DispatchOptions;
 use crate::failure::BenchError;
+use crate::outage::OutageOptions;
 use crate::pacing::PacingOptions;
 use crate::provider::Reach;
 use crate::restart::RestartOptions;
@@ -103,6 +105,17 @@ enum Command {
         /// Connections to the provider, one request in flight on each.
         #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
         connections: u32,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// What the death of one of three provider accounts costs a campaign.
+    Outage {
+        /// Recipients of the campaign, such as 60k.
+        #[arg(long, value_parser = count, default_value = "60k")]
+        recipients: u64,
+        /// Segments per second of each account.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(100..=10_000))]
+        rate: u32,
         #[command(flatten)]
         place: Place,
     },
@@ -232,6 +245,19 @@ fn run(command: Command) -> Result<bool, BenchError> {
                 rate,
                 codes,
                 connections,
+                json,
+                folder,
+            })
+        }
+        Command::Outage {
+            recipients,
+            rate,
+            place,
+        } => {
+            let Place { json, folder } = place;
+            outage::run(&OutageOptions {
+                recipients,
+                rate,
                 json,
                 folder,
             })

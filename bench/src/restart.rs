@@ -127,7 +127,7 @@ fn one_kill(
     until(&mut counter, |before, now| before == now)?;
     counter.ask::<()>("watch")?;
     let begun = boot_micros();
-    let node = Serving::start(&store, &reach)?;
+    let node = Serving::start(&store, &reach.settings())?;
     let counted: Counted = counter.ask("count")?;
     drop(node);
     Ok((counted.first_at - begun) as f64 / 1e6)

@@ -11,7 +11,6 @@ use crate::engine_run::RunStore;
 use crate::failure::{BenchError, machine, refused};
 use crate::machine::boot_micros;
 use crate::node::ACCOUNT;
-use crate::provider::Reach;
 
 /// How often a node that is starting is looked for, and for how long, in microseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -21,15 +20,15 @@ const STARTS_WITHIN: u64 = 30_000_000;
 pub struct Serving(Child);
 
 impl Serving {
-    /// Starts it and does not wait until it serves.
+    /// Starts it with a settings file of this text, and does not wait until it serves.
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn start(store: &RunStore, reach: &Reach) -> Result<Self, BenchError> {
+    pub fn start(store: &RunStore, text: &str) -> Result<Self, BenchError> {
         let failed = machine("the node cannot be started");
         let settings = store.folder.with_extension("toml");
         let program = std::env::current_exe().map_err(&failed)?;
-        fs::write(&settings, reach.settings()).map_err(&failed)?;
+        fs::write(&settings, text).map_err(&failed)?;
         let child = Command::new(program)
             .env_clear()
             .arg("serve")
