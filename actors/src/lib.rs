@@ -17,6 +17,7 @@ pub mod campaign;
 pub mod control;
 pub mod dispatch;
 pub mod import;
+pub mod instruments;
 pub mod node;
 pub mod provider;
 pub mod receipt;

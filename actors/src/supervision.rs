@@ -17,6 +17,8 @@ use engine::runtime::{BootMicros, Runtime};
 use futures::FutureExt;
 use tokio::task::JoinHandle;
 
+use crate::instruments::RESTARTS;
+
 /// How often and how fast a child is built again.
 #[derive(Debug, Clone, Copy)]
 pub struct RestartPolicy {
@@ -246,8 +248,7 @@ where
             if end.is_some_and(|end| end.finished && end.generation == generation) {
                 return;
             }
-            metrics::counter!("volley_actor_restarts_total", "actor" => spec.name.clone())
-                .increment(1);
+            metrics::counter!(RESTARTS, "actor" => spec.name.clone()).increment(1);
             let Some(delay) = restarts.next(runtime.boot()) else {
                 escalation.raise(format!("{} failed too often", spec.name));
                 return;

@@ -15,13 +15,22 @@ use crate::problem::{Problem, ProblemCode};
 const REQUESTS: &str = "volley_http_requests_total";
 const DURATION: &str = "volley_http_request_duration_seconds";
 
+/// What people texted to us.
+pub(crate) const INBOUND_TEXTS: &str = "volley_inbound_texts_total";
+
 /// The header that carries a request's id, in and out.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id taken from outside: it is repeated in logs and answers.
 const REQUEST_ID_MAX: usize = 128;
 
-/// Says what the numbers of this door mean, once for each process.
+/// Says what all numbers mean, once for each process.
 pub fn describe() {
+    engine::store::describe_metrics();
+    actors::instruments::describe();
+    metrics::describe_counter!(
+        INBOUND_TEXTS,
+        "Texts that people sent to our senders, by what they want."
+    );
     metrics::describe_counter!(REQUESTS, "Requests answered, by method, route and status.");
     metrics::describe_histogram!(
         DURATION,

@@ -21,6 +21,7 @@ use crate::control::DISK_FULL_PAUSE;
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::holds::{Hold, Holds};
 use crate::dispatch::messages::{CampaignEnded, CampaignHeld, CampaignRuns};
+use crate::instruments::CampaignInstrument;
 
 use super::held::{self, FollowError};
 use crate::supervision::{Escalation, Lifeline, Post, TaskPanicked, spawn_for};
@@ -60,6 +61,7 @@ pub struct CampaignCoordinator {
     looking: bool,
     /// Whether it was called while it looked.
     called: bool,
+    instrument: CampaignInstrument,
     lifeline: Lifeline,
 }
 
@@ -72,6 +74,7 @@ impl CampaignCoordinator {
             chunks: BTreeMap::new(),
             looking: false,
             called: false,
+            instrument: CampaignInstrument::default(),
             lifeline,
         }
     }
@@ -92,6 +95,12 @@ impl CampaignCoordinator {
     }
 
     fn look(&mut self, context: &Context<Self>) {
+        self.instrument
+            .is(match self.parts.holds.of(self.parts.campaign) {
+                None => "running",
+                Some(Hold::Paused) => "paused",
+                Some(Hold::Canceled) => "canceled",
+            });
         self.tell_dispatcher();
         let Some(plan) = self.plan.as_ref().filter(|_| !self.looking) else {
             self.called = true;

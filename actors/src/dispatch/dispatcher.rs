@@ -20,6 +20,7 @@ use super::begin::{Beginner, Pick};
 use super::holds::{Holds, put_aside};
 use super::messages::{Demand, Finished, Opened, Read, Weighed};
 use super::source::{Kind, Readers, Source};
+use crate::instruments;
 use crate::supervision::{Escalation, Lifeline, TaskPanicked, spawn_for};
 
 /// How often cursors are committed. What a crash leaves behind its cursor is read
@@ -310,6 +311,10 @@ impl Actor for Dispatcher {
             dispatcher.commit_cursors(context)
         });
         context.run_interval(LOOK_FOR_DUE_EVERY, |dispatcher, context| {
+            for class in MessageClass::ALL {
+                let (messages, since) = dispatcher.ready.waiting(class);
+                instruments::waiting(class, messages, since);
+            }
             dispatcher.poke(|kind| matches!(kind, Kind::Due));
             dispatcher.go_on(context);
         });

@@ -10,11 +10,11 @@ use engine::runtime::Runtime;
 use futures::FutureExt;
 use schemas::Partition;
 use schemas::change::Change;
-use schemas::provider::SubmitOutcome;
 use tokio::sync::mpsc;
 
 use super::dispatcher::Dispatcher;
 use super::messages::Finished;
+use crate::instruments;
 use crate::provider::ticket::Ended;
 use crate::supervision::{Escalation, Post};
 
@@ -77,7 +77,7 @@ impl OutcomeWriter {
         let then = self
             .rules
             .after(&ended.outcome, &ended.envelope, attempt, at, random);
-        count(&ended);
+        instruments::attempt_ended(&ended.outcome);
         let partition = self.journal.partitions().of(ended.attempt.message.slice());
         let change = Change::AttemptEnded {
             attempt: ended.attempt,
@@ -88,15 +88,4 @@ impl OutcomeWriter {
         };
         (partition, change)
     }
-}
-
-fn count(ended: &Ended) {
-    let outcome = match &ended.outcome {
-        SubmitOutcome::Accepted { .. } => "accepted",
-        SubmitOutcome::Rejected { .. } => "rejected",
-        SubmitOutcome::Throttled { .. } => "throttled",
-        SubmitOutcome::NotSent { .. } => "not_sent",
-        SubmitOutcome::Unknown { .. } => "unknown",
-    };
-    metrics::counter!("volley_attempts_total", "outcome" => outcome).increment(1);
 }

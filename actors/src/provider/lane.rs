@@ -24,6 +24,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::sender::Wake;
 use super::ticket::Ticket;
+use crate::instruments::ProviderInstruments;
 
 /// What paces one provider account, whoever sends for it.
 #[derive(Clone, Debug)]
@@ -72,6 +73,7 @@ pub struct Lane {
     runtime: Runtime,
     provider: Arc<dyn Provider>,
     pacing: Pacing,
+    instruments: ProviderInstruments,
     line: Mutex<Line>,
     /// Segments that were let go so far.
     left: AtomicU64,
@@ -117,6 +119,14 @@ impl std::fmt::Debug for Lane {
     }
 }
 
+/// When a text may leave.
+#[derive(Clone, Copy)]
+struct Permit {
+    at: BootMicros,
+    /// What the breaker is to be told with.
+    opening: u64,
+}
+
 /// A pause after a throttling answer that names no wait: a tenth of the second that a
 /// limit counts over. A longer one would let a few stray answers silence an account.
 const THROTTLED_PAUSE: Duration = Duration::from_millis(100);
@@ -127,11 +137,17 @@ const MAX_PAUSE: Duration = Duration::from_secs(600);
 
 impl Lane {
     /// A lane at this pace.
-    pub fn new(runtime: Runtime, provider: Arc<dyn Provider>, pacing: Pacing) -> Arc<Self> {
+    pub fn new(
+        runtime: Runtime,
+        provider: Arc<dyn Provider>,
+        pacing: Pacing,
+        instruments: ProviderInstruments,
+    ) -> Arc<Self> {
         Arc::new(Self {
             runtime,
             provider,
             pacing,
+            instruments,
             line: Mutex::default(),
             left: AtomicU64::new(0),
             arrived: Notify::new(),
@@ -166,6 +182,17 @@ impl Lane {
     /// Whether the sender is idle.
     pub fn set_idle(&self, is_idle: bool) {
         self.idle.store(is_idle, Ordering::Release);
+    }
+
+    /// What operators see of it.
+    pub fn instruments(&self) -> &ProviderInstruments {
+        &self.instruments
+    }
+
+    /// Shows operators the limit that holds now.
+    pub fn tell_limit(&self) {
+        let rate = self.pacing.limiter().pace().rate();
+        self.instruments.limit(rate);
     }
 
     /// Segments in the line.
@@ -213,12 +240,12 @@ impl Lane {
             let Some((ticket, slot)) = self.slot(ticket).await else {
                 continue;
             };
-            let Some((ticket, opening)) = self.permit(ticket).await else {
+            let Some((ticket, leave)) = self.permit(ticket).await else {
                 continue;
             };
             let lane = Arc::clone(&self);
             self.runtime.spawn(async move {
-                lane.submit(ticket, opening).await;
+                lane.submit(ticket, leave).await;
                 drop(slot);
             });
         }
@@ -263,9 +290,8 @@ impl Lane {
     }
 
     /// Waits for the pace; `None` when the text's validity or the attempt's deadline passed
-    /// first, the provider seems dead, or the lane was closed. With the ticket comes what the
-    /// breaker is to be told with.
-    async fn permit(&self, mut ticket: Ticket) -> Option<(Ticket, u64)> {
+    /// first, the provider seems dead, or the lane was closed.
+    async fn permit(&self, mut ticket: Ticket) -> Option<(Ticket, Permit)> {
         loop {
             if self.closed.load(Ordering::Acquire) || self.leave() == Leave::Nothing {
                 return None;
@@ -294,7 +320,7 @@ impl Lane {
                     self.left
                         .fetch_add(u64::from(ticket.segments), Ordering::AcqRel);
                     let opening = self.pacing.breaker().left(now);
-                    return Some((ticket, opening));
+                    return Some((ticket, Permit { at: now, opening }));
                 }
                 Err(wait) => {
                     let wait = Duration::from_micros(wait.until.saturating_sub(now));
@@ -304,7 +330,7 @@ impl Lane {
         }
     }
 
-    async fn submit(&self, ticket: Ticket, opening: u64) {
+    async fn submit(&self, ticket: Ticket, permit: Permit) {
         let (Some(attempt), Some(envelope)) = (ticket.attempt(), ticket.envelope()) else {
             return;
         };
@@ -317,9 +343,14 @@ impl Lane {
             body: envelope.body.clone(),
             validity_seconds,
         };
+        let open = self.instruments.leaves(ticket.segments);
         let outcome = self.provider.submit(&request).await;
         let now = self.runtime.boot();
-        self.pacing.breaker().ended(now, opening, sign_of(&outcome));
+        drop(open);
+        let took = now.saturating_sub(permit.at);
+        self.instruments.ended(&outcome, took);
+        let sign = sign_of(&outcome);
+        self.pacing.breaker().ended(now, permit.opening, sign);
         if let SubmitOutcome::Throttled { retry_after_ms, .. } = &outcome {
             let asked = retry_after_ms.map_or(THROTTLED_PAUSE, Duration::from_millis);
             self.pause(asked.min(MAX_PAUSE));

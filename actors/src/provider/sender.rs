@@ -13,6 +13,7 @@ use engine::runtime::Runtime;
 use super::lane::{Lane, Pacing};
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::messages::{Demand, Withdrawn};
+use crate::instruments::ProviderInstruments;
 use crate::supervision::{Lifeline, Post, TaskPanicked, spawn_for};
 
 /// How far ahead of its permits work is committed: the time of a group commit, with
@@ -71,7 +72,9 @@ impl ProviderSender {
     /// A sender with an empty lane.
     pub fn new(parts: SenderParts, lifeline: Lifeline) -> Self {
         let provider = Arc::clone(&parts.account.provider);
-        let lane = Lane::new(parts.runtime.clone(), provider, parts.pacing.clone());
+        let instruments = ProviderInstruments::of(&parts.account.name);
+        let (runtime, pacing) = (parts.runtime.clone(), parts.pacing.clone());
+        let lane = Lane::new(runtime, provider, pacing, instruments);
         Self {
             parts,
             lane,
@@ -103,6 +106,7 @@ impl ProviderSender {
         if series != self.series {
             return;
         }
+        self.lane.tell_limit();
         let leave = self.lane.leave();
         self.rest(leave != Leave::All);
         if leave != Leave::Nothing {
@@ -153,8 +157,7 @@ impl ProviderSender {
             tracing::info!(provider = name, "it is sent texts again");
         }
         self.is_resting = is_resting;
-        metrics::gauge!("volley_provider_resting", "provider" => name.clone())
-            .set(f64::from(u8::from(is_resting)));
+        self.lane.instruments().resting(is_resting);
     }
 
     fn ask(&mut self) {

@@ -12,6 +12,8 @@ use schemas::record::KeyPart;
 use schemas::text::{Binding, ParkedReceipt};
 use schemas::{Message, Partition};
 
+use crate::instruments::UNMATCHED;
+
 /// How long a receipt that fits no message is kept.
 const KEEP: Duration = Duration::from_secs(72 * 3_600);
 
@@ -50,7 +52,7 @@ pub async fn sweep(
             continue;
         }
         if !fits {
-            metrics::counter!("volley_receipts_unmatched_total").increment(1);
+            metrics::counter!(UNMATCHED).increment(1);
         }
         changes.push((
             partition,

@@ -71,10 +71,11 @@ fn told(message: &MessageBody, names: &Names) -> String {
         .map_or_else(String::new, |id| format!(" of campaign {id}"));
     let _ = write!(
         told,
-        "\n{} text{of_campaign} to {}, {} segments, valid until {}\n",
+        "\n{} text{of_campaign} to {}, {} segment{}, valid until {}\n",
         message.class.as_str(),
         message.to,
         message.segments,
+        if message.segments == 1 { "" } else { "s" },
         message.valid_until
     );
     let mut before = None;

@@ -5,8 +5,9 @@ use std::io::IsTerminal;
 use clap::Args;
 use engine::runtime::Runtime;
 use engine::settings::Settings;
+use engine::store::COMMIT_RECORDS;
 use futures::future::{Either, select};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 use super::{SettingsArguments, complain, tell, tokio_runtime};
@@ -18,6 +19,9 @@ use crate::signal::StopSignals;
 const SECONDS_BUCKETS: [f64; 14] = [
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
+
+/// The same for how much one commit holds.
+const COMMIT_BUCKETS: [f64; 7] = [1.0, 3.0, 10.0, 30.0, 100.0, 1_000.0, 10_000.0];
 
 /// What is told unless somebody asks for more: the libraries tell each file they open.
 const LOG_FILTER: &str = "info,fjall=warn,lsm_tree=warn,actix_server=warn";
@@ -64,8 +68,10 @@ fn start_logging() {
 }
 
 fn install_metrics() -> Result<PrometheusHandle, Exit> {
+    let commits = Matcher::Full(COMMIT_RECORDS.to_owned());
     PrometheusBuilder::new()
         .set_buckets(&SECONDS_BUCKETS)
+        .and_then(|builder| builder.set_buckets_for_metric(commits, &COMMIT_BUCKETS))
         .and_then(PrometheusBuilder::install_recorder)
         .map_err(|error| {
             complain(&format!("cannot keep metrics: {error}"));

@@ -17,6 +17,7 @@ use schemas::{Partition, PartitionCount, ProviderId};
 use super::providers::find;
 use crate::doors::DoorState;
 use crate::json::{read, too_large};
+use crate::observe::INBOUND_TEXTS;
 use crate::parameters::PathId;
 use crate::problem::{Problem, ProblemCode};
 
@@ -106,7 +107,7 @@ pub async fn inbound(
         Some(Wish::Start) => "start",
         None => "other",
     };
-    metrics::counter!("volley_inbound_texts_total", "kind" => kind).increment(1);
+    metrics::counter!(INBOUND_TEXTS, "kind" => kind).increment(1);
     if let (Some(phone), Some(wish)) = (text.from, text.wish) {
         let partition = state.doors().journal.partitions().of(phone.slice());
         let change = Change::ConsentChanged {

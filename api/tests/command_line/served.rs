@@ -87,9 +87,15 @@ pub struct Served {
 
 impl Served {
     pub fn start(data: &Path) -> Self {
+        Self::start_with(data, &[])
+    }
+
+    /// With more in its environment.
+    pub fn start_with(data: &Path, environment: &[(&str, &str)]) -> Self {
         let mut child = volley(&["serve", "--listen", "127.0.0.1:0"])
             .arg("--data")
             .arg(data)
+            .envs(environment.iter().copied())
             .env("RUST_LOG", "off")
             .stderr(Stdio::piped())
             .spawn()

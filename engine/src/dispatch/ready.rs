@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use schemas::{AccountId, CampaignId, MessageClass};
+use schemas::{AccountId, CampaignId, MessageClass, UnixMicros};
 
 use super::Ready;
 use super::fair::Turns;
@@ -84,6 +84,21 @@ impl ReadyQueue {
     /// How many wait.
     pub fn len(&self) -> usize {
         self.waiting
+    }
+
+    /// How many wait of a class, and since when the first of them could have left: since it was
+    /// accepted, or since its time.
+    pub fn waiting(&self, class: MessageClass) -> (usize, Option<UnixMicros>) {
+        let accounts = self.lanes[lane_of(class)].accounts.values();
+        let lines = accounts.flat_map(|account| account.campaigns.values());
+        let lines = lines.flat_map(|lines| lines.0.values());
+        lines.fold((0, None), |(count, first), line| {
+            let since = line.front().map(|(_, ready)| {
+                let envelope = &ready.envelope;
+                envelope.send_at.unwrap_or(envelope.created_at)
+            });
+            (count + line.len(), first.into_iter().chain(since).min())
+        })
     }
 
     /// Whether none waits.

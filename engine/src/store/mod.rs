@@ -55,7 +55,7 @@ pub(crate) use embedded::open_kv;
 pub use error::StoreError;
 pub use folder::FolderError;
 pub use memory::{Fate, MemoryKv};
-pub use writer::{WriterClosed, WriterEnd};
+pub use writer::{COMMIT_RECORDS, WriterClosed, WriterEnd, describe as describe_metrics};
 
 /// The most rows of one page or list: 10,000 rows of 500 bytes are 5 MB.
 pub const LIST_LIMIT: usize = 10_000;

@@ -125,11 +125,28 @@ struct CommitMetrics {
     records: Histogram,
 }
 
+const COMMIT_SECONDS: &str = "volley_store_commit_seconds";
+/// How many submissions one group commit made durable.
+pub const COMMIT_RECORDS: &str = "volley_store_commit_records";
+
+/// Says what the numbers mean, once for each process.
+pub fn describe() {
+    metrics::describe_histogram!(
+        COMMIT_SECONDS,
+        metrics::Unit::Seconds,
+        "What one group commit took, its fsync included."
+    );
+    metrics::describe_histogram!(
+        COMMIT_RECORDS,
+        "How many submissions one group commit made durable."
+    );
+}
+
 impl CommitMetrics {
     fn new() -> Self {
         Self {
-            seconds: metrics::histogram!("volley_store_commit_seconds"),
-            records: metrics::histogram!("volley_store_commit_records"),
+            seconds: metrics::histogram!(COMMIT_SECONDS),
+            records: metrics::histogram!(COMMIT_RECORDS),
         }
     }
 }

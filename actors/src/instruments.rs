@@ -1,0 +1,187 @@
+//! What operators see of the actors on `/metrics`. Labels are few: names of provider accounts
+//! from the settings, classes, states and outcomes; never an id.
+
+use engine::runtime::BootMicros;
+use metrics::{Counter, Gauge, Histogram, Unit};
+use schemas::provider::SubmitOutcome;
+use schemas::{MessageClass, UnixMicros};
+
+const SEGMENTS: &str = "volley_provider_segments_total";
+const LIMIT: &str = "volley_provider_limit_segments_per_second";
+const IN_FLIGHT: &str = "volley_provider_requests_in_flight";
+const SECONDS: &str = "volley_provider_request_seconds";
+const ANSWERS: &str = "volley_provider_answers_total";
+const RESTING: &str = "volley_provider_resting";
+const WAITING: &str = "volley_dispatch_waiting_messages";
+const OLDEST: &str = "volley_dispatch_oldest_waiting_timestamp_seconds";
+const CAMPAIGNS: &str = "volley_campaigns_under_way";
+const ATTEMPTS: &str = "volley_attempts_total";
+pub(crate) const RESTARTS: &str = "volley_actor_restarts_total";
+pub(crate) const UNMATCHED: &str = "volley_receipts_unmatched_total";
+
+/// Says what the numbers mean, once for each process.
+pub fn describe() {
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    describe_counter!(SEGMENTS, "Segments that left for a provider account.");
+    describe_gauge!(
+        LIMIT,
+        "Segments per second that a provider account is sent at most: its settings', or what an \
+         operator ordered."
+    );
+    describe_gauge!(
+        IN_FLIGHT,
+        "Requests to a provider account without an answer."
+    );
+    describe_histogram!(
+        SECONDS,
+        Unit::Seconds,
+        "From the send stamp of a text to its answer, or to giving up on one."
+    );
+    describe_counter!(
+        ANSWERS,
+        "What became of requests, by provider account and outcome."
+    );
+    describe_gauge!(
+        RESTING,
+        "Whether a provider account is disabled, or seems dead and gets nothing but probes (1), \
+         or not (0)."
+    );
+    describe_gauge!(
+        WAITING,
+        "Messages that were read and wait for a provider account that may carry them, by class."
+    );
+    describe_gauge!(
+        OLDEST,
+        Unit::Seconds,
+        "When the first of them was accepted, or its time came, in seconds since 1970, by class; \
+         NaN when none waits."
+    );
+    describe_gauge!(
+        CAMPAIGNS,
+        "Campaigns that are not over, by what they do now."
+    );
+    describe_counter!(
+        ATTEMPTS,
+        "Attempts that ended, by outcome, as written to the journal."
+    );
+    describe_counter!(
+        RESTARTS,
+        "Actors that failed and were built again, by actor."
+    );
+    describe_counter!(
+        UNMATCHED,
+        "Receipts of which nobody found the message within the time that they are kept."
+    );
+}
+
+/// What is measured of one provider account. The handles are looked up once.
+pub struct ProviderInstruments {
+    segments: Counter,
+    limit: Gauge,
+    in_flight: Gauge,
+    seconds: Histogram,
+    resting: Gauge,
+    /// By [`place_of`] an outcome.
+    answers: [Counter; OUTCOMES.len()],
+}
+
+impl ProviderInstruments {
+    /// Those of the account with this name in the settings.
+    pub fn of(name: &str) -> Self {
+        let label = || name.to_owned();
+        Self {
+            segments: metrics::counter!(SEGMENTS, "provider" => label()),
+            limit: metrics::gauge!(LIMIT, "provider" => label()),
+            in_flight: metrics::gauge!(IN_FLIGHT, "provider" => label()),
+            seconds: metrics::histogram!(SECONDS, "provider" => label()),
+            resting: metrics::gauge!(RESTING, "provider" => label()),
+            answers: OUTCOMES.map(
+                |outcome| metrics::counter!(ANSWERS, "provider" => label(), "outcome" => outcome),
+            ),
+        }
+    }
+
+    /// What it is sent at most.
+    pub fn limit(&self, segments_per_second: f64) {
+        self.limit.set(segments_per_second);
+    }
+
+    /// Whether it rests.
+    pub fn resting(&self, is_resting: bool) {
+        self.resting.set(f64::from(u8::from(is_resting)));
+    }
+
+    /// A text of so many segments leaves. What comes back lives as long as its request.
+    pub fn leaves(&self, segments: u32) -> Open<'_> {
+        self.segments.increment(u64::from(segments));
+        self.in_flight.increment(1.0);
+        Open(self)
+    }
+
+    /// A request ended after so many microseconds.
+    pub fn ended(&self, outcome: &SubmitOutcome, micros: BootMicros) {
+        self.seconds.record(micros as f64 / 1e6);
+        self.answers[place_of(outcome)].increment(1);
+    }
+}
+
+/// A request that is in flight.
+pub struct Open<'a>(&'a ProviderInstruments);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.decrement(1.0);
+    }
+}
+
+/// What waits of a class: how many, and since when the first of them could have left.
+pub(crate) fn waiting(class: MessageClass, messages: usize, since: Option<UnixMicros>) {
+    let since = since.map_or(f64::NAN, |since| since.0 as f64 / 1e6);
+    metrics::gauge!(WAITING, "class" => class.as_str()).set(messages as f64);
+    metrics::gauge!(OLDEST, "class" => class.as_str()).set(since);
+}
+
+/// A campaign among those that are not over, for as long as this lives.
+#[derive(Default)]
+pub struct CampaignInstrument(Option<&'static str>);
+
+impl CampaignInstrument {
+    /// What it does now.
+    pub fn is(&mut self, state: &'static str) {
+        if self.0 != Some(state) {
+            self.forget();
+            metrics::gauge!(CAMPAIGNS, "state" => state).increment(1.0);
+            self.0 = Some(state);
+        }
+    }
+
+    fn forget(&mut self) {
+        if let Some(state) = self.0.take() {
+            metrics::gauge!(CAMPAIGNS, "state" => state).decrement(1.0);
+        }
+    }
+}
+
+impl Drop for CampaignInstrument {
+    fn drop(&mut self) {
+        self.forget();
+    }
+}
+
+/// The stable words of outcomes.
+const OUTCOMES: [&str; 5] = ["accepted", "rejected", "throttled", "not_sent", "unknown"];
+
+const fn place_of(outcome: &SubmitOutcome) -> usize {
+    match outcome {
+        SubmitOutcome::Accepted { .. } => 0,
+        SubmitOutcome::Rejected { .. } => 1,
+        SubmitOutcome::Throttled { .. } => 2,
+        SubmitOutcome::NotSent { .. } => 3,
+        SubmitOutcome::Unknown { .. } => 4,
+    }
+}
+
+/// Counts an attempt whose end goes into the journal.
+pub(crate) fn attempt_ended(outcome: &SubmitOutcome) {
+    metrics::counter!(ATTEMPTS, "outcome" => OUTCOMES[place_of(outcome)]).increment(1);
+}
