@@ -53,8 +53,8 @@ pub fn describe() {
     describe_gauge!(
         OLDEST,
         Unit::Seconds,
-        "When the first of them was accepted, or its time came, in seconds since 1970, by class; \
-         NaN when none waits."
+        "When the first of them was accepted, its campaign started or its time came, in seconds \
+         since 1970, by class; NaN when none waits."
     );
     describe_gauge!(
         CAMPAIGNS,
@@ -62,7 +62,7 @@ pub fn describe() {
     );
     describe_counter!(
         ATTEMPTS,
-        "Attempts that ended, by outcome, as written to the journal."
+        "Attempts that ended, by outcome, as given to the journal."
     );
     describe_counter!(
         RESTARTS,

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::engine_run::{Stores, start_counter};
 use crate::failure::{BenchError, machine, refused};
-use crate::machine::{Machine, load_average, require_disk};
+use crate::machine::{Machine, boot_micros, load_average, require_disk};
 use crate::node::CAMPAIGN;
 use crate::provider::Reach;
 use crate::report::{Verdict, percentile, print_json, say};
@@ -27,6 +27,9 @@ const EVERY: Duration = Duration::from_millis(50);
 
 /// How long the campaign runs before its time counts, so that its line is full.
 const SETTLES: Duration = Duration::from_secs(3);
+
+/// The share of the rate that the campaign must take meanwhile; the codes take some of it.
+const BUSY: f64 = 0.9;
 
 /// How long the last codes may take until they are looked at.
 const LEAVES_WITHIN: Duration = Duration::from_secs(2);
@@ -131,10 +134,14 @@ async fn measure(options: &CodesOptions, stores: &Stores) -> Result<(Waits, Wait
         .await
         .map_err(&failed)?;
     tokio::time::sleep(SETTLES).await;
+    let (before, begun): (CampaignBody, u64) =
+        (user.get(&path).await.map_err(&failed)?, boot_micros());
     let beside = waits(&user, options.codes, options.codes).await?;
-    let campaign: CampaignBody = user.get(&path).await.map_err(failed)?;
-    if campaign.numbers.pending == 0 {
-        let what = "the campaign was over before the codes were";
+    let after: CampaignBody = user.get(&path).await.map_err(failed)?;
+    let seconds = (boot_micros() - begun) as f64 / 1e6;
+    let sent = before.numbers.pending.saturating_sub(after.numbers.pending) as f64;
+    if before.numbers.still_counting || sent < BUSY * seconds * f64::from(options.rate) {
+        let what = "the campaign did not take the whole rate while codes were asked for";
         return Err(BenchError::Invalid(what.to_owned()));
     }
     Ok((alone, beside))

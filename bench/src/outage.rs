@@ -32,9 +32,14 @@ const DEAD_FOR_MS: u64 = 3_600_000;
 /// Microseconds from its death until nothing goes to it but probes.
 const NOTICED_WITHIN: u64 = 5_000_000;
 
-/// Probes that may go to it afterwards: after rests of 2, 4, 8, 16 and then 30 seconds each,
-/// over the minute that a run takes at most.
-const PROBES: f64 = 6.0;
+/// Probes that may go to it afterwards: after rests of 1, 2, 4, 8 and 16 seconds, and then one
+/// in each half minute.
+const PROBES: f64 = 5.0;
+const PROBE_EVERY: f64 = 30.0;
+
+/// Recipients that may get no text: of as many requests as may be in flight by default, and
+/// those that fail until that is noticed.
+const LOST_CEILING: f64 = 64.0 + 10.0;
 
 /// How much longer than with the other accounts' whole rate what was left may take.
 const LATE_CEILING: f64 = 1.05;
@@ -129,15 +134,21 @@ pub fn run(options: &OutageOptions) -> Result<bool, BenchError> {
     Ok(met)
 }
 
-fn judge(run: &Run) -> [Verdict; 5] {
+fn judge(run: &Run) -> [Verdict; 6] {
     let what = |what: &str| format!("{:?}: {what}", run.kind);
     let (unknown, nobody) = (run.numbers.unknown as f64, run.nobody as f64);
+    let probes = PROBES + run.seconds / PROBE_EVERY;
     [
         Verdict::at_most(&what("time over what is needed"), run.late, LATE_CEILING),
-        Verdict::at_most(&what("texts to the dead"), run.to_the_dead as f64, PROBES),
+        Verdict::at_most(&what("texts to the dead"), run.to_the_dead as f64, probes),
         Verdict::at_least(&what("share of the others' rate"), run.used, USED_FLOOR),
         Verdict::at_most(&what("texts taken twice"), run.twice as f64, 0.0),
-        Verdict::at_most(&what("recipients without a text"), nobody, unknown),
+        Verdict::at_most(
+            &what("recipients without a text"),
+            nobody,
+            LOST_CEILING + probes,
+        ),
+        Verdict::at_most(&what("of them not unknown"), nobody - unknown, 0.0),
     ]
 }
 
@@ -166,8 +177,17 @@ fn measure(options: &OutageOptions, stores: &Stores, kind: OutageKind) -> Result
     let numbers = runtime.block_on(async { campaign(&node.user(&store).await?).await })?;
     drop(node);
     sandbox.shutdown().map_err(refused("the sandbox's book"))?;
-    let told = Told::read(&book, &accounts)?;
-    Ok(told.run(options, kind, numbers))
+    let run = Told::read(&book, &accounts)?.run(options, kind, numbers);
+    if (run.left as f64) < others(options) * USED_OVER as f64 / 1e6 {
+        let what = "too few recipients were left at the death to tell anything";
+        return Err(BenchError::Invalid(what.to_owned()));
+    }
+    Ok(run)
+}
+
+/// Segments per second of the accounts that live on.
+fn others(options: &OutageOptions) -> f64 {
+    f64::from(options.rate) * (ACCOUNTS - 1) as f64
 }
 
 /// The account at this place; the first one dies.
@@ -269,17 +289,18 @@ impl Told {
         };
         // Texts to the dead account are lost and are nobody's second.
         let left = options.recipients.saturating_sub(sum(&|at, _| at < death));
-        let others = f64::from(options.rate) * (ACCOUNTS - 1) as f64;
+        let others = others(options);
         let seconds = last.saturating_sub(death) as f64 / 1e6;
         let after = death..death + USED_OVER;
         let used = sum(&|at, is_dying| !is_dying && after.contains(&at));
         let noticed = death + NOTICED_WITHIN;
+        let to_the_dead = |(at, _, is_dying): &&(u64, u64, bool)| *is_dying && *at >= noticed;
         Run {
             kind,
             left,
             seconds,
             late: seconds / (left as f64 / others),
-            to_the_dead: sum(&|at, is_dying| is_dying && at >= noticed),
+            to_the_dead: self.texts.iter().filter(to_the_dead).count() as u64,
             used: used as f64 / (others * USED_OVER as f64 / 1e6),
             twice: self.taken - self.recipients.len() as u64,
             nobody: options.recipients - self.recipients.len() as u64,

@@ -73,6 +73,8 @@ impl ProviderSender {
     pub fn new(parts: SenderParts, lifeline: Lifeline) -> Self {
         let provider = Arc::clone(&parts.account.provider);
         let instruments = ProviderInstruments::of(&parts.account.name);
+        // One that failed may have left another word.
+        instruments.resting(false);
         let (runtime, pacing) = (parts.runtime.clone(), parts.pacing.clone());
         let lane = Lane::new(runtime, provider, pacing, instruments);
         Self {

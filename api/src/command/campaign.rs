@@ -46,7 +46,9 @@ async fn watch(
         let body: CampaignBody = client.get(&path).await?;
         progress.show(runtime.boot(), &body.numbers, Vec::new());
         let is_over = match body.state {
-            CampaignState::Finished | CampaignState::Canceled => body.numbers.pending == 0,
+            CampaignState::Finished | CampaignState::Canceled => {
+                body.numbers.pending == 0 && !body.numbers.still_counting
+            }
             CampaignState::Draft | CampaignState::Running | CampaignState::Paused => false,
         };
         if is_over {

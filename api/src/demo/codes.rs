@@ -2,9 +2,12 @@
 //! everybody on the list.
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
-use engine::runtime::Runtime;
+use engine::runtime::{BootMicros, Runtime};
+use futures::future::{Either, select};
 use sandbox::book::Record;
 use schemas::http::messages::{MessageBody, MessageRequest, Recipient};
 use schemas::{Body, CampaignId, MessageId, ProviderId, UnixMicros};
@@ -16,10 +19,24 @@ use super::witness::claims_taken;
 
 /// Who asks for codes: a number of the range that is set aside for fiction, which no
 /// generated contact has.
-pub(super) const ASKS_FOR_CODES: &str = "+12025550199";
+const ASKS_FOR_CODES: &str = "+12025550199";
+
+/// How the text of a code begins.
+const WORDS: &str = "Your code is ";
+
+/// Whether a text is a code, by whom it is for and what it says.
+pub(super) fn is_code(to: &str, body: &str) -> bool {
+    to == ASKS_FOR_CODES && body.starts_with(WORDS)
+}
 
 /// How often a code is asked for.
 const EVERY: Duration = Duration::from_millis(100);
+
+/// How long the last codes are waited for, in microseconds: longer than a retry takes.
+const LEAVE_WITHIN: BootMicros = 30_000_000;
+
+/// The sandbox writes its book down this often, and more.
+const BOOKED_WITHIN: Duration = Duration::from_millis(100);
 
 /// Codes between two looks whether the campaign is over.
 const CODES_PER_LOOK: u32 = 10;
@@ -86,15 +103,44 @@ impl Codes {
     }
 
     fn next_text(&self) -> String {
-        format!("Your code is {:02}{:06}.", self.start % 100, self.ids.len())
+        format!("{WORDS}{:02}{:06}.", self.start % 100, self.ids.len())
     }
 
-    /// What the node says of each of them.
-    pub(super) async fn messages(self, user: &User) -> Result<Vec<MessageBody>, StepError> {
+    /// Asks for codes while `follows` goes on, and gives what that ends with.
+    pub(super) async fn beside<T>(
+        &mut self,
+        user: &User,
+        campaign: CampaignId,
+        runtime: &Runtime,
+        follows: impl Future<Output = Result<T, StepError>>,
+    ) -> Result<T, StepError> {
+        let (follows, asks) = (pin!(follows), pin!(self.ask(user, campaign, runtime)));
+        match select(follows, asks).await {
+            Either::Left((ended, _)) => ended,
+            Either::Right((asked, follows)) => {
+                asked?;
+                follows.await
+            }
+        }
+    }
+
+    /// What the node says of each of them, once the last ones have left and the book has them.
+    pub(super) async fn messages(
+        self,
+        user: &User,
+        runtime: &Runtime,
+    ) -> Result<Vec<MessageBody>, StepError> {
+        let until = runtime.boot() + LEAVE_WITHIN;
         let mut messages = Vec::with_capacity(self.ids.len());
         for id in self.ids {
-            messages.push(user.message(id).await?);
+            let mut message = user.message(id).await?;
+            while message.status.is_pending() && runtime.boot() < until {
+                runtime.sleep(EVERY).await;
+                message = user.message(id).await?;
+            }
+            messages.push(message);
         }
+        runtime.sleep(BOOKED_WITHIN).await;
         Ok(messages)
     }
 }
@@ -107,7 +153,7 @@ impl CodesTaken {
     /// Takes in a record, if it is of a code.
     pub(super) fn read(&mut self, record: &Record<'_>) -> bool {
         match record {
-            Record::Text(text) if text.to == ASKS_FOR_CODES => {
+            Record::Text(text) if is_code(&text.to, &text.body) => {
                 *self.0.entry(text.body.to_string()).or_default() += u64::from(text.took);
                 true
             }
@@ -149,7 +195,7 @@ pub(super) fn stamps(messages: &[MessageBody]) -> Vec<(ProviderId, SendStamp)> {
         let stamp = SendStamp {
             at: u64::try_from(at.0).ok()?,
             segments: message.segments,
-            // They come at a pace of their own, so they do not show that work waits.
+            // They come at a pace of their own and do not show that work waits.
             first: false,
         };
         Some((message.provider?, stamp))

@@ -136,7 +136,9 @@ pub fn row(
 /// for by the time behind it.
 fn used(limit: f64, stamps: &[SendStamp], since: u64, until: u64) -> Option<f64> {
     let inside = |stamp: &&SendStamp| (since..until).contains(&stamp.at);
-    let from = stamps.iter().filter(inside).map(|stamp| stamp.at).min()?;
+    let first = stamps.iter().filter(inside).filter(|stamp| stamp.first);
+    let from = first.map(|stamp| stamp.at).min()?;
+    let inside = |stamp: &&SendStamp| (from..until).contains(&stamp.at);
     let length = until - from;
     let segments: u64 = stamps
         .iter()

@@ -279,23 +279,14 @@ async fn steps(
     user.start(campaign).await?;
     tell(&format!("campaign {campaign} runs"));
     let mut codes = Codes::new(folder.state.starts);
-    let watched = {
-        let follows = follow(&user, campaign, tail, accounts, runtime);
-        let (follows, asks) = (pin!(follows), pin!(codes.ask(&user, campaign, runtime)));
-        match select(follows, asks).await {
-            Either::Left((watched, _)) => watched?,
-            Either::Right((asked, follows)) => {
-                asked?;
-                follows.await?
-            }
-        }
-    };
+    let follows = follow(&user, campaign, tail, accounts, runtime);
+    let watched = codes.beside(&user, campaign, runtime, follows).await?;
     // Before the witness reads: its memory is not the node's.
     let peak_rss_bytes = peak_rss_bytes();
+    let codes = codes.messages(&user, runtime).await?;
     let circumstances = circumstances(runtime, folder.state.kills());
     let listing = user.messages(campaign).await?;
     let numbers = user.numbers(campaign).await?;
-    let codes = codes.messages(&user).await?;
     let evidence = Evidence {
         plan: folder.state.plan.clone(),
         contacts: folder.contacts(),

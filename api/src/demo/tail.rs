@@ -1,6 +1,7 @@
 //! The end of the sandbox's book as it grows: which account is sent how much of the campaign
 //! just now.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use sandbox::book::BOOK_FILE;
 use serde::Deserialize;
 
-use super::codes::ASKS_FOR_CODES;
+use super::codes::is_code;
 
 /// Bytes of the book that are read at once: some 3,000 texts.
 const READ_BYTES: u64 = 2 * 1_024 * 1_024;
@@ -43,6 +44,8 @@ struct Line<'a> {
 struct Text<'a> {
     account: &'a str,
     to: &'a str,
+    #[serde(borrow)]
+    body: Cow<'a, str>,
     at: u64,
     segments: u64,
     took: bool,
@@ -83,7 +86,7 @@ impl BookTail {
         let Ok(Line { text: Some(text) }) = serde_json::from_slice(line) else {
             return;
         };
-        if text.to == ASKS_FOR_CODES {
+        if is_code(text.to, &text.body) {
             return;
         }
         self.last_submit = self.last_submit.max(Some(text.at));
@@ -117,7 +120,7 @@ mod tests {
         let path = folder.join("book.jsonl");
         let text = |at: u64, took: bool| {
             format!(
-                "{{\"text\":{{\"account\":\"AC1\",\"to\":\"+1\",\"at\":{at},\"segments\":2,\"took\":{took}}}}}\n"
+                "{{\"text\":{{\"account\":\"AC1\",\"to\":\"+1\",\"body\":\"a\",\"at\":{at},\"segments\":2,\"took\":{took}}}}}\n"
             )
         };
         std::fs::write(&path, text(1, true))?;

@@ -87,7 +87,7 @@ impl ReadyQueue {
     }
 
     /// How many wait of a class, and since when the first of them could have left: since it was
-    /// accepted, or since its time.
+    /// accepted, its campaign started, or its time came.
     pub fn waiting(&self, class: MessageClass) -> (usize, Option<UnixMicros>) {
         let accounts = self.lanes[lane_of(class)].accounts.values();
         let lines = accounts.flat_map(|account| account.campaigns.values());

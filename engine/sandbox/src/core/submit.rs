@@ -85,7 +85,9 @@ impl Core {
         state.counts.texts_arrived += 1;
         state.first_at.get_or_insert(now);
         let outage = account.outage_at(&state, now);
+        // Who is out of order does not look at what it is sent.
         let checked = check(account, &state, submission, to);
+        let checked = checked.or_else(|refusal| outage.map(|_| (0, 0)).ok_or(refusal));
         let (to, from) = checked.inspect_err(|_| state.counts.refused += 1)?;
         state.arrived.add(now, segments);
         if outage.is_none() && !account.has_room(&state, now, segments) {

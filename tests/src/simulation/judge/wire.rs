@@ -76,12 +76,22 @@ fn is_behind_a_freeze(simulation: &Simulation, at: u64) -> bool {
         .any(|(from, until)| (*from..until + 500_000).contains(&at))
 }
 
-/// What was begun as the machine fell asleep leaves when it wakes; nobody can help that either.
-/// `waited` is how long before the request it was begun, in microseconds.
-fn is_behind_a_sleep(simulation: &Simulation, call: &Call, waited: u64) -> bool {
+/// What got its permit as the machine fell asleep leaves when it wakes; nobody can help that
+/// either. `waited` is how long before the request it was begun, and `behind` how long before it
+/// was stamped, if that is known, in microseconds.
+fn is_behind_a_sleep(
+    simulation: &Simulation,
+    call: &Call,
+    waited: u64,
+    behind: Option<u64>,
+) -> bool {
     simulation.slept.borrow().iter().any(|(from, until)| {
-        let is_of_the_waking = (*until..until + 500_000).contains(&call.at);
-        is_of_the_waking && waited <= call.at - from + FALLS_ASLEEP_WITHIN
+        if !(*until..until + 500_000).contains(&call.at) {
+            return false;
+        }
+        let slept = until - from;
+        let was_begun = (slept..=call.at - from + FALLS_ASLEEP_WITHIN).contains(&waited);
+        was_begun && behind.is_none_or(|behind| behind >= slept)
     })
 }
 
@@ -215,19 +225,20 @@ fn times(simulation: &Simulation, messages: &[Message], calls: &[&Call], slack: 
             let is_begin = entry.event == "attempt_begun" && entry.attempt == Some(*attempt);
             is_begin && entry.at <= call.wall
         });
-        if begun.is_some_and(|begun| is_behind_a_sleep(simulation, call, late_by(begun.at))) {
-            continue;
-        }
         // The last request's stamp is in the row, where its outcome was written down.
         let stamped = message
             .last_sent_at
             .filter(|_| last.get(id) == Some(&call.at));
-        let behind = stamped.map_or(0, late_by);
+        let (waited, behind) = (begun.map(|begun| late_by(begun.at)), stamped.map(late_by));
+        if waited.is_some_and(|waited| is_behind_a_sleep(simulation, call, waited, behind)) {
+            continue;
+        }
+        let behind = behind.unwrap_or(0);
         if behind > slack {
             let behind = behind / 1_000;
             simulation.violated(format!("{id} left {behind} ms after its send stamp"));
         }
-        let waited = begun.map_or(0, |begun| late_by(begun.at));
+        let waited = waited.unwrap_or(0);
         if waited > ATTEMPT_DEADLINE.as_micros() as u64 + slack {
             let waited = waited / 1_000;
             simulation.violated(format!("{id} left {waited} ms after its attempt was begun"));
