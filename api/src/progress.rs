@@ -2,7 +2,7 @@
 //! elsewhere or where `NO_COLOR` is set (<https://no-color.org>).
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::IsTerminal;
 
 use engine::runtime::BootMicros;
@@ -130,6 +130,15 @@ pub fn outcomes(numbers: &CampaignNumbers) -> [(&'static str, u64); 9] {
         ("unknown", numbers.unknown),
         ("skipped", numbers.skipped.values().sum()),
     ]
+}
+
+/// A sum of counts with their words, without those that are zero.
+pub fn sum_of<W: Display>(counts: impl IntoIterator<Item = (W, u64)>) -> String {
+    let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+    let counts: Vec<String> = counts
+        .map(|(word, count)| format!("{count} {word}"))
+        .collect();
+    counts.join(" + ")
 }
 
 /// Tells people something: standard error, so that standard output is for programs alone.

@@ -1,9 +1,9 @@
 //! `bench codes`: how long a one-time code waits beside a campaign that takes all of a
 //! provider's rate, and how long without it.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Args;
 use engine::client::NodeClient;
 use schemas::http::campaigns::CampaignBody;
 use schemas::http::messages::{MessageBody, MessageRequest, Recipient};
@@ -14,6 +14,7 @@ use crate::engine_run::{Stores, start_counter};
 use crate::failure::{BenchError, machine, refused};
 use crate::machine::{Machine, boot_micros, load_average, require_disk};
 use crate::node::CAMPAIGN;
+use crate::options::{Place, count};
 use crate::provider::Reach;
 use crate::report::{Verdict, percentile, print_json, say};
 use crate::serving::Serving;
@@ -35,20 +36,22 @@ const BUSY: f64 = 0.9;
 const LEAVES_WITHIN: Duration = Duration::from_secs(2);
 
 /// What is measured.
-#[derive(Clone, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct CodesOptions {
-    /// Recipients of the campaign.
+    /// Recipients of the campaign, such as 1M.
+    #[arg(long, value_parser = count, default_value = "1M")]
     pub recipients: u64,
     /// Segments per second of the provider account.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub rate: u32,
-    /// Codes with and without the campaign, each.
+    /// Codes, with and without the campaign each.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(100..=5_000))]
     pub codes: u32,
-    /// Requests open at once.
+    /// Connections to the provider, one request in flight on each.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub connections: u32,
-    /// Whether the report is JSON.
-    pub json: bool,
-    /// Where the store is kept; on a disk.
-    pub folder: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
 }
 
 /// Milliseconds from the request to the send stamp.
@@ -75,8 +78,8 @@ struct Report {
 /// # Errors
 /// When the run fails, or the campaign ended before the codes did.
 pub fn run(options: &CodesOptions) -> Result<bool, BenchError> {
-    require_disk(&options.folder)?;
-    let stores = Stores::new(&options.folder);
+    require_disk(&options.place.folder)?;
+    let stores = Stores::new(&options.place.folder);
     stores.prepare(options.recipients)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -99,7 +102,7 @@ pub fn run(options: &CodesOptions) -> Result<bool, BenchError> {
     told("beside the campaign", &beside);
     verdicts.iter().for_each(|verdict| say(&verdict.text()));
     let met = verdicts.iter().all(|verdict| verdict.met);
-    if options.json {
+    if options.place.json {
         let (recipients, rate) = (options.recipients, options.rate);
         print_json(&Report {
             machine: Machine::look(),

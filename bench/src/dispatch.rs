@@ -1,13 +1,13 @@
 //! `bench dispatch`: messages per second of the whole engine, beside what the box
 //! allows, in the same run and against the same bare counter.
 
-use std::path::PathBuf;
-
+use clap::Args;
 use serde::Serialize;
 
 use crate::engine_run::{EngineRun, Stores, against_counter, against_sandbox, start_counter};
 use crate::failure::{BenchError, machine};
 use crate::machine::{Machine, boot_micros, cpu_micros, load_average, require_disk};
+use crate::options::{Place, count};
 use crate::report::{Spread, Verdict, print_json, say};
 use crate::request::{self, CapturedRequest};
 use crate::{hyper_client, raw, wrk};
@@ -29,18 +29,19 @@ const MEMORY_FLOOR: (u64, f64) = (1_000_000, 128.0);
 const GROWTH_FLOOR: (u64, u64, f64) = (100_000, 1_000_000, 16.0);
 
 /// What is measured.
-#[derive(Clone, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct DispatchOptions {
-    /// Sizes of campaigns.
+    /// Sizes of campaigns, such as 10k,100k,1M.
+    #[arg(long, value_delimiter = ',', value_parser = count, default_value = "10k,100k,1M")]
     pub recipients: Vec<u64>,
-    /// Connections, one request in flight on each.
+    /// Connections to the provider, one request in flight on each.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub connections: u32,
-    /// Interleaved rounds.
-    pub rounds: usize,
-    /// Whether the report is JSON.
-    pub json: bool,
-    /// Where the stores are kept; on a disk.
-    pub folder: PathBuf,
+    /// Rounds, in which the engine and the clients take turns.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    pub rounds: u16,
+    #[command(flatten)]
+    pub place: Place,
 }
 
 /// A client's figures.
@@ -77,7 +78,7 @@ struct SizeReport {
 struct Report {
     machine: Machine,
     connections: u32,
-    rounds: usize,
+    rounds: u16,
     sizes: Vec<SizeReport>,
     verdicts: Vec<Verdict>,
 }
@@ -87,14 +88,14 @@ struct Report {
 /// # Errors
 /// When a run fails or does not count.
 pub fn run(options: &DispatchOptions) -> Result<bool, BenchError> {
-    require_disk(&options.folder)?;
+    require_disk(&options.place.folder)?;
     let machine = Machine::look();
     say(&format!(
         "{}, {} processors, Linux {}, volley {}, {}",
         machine.cpu, machine.cores, machine.kernel, machine.volley, machine.rustc
     ));
     let clients = Clients::new(options)?;
-    let stores = Stores::new(&options.folder);
+    let stores = Stores::new(&options.place.folder);
     let mut sizes = Vec::new();
     for recipients in &options.recipients {
         let report = measure(options, &clients, &stores, *recipients);
@@ -106,7 +107,7 @@ pub fn run(options: &DispatchOptions) -> Result<bool, BenchError> {
     let verdicts = verdicts(&sizes);
     verdicts.iter().for_each(|verdict| say(&verdict.text()));
     let met = verdicts.iter().all(|verdict| verdict.met);
-    if options.json {
+    if options.place.json {
         let (connections, rounds) = (options.connections, options.rounds);
         print_json(&Report {
             machine,
@@ -270,7 +271,12 @@ impl Clients {
     fn wrk(&self, options: &DispatchOptions) -> Result<Option<f64>, BenchError> {
         let (_counter, listening) = start_counter()?;
         let address = listening.address;
-        wrk::requests_per_second(&options.folder, address, &self.request, self.connections)
+        wrk::requests_per_second(
+            &options.place.folder,
+            address,
+            &self.request,
+            self.connections,
+        )
     }
 
     fn raw(&self, runs: &mut ClientRuns) -> Result<(), BenchError> {

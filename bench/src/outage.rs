@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Args;
 use engine::client::NodeClient;
 use sandbox::book::{Book, Record};
 use sandbox::{AccountConfig, FaultPlan, Outage, OutageKind, Sandbox, SandboxConfig};
@@ -16,6 +16,7 @@ use crate::engine_run::Stores;
 use crate::failure::{BenchError, machine, refused};
 use crate::machine::{Machine, boot_micros, load_average, require_disk};
 use crate::node::CAMPAIGN;
+use crate::options::{Place, count};
 use crate::provider::book_folder;
 use crate::report::{Verdict, print_json, say};
 use crate::serving::Serving;
@@ -56,16 +57,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const STANDSTILL_MICROS: u64 = 60_000_000;
 
 /// What is measured.
-#[derive(Clone, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct OutageOptions {
-    /// Recipients of the campaign.
+    /// Recipients of the campaign, such as 60k.
+    #[arg(long, value_parser = count, default_value = "60k")]
     pub recipients: u64,
     /// Segments per second of each account.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(100..=10_000))]
     pub rate: u32,
-    /// Whether the report is JSON.
-    pub json: bool,
-    /// Where the store is kept; on a disk.
-    pub folder: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
 }
 
 /// One run, with times as multiples of what they should be.
@@ -104,8 +105,8 @@ struct Report {
 /// # Errors
 /// When a run fails.
 pub fn run(options: &OutageOptions) -> Result<bool, BenchError> {
-    require_disk(&options.folder)?;
-    let stores = Stores::new(&options.folder);
+    require_disk(&options.place.folder)?;
+    let stores = Stores::new(&options.place.folder);
     stores.prepare(options.recipients)?;
     let (mut runs, mut verdicts) = (Vec::new(), Vec::new());
     for kind in [OutageKind::Refuses, OutageKind::Hangs] {
@@ -121,7 +122,7 @@ pub fn run(options: &OutageOptions) -> Result<bool, BenchError> {
     stores.forget(options.recipients);
     verdicts.iter().for_each(|verdict| say(&verdict.text()));
     let met = verdicts.iter().all(|verdict| verdict.met);
-    if options.json {
+    if options.place.json {
         print_json(&Report {
             machine: Machine::look(),
             load_average: load_average(),

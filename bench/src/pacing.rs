@@ -2,14 +2,14 @@
 //! How much of the rate is used, and whether any second holds more than it, by our send
 //! stamps and by the arrivals in the sandbox's book.
 
-use std::path::PathBuf;
-
+use clap::Args;
 use serde::Serialize;
 
 use crate::engine_run::{Stores, start_node, start_sandbox};
 use crate::failure::BenchError;
 use crate::machine::{Machine, load_average, require_disk};
 use crate::node::Dispatched;
+use crate::options::Place;
 use crate::provider::{Booked, Reach};
 use crate::report::{Verdict, print_json, say};
 use crate::stamps::Rhythm;
@@ -25,18 +25,19 @@ const ARRIVED_CEILING: f64 = 1.02;
 const MORE_SECONDS: u32 = 3;
 
 /// What is measured.
-#[derive(Clone, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct PacingOptions {
-    /// Segments per second; a whole number, so that it is the promise for any second.
+    /// Segments per second.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub rate: u32,
     /// Seconds that are judged.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     pub seconds: u32,
-    /// Requests open at once.
+    /// Connections to the provider, one request in flight on each.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub connections: u32,
-    /// Whether the report is JSON.
-    pub json: bool,
-    /// Where the store is kept; on a disk.
-    pub folder: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,9 +57,9 @@ struct Report {
 /// # Errors
 /// When the run fails or does not count.
 pub fn run(options: &PacingOptions) -> Result<bool, BenchError> {
-    require_disk(&options.folder)?;
+    require_disk(&options.place.folder)?;
     let recipients = u64::from(options.rate) * u64::from(options.seconds + MORE_SECONDS);
-    let stores = Stores::new(&options.folder);
+    let stores = Stores::new(&options.place.folder);
     stores.prepare(recipients)?;
     let rhythm = measure(options, &stores, recipients);
     stores.forget(recipients);
@@ -83,7 +84,7 @@ pub fn run(options: &PacingOptions) -> Result<bool, BenchError> {
     ));
     verdicts.iter().for_each(|verdict| say(&verdict.text()));
     let met = verdicts.iter().all(|verdict| verdict.met);
-    if options.json {
+    if options.place.json {
         let (machine, rate, seconds) = (Machine::look(), options.rate, options.seconds);
         print_json(&Report {
             machine,

@@ -1,15 +1,16 @@
 //! `bench restart`: from the start of a process whose predecessor was killed, with a
 //! whole campaign pending, to the first text at the provider.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Args;
 use serde::Serialize;
 
 use crate::child::Process;
 use crate::engine_run::{Stores, start_counter, start_node};
 use crate::failure::BenchError;
 use crate::machine::{Machine, boot_micros, load_average, require_disk};
+use crate::options::{Place, count};
 use crate::provider::{Counted, Reach};
 use crate::report::{Verdict, percentile, print_json, say};
 use crate::serving::Serving;
@@ -32,18 +33,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const STANDSTILL_MICROS: u64 = 60_000_000;
 
 /// What is measured.
-#[derive(Clone, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct RestartOptions {
-    /// Recipients that are pending at the kill, at least.
+    /// Recipients that are pending at each kill, such as 100k.
+    #[arg(long, value_parser = count, default_value = "100k")]
     pub pending: u64,
     /// Kills.
+    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
-    /// Requests open at once.
+    /// Connections to the provider, one request in flight on each.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub connections: u32,
-    /// Whether the report is JSON.
-    pub json: bool,
-    /// Where the store is kept; on a disk.
-    pub folder: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
 }
 
 #[derive(Debug, Serialize)]
@@ -62,9 +64,9 @@ struct Report {
 /// # Errors
 /// When the run fails.
 pub fn run(options: &RestartOptions) -> Result<bool, BenchError> {
-    require_disk(&options.folder)?;
+    require_disk(&options.place.folder)?;
     let recipients = options.pending + LEFT_BEFORE.1;
-    let stores = Stores::new(&options.folder);
+    let stores = Stores::new(&options.place.folder);
     stores.prepare(recipients)?;
     let mut seconds = Vec::new();
     for round in 0..options.rounds {
@@ -89,7 +91,7 @@ pub fn run(options: &RestartOptions) -> Result<bool, BenchError> {
     ));
     verdicts.iter().for_each(|verdict| say(&verdict.text()));
     let met = verdicts.iter().all(|verdict| verdict.met);
-    if options.json {
+    if options.place.json {
         print_json(&Report {
             machine: Machine::look(),
             load_average,

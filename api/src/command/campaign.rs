@@ -13,7 +13,7 @@ use super::give;
 use super::serving::Failed;
 use super::user::UserArguments;
 use crate::exit::Exit;
-use crate::progress::{Progress, outcomes};
+use crate::progress::{Progress, outcomes, sum_of};
 
 /// How often the node is asked.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -64,16 +64,10 @@ fn last_words(body: &CampaignBody) -> String {
     let CampaignNumbers {
         total_recipients, ..
     } = &body.numbers;
-    let counts = outcomes(&body.numbers).into_iter();
-    let counts: Vec<String> = counts
-        .filter(|(_, count)| *count > 0)
-        .map(|(word, count)| format!("{count} {word}"))
-        .collect();
-    let sum = if counts.is_empty() {
-        "nobody".to_owned()
-    } else {
-        counts.join(" + ")
-    };
+    let mut sum = sum_of(outcomes(&body.numbers));
+    if sum.is_empty() {
+        "nobody".clone_into(&mut sum);
+    }
     let state = match body.state {
         CampaignState::Canceled => "canceled",
         CampaignState::Finished

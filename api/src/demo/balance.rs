@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::codes::CodesRow;
 use super::pacing::PacingRow;
 use super::witness::{Oracle, RecordCounts, Verdict};
-use crate::progress::outcomes;
+use crate::progress::{outcomes, sum_of};
 
 /// What became of the records of the contacts file. records = contacts + merged +
 /// rejected.
@@ -107,33 +107,7 @@ impl Balance {
         if let Some(file) = &import.rejects_file {
             let _ = writeln!(told, "            the rejected ones: {file}");
         }
-        let counts = [
-            ("pending", self.pending),
-            ("accepted", self.accepted),
-            ("sent", self.sent),
-            ("delivered", self.delivered),
-            ("undelivered", self.undelivered),
-            ("failed", self.failed),
-            ("expired", self.expired),
-            ("canceled", self.canceled),
-            ("unknown", self.unknown),
-        ];
-        let mut sum: Vec<String> = counts
-            .iter()
-            .filter(|(_, count)| *count > 0)
-            .map(|(word, count)| format!("{count} {word}"))
-            .collect();
-        sum.extend(
-            self.skipped
-                .iter()
-                .map(|(reason, n)| format!("{n} skipped ({reason})")),
-        );
-        let _ = writeln!(
-            told,
-            "recipients  {} = {}",
-            self.total_recipients,
-            sum.join(" + ")
-        );
+        let _ = writeln!(told, "recipients  {}", self.told_recipients());
         let oracle = &self.oracle;
         let _ = writeln!(
             told,
@@ -169,6 +143,26 @@ impl Balance {
             "the books do NOT balance"
         });
         told
+    }
+
+    /// The identity, with what is not zero.
+    fn told_recipients(&self) -> String {
+        let counts = [
+            ("pending", self.pending),
+            ("accepted", self.accepted),
+            ("sent", self.sent),
+            ("delivered", self.delivered),
+            ("undelivered", self.undelivered),
+            ("failed", self.failed),
+            ("expired", self.expired),
+            ("canceled", self.canceled),
+            ("unknown", self.unknown),
+        ];
+        let skipped = self.skipped.iter();
+        let skipped = skipped.map(|(reason, count)| (format!("skipped ({reason})"), *count));
+        let counts = counts.map(|(word, count)| (word.to_owned(), count));
+        let sum = sum_of(counts.into_iter().chain(skipped));
+        format!("{} = {sum}", self.total_recipients)
     }
 }
 
@@ -211,73 +205,69 @@ fn wrong(accounts: &Accounts<'_>) -> Vec<String> {
         verdict,
         ..
     } = accounts;
-    let mut wrong = Vec::new();
-    let mut equal = |what: &str, left: u64, right: u64| {
-        if left != right {
-            wrong.push(format!("{what}: {left} is not {right}"));
-        }
-    };
-    let sum = numbers.pending
-        + outcomes(numbers)
-            .iter()
-            .map(|(_, count)| count)
-            .sum::<u64>();
-    equal(
-        "recipients and the sum of their states",
-        numbers.total_recipients,
-        sum,
-    );
-    equal(
-        "recipients and contacts of the import",
-        numbers.total_recipients,
-        import.contacts,
-    );
-    equal(
-        "recipients and messages that are listed",
-        numbers.total_recipients,
-        verdict.messages,
-    );
-    equal(
-        "records of the import and of the witness",
-        import.records,
-        records.records,
-    );
-    equal(
-        "contacts of the import and of the witness",
-        import.contacts,
-        records.contacts,
-    );
-    equal(
-        "merged records of the import and of the witness",
-        import.merged,
-        records.merged,
-    );
-    equal(
-        "rejected records of the import and of the witness",
-        import.rejected,
-        records.rejected,
-    );
-    equal(
-        "records that the witness cannot read",
-        records.unreadable,
-        0,
-    );
-    equal("pending messages", numbers.pending, 0);
-    equal("duplicates", verdict.oracle.duplicates, 0);
-    equal("missing texts", verdict.oracle.missing, 0);
-    equal("unexpected texts", verdict.oracle.unexpected, 0);
-    equal("contradicted states", verdict.oracle.contradicted, 0);
-    equal("unexplained states", verdict.oracle.unexplained, 0);
-    equal("duplicates of one-time codes", accounts.codes.duplicates, 0);
-    equal("missing one-time codes", accounts.codes.missing, 0);
+    let sum: u64 = outcomes(numbers).iter().map(|(_, count)| count).sum();
+    let (oracle, codes) = (&verdict.oracle, &accounts.codes);
+    let total = numbers.total_recipients;
+    let mut equal = vec![
+        (
+            "recipients and the sum of their states",
+            total,
+            numbers.pending + sum,
+        ),
+        (
+            "recipients and contacts of the import",
+            total,
+            import.contacts,
+        ),
+        (
+            "recipients and messages that are listed",
+            total,
+            verdict.messages,
+        ),
+        (
+            "records of the import and of the witness",
+            import.records,
+            records.records,
+        ),
+        (
+            "contacts of the import and of the witness",
+            import.contacts,
+            records.contacts,
+        ),
+        (
+            "merged records of the import and of the witness",
+            import.merged,
+            records.merged,
+        ),
+        (
+            "rejected records of the import and of the witness",
+            import.rejected,
+            records.rejected,
+        ),
+        (
+            "records that the witness cannot read",
+            records.unreadable,
+            0,
+        ),
+        ("pending messages", numbers.pending, 0),
+        ("duplicates", oracle.duplicates, 0),
+        ("missing texts", oracle.missing, 0),
+        ("unexpected texts", oracle.unexpected, 0),
+        ("contradicted states", oracle.contradicted, 0),
+        ("unexplained states", oracle.unexplained, 0),
+        ("duplicates of one-time codes", codes.duplicates, 0),
+        ("missing one-time codes", codes.missing, 0),
+    ];
     if accounts.without_faults {
-        equal(
-            "one-time codes that were taken",
-            accounts.codes.taken,
-            accounts.codes.asked,
-        );
-        equal("states that are not the book's", verdict.differing, 0);
+        equal.extend([
+            ("one-time codes that were taken", codes.taken, codes.asked),
+            ("states that are not the book's", verdict.differing, 0),
+        ]);
     }
+    let differing = equal.into_iter().filter(|(_, left, right)| left != right);
+    let mut wrong: Vec<String> = differing
+        .map(|(what, left, right)| format!("{what}: {left} is not {right}"))
+        .collect();
     if numbers.still_counting {
         wrong.push("the audience was not frozen to its end".to_owned());
     }

@@ -20,7 +20,7 @@ use schemas::change::Change;
 use schemas::{AccountId, CampaignId, MessageClass, Partition};
 use serde_json::json;
 
-use served::{Folder, Served, given, post, refused, run, text, volley};
+use served::{Folder, Served, first_key, given, post, refused, run, text, volley};
 
 #[test]
 fn the_first_account_and_key_are_made_with_and_without_a_node() {
@@ -109,8 +109,7 @@ fn spoil(data: &Path) {
 fn a_folder_is_verified_with_and_without_a_node() {
     let folder = Folder::new("verify");
     let data = folder.data();
-    let account = given(&run(&["account", "create", "acme"], &data));
-    let key = given(&run(&["key", "create", &account], &data));
+    let key = first_key(&data);
     let body = json!({"to": "+15005550006", "body": "hello", "class": "transactional"});
     let mut node = Served::start(&data);
     let (status, first) = post(&node.url, &key, &body);
@@ -167,8 +166,7 @@ fn an_empty_store_says_how_to_begin_and_both_signals_end_it_well() {
 fn a_key_used_before_a_kill_gives_the_same_message_after_it() {
     let folder = Folder::new("kill");
     let data = folder.data();
-    let account = given(&run(&["account", "create", "acme"], &data));
-    let key = given(&run(&["key", "create", &account], &data));
+    let key = first_key(&data);
     let body = json!({"to": "+15005550006", "body": "hello", "class": "transactional"});
     let mut node = Served::start(&data);
     let (status, first) = post(&node.url, &key, &body);

@@ -75,6 +75,13 @@ pub fn refused(output: &Output, exit: Exit, part: &str) {
     );
 }
 
+/// The key of a first account in this folder, which nobody serves yet.
+#[track_caller]
+pub fn first_key(data: &Path) -> String {
+    let account = given(&run(&["account", "create", "acme"], data));
+    given(&run(&["key", "create", &account], data))
+}
+
 /// A node that serves. It is killed when its test ends early.
 pub struct Served {
     child: Child,

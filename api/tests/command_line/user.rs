@@ -4,7 +4,7 @@ use api::exit::Exit;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::served::{Folder, Served, given, post, refused, run, text, volley};
+use crate::served::{Folder, Served, first_key, given, post, refused, run, text, volley};
 
 /// `volley` as a user of this node.
 fn ask(node: &Served, key: &str, arguments: &[&str]) -> std::process::Output {
@@ -17,8 +17,7 @@ fn ask(node: &Served, key: &str, arguments: &[&str]) -> std::process::Output {
 fn a_messages_life_is_told_and_shows_no_number() {
     let folder = Folder::new("show");
     let data = folder.data();
-    let account = given(&run(&["account", "create", "acme"], &data));
-    let key = given(&run(&["key", "create", &account], &data));
+    let key = first_key(&data);
     let mut node = Served::start(&data);
     let message = json!({
         "to": "+14155550123", "body": "See you tomorrow.", "class": "transactional",
