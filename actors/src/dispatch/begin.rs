@@ -12,6 +12,7 @@ use schemas::ProviderId;
 use schemas::change::{Change, SkippedRecipient};
 use schemas::provider::AttemptRef;
 
+use super::demand::Coming;
 use crate::provider::lane::Lane;
 use crate::provider::ticket::{OutcomeSink, Ticket};
 
@@ -30,10 +31,8 @@ pub struct Pick {
     pub messages: Vec<Ready>,
     /// Where they go.
     pub lane: Arc<Lane>,
-    /// The sender's count of what it asked for, and how much of it this answers.
-    pub asked: Arc<AtomicU64>,
-    /// See `asked`.
-    pub answered: u32,
+    /// How much of what was asked for this is.
+    pub coming: Coming,
 }
 
 /// What beginning attempts uses.
@@ -122,15 +121,7 @@ impl Beginner {
             (partition, self.change(&pick, ready, now))
         });
         let changes = changes.collect();
-        let verdicts = self.journal.commit(changes).await;
-        let verdicts = match verdicts {
-            Ok(verdicts) => verdicts,
-            Err(error) => {
-                pick.asked
-                    .fetch_sub(u64::from(pick.answered), Ordering::AcqRel);
-                return Err(error);
-            }
-        };
+        let verdicts = self.journal.commit(changes).await?;
         let (mut finished, mut ends) = (Vec::new(), Vec::new());
         let mut tickets = Vec::with_capacity(pick.messages.len());
         for (ready, verdict) in pick.messages.into_iter().zip(verdicts) {
@@ -161,8 +152,7 @@ impl Beginner {
             ));
         }
         pick.lane.push(tickets);
-        pick.asked
-            .fetch_sub(u64::from(pick.answered), Ordering::AcqRel);
+        drop(pick.coming);
         if !ends.is_empty() {
             self.journal.commit(ends).await?;
         }

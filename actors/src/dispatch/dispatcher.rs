@@ -17,8 +17,9 @@ use schemas::position::{CommittedPosition, SourceId};
 use schemas::{AccountId, MessageClass, Partition, ProviderId};
 
 use super::begin::{Beginner, Pick};
+use super::demand::{Coming, Demand};
 use super::holds::{Holds, put_aside};
-use super::messages::{Demand, Finished, Opened, Read, Weighed};
+use super::messages::{Finished, Opened, Read, Weighed};
 use super::source::{Kind, Readers, Source};
 use crate::instruments;
 use crate::supervision::{Escalation, Lifeline, TaskPanicked, spawn_for};
@@ -147,26 +148,20 @@ impl Dispatcher {
         }
         let mut served = Vec::new();
         for (index, demand) in &mut self.demands {
-            let messages = self.ready.take(*index, demand.segments);
+            let before = demand.wanted;
+            let messages = self.ready.take(*index, &mut demand.wanted);
             if messages.is_empty() {
                 continue;
             }
-            let segments: u32 = messages
-                .iter()
-                .map(|ready| ready.envelope.segments.max(1))
-                .sum();
-            let answered = segments.min(demand.segments);
-            demand.segments -= answered;
             served.push(Pick {
                 provider: self.parts.providers[*index],
                 index: *index,
                 messages,
                 lane: Arc::clone(&demand.lane),
-                asked: Arc::clone(&demand.asked),
-                answered,
+                coming: Coming::of(&demand.asked, before.minus(demand.wanted)),
             });
         }
-        self.demands.retain(|_, demand| demand.segments > 0);
+        self.demands.retain(|_, demand| !demand.wanted.is_nothing());
         for pick in served {
             let (begun, address) = (self.parts.beginner.begin(pick), context.address());
             let escalation = self.parts.escalation.clone();

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use actix::prelude::*;
 use engine::dispatch::Origin;
@@ -14,50 +13,6 @@ use schemas::{AccountId, CampaignId, MessageClass, Partition};
 use super::dispatcher::Dispatcher;
 use super::holds::put_aside;
 use super::source::{Batch, Kind, ReadError, Source};
-use crate::provider::lane::Lane;
-
-/// A sender has permits for so many segments more.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Demand {
-    /// The provider account's number in the routes.
-    pub provider: usize,
-    /// How many segments.
-    pub segments: u32,
-    /// Where to put them.
-    pub lane: Arc<Lane>,
-    /// What the sender has asked for and not got; counted down when it gets it.
-    pub asked: Arc<AtomicU64>,
-}
-
-impl Handler<Demand> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, demand: Demand, context: &mut Self::Context) {
-        match self.demands.get_mut(&demand.provider) {
-            Some(waiting) if Arc::ptr_eq(&waiting.lane, &demand.lane) => {
-                waiting.segments += demand.segments;
-            }
-            Some(_) | None => {
-                self.demands.insert(demand.provider, demand);
-            }
-        }
-        self.go_on(context);
-    }
-}
-
-/// The sender with this number wants nothing any more of what it asked for.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Withdrawn(pub usize);
-
-impl Handler<Withdrawn> for Dispatcher {
-    type Result = ();
-
-    fn handle(&mut self, withdrawn: Withdrawn, _: &mut Self::Context) {
-        self.demands.remove(&withdrawn.0);
-    }
-}
 
 /// A source is open at its committed position.
 #[derive(Message)]

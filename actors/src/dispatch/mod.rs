@@ -2,6 +2,7 @@
 //! sender asks for it.
 
 pub mod begin;
+pub mod demand;
 pub mod dispatcher;
 pub mod due;
 pub mod holds;

@@ -11,7 +11,7 @@ use schemas::provider::{ProviderOrder, ProviderStamp, SubmitOutcome};
 
 use super::wiring::rules;
 use super::{NodeParts, StartError};
-use crate::provider::lane::Pacing;
+use crate::provider::pacing::Pacing;
 
 /// Attempts that a crash left open are unknown: the provider may have them or not.
 pub(super) async fn settle_open_attempts(parts: &NodeParts) -> Result<(), StartError> {

@@ -21,7 +21,7 @@ use crate::dispatch::holds::Holds;
 use crate::dispatch::messages::WorkAppended;
 use crate::dispatch::outcomes::OutcomeWriter;
 use crate::dispatch::source::Readers;
-use crate::provider::lane::Pacing;
+use crate::provider::pacing::Pacing;
 use crate::provider::sender::{ProviderSender, SenderParts};
 use crate::receipt::look_up::{LookUpPaces, LookUps};
 use crate::receipt::reconciler::{ReconcilerParts, StatusReconciler};

@@ -6,7 +6,6 @@
 //! The line is no longer than what is due in the next few milliseconds, so little is
 //! unknown after a crash and nothing queues behind a provider that died.
 
-use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -14,59 +13,19 @@ use std::time::Duration;
 
 use actix::WeakRecipient;
 use engine::dispatch::outcome;
-use engine::pacing::{Breaker, Leave, Limiter, Pace, Sign};
-use engine::provider::{Provider, ProviderAccount, SubmitRequest};
+use engine::pacing::{Leave, SendStamp, Sign, Wait};
+use engine::provider::{Provider, SubmitRequest};
 use engine::runtime::{BootMicros, Runtime};
 use futures::future::{Either, select};
-use schemas::provider::{ProviderOrder, SubmitOutcome};
+use schemas::provider::SubmitOutcome;
 use schemas::{Envelope, MessageClass};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
+use super::line::{Line, Waiting};
+use super::pacing::Pacing;
 use super::sender::Wake;
 use super::ticket::Ticket;
 use crate::instruments::ProviderInstruments;
-
-/// What paces one provider account, whoever sends for it.
-#[derive(Clone, Debug)]
-pub struct Pacing {
-    limiter: Arc<Mutex<Limiter>>,
-    breaker: Arc<Mutex<Breaker>>,
-    /// Whether operators let nothing more go.
-    is_disabled: Arc<AtomicBool>,
-    /// One permit for each request that may be in flight.
-    slots: Arc<Semaphore>,
-}
-
-impl Pacing {
-    /// This pace, and so many requests in flight.
-    pub fn new(limiter: Limiter, max_in_flight: u32) -> Self {
-        let slots = Arc::new(Semaphore::new(max_in_flight as usize));
-        Self {
-            limiter: Arc::new(Mutex::new(limiter)),
-            breaker: Arc::default(),
-            is_disabled: Arc::default(),
-            slots,
-        }
-    }
-
-    /// Does what operators have ordered: from now on no faster than that, or nothing at all.
-    pub fn obey(&self, order: &ProviderOrder, account: &ProviderAccount, now: BootMicros) {
-        self.is_disabled.store(order.is_disabled, Ordering::Release);
-        match Pace::new(order.rate(account.rate), account.burst) {
-            Ok(pace) => self.limiter().set_pace(now, pace),
-            // The door takes none that cannot be kept.
-            Err(error) => tracing::error!(provider = account.name, %error, "an order is no rate"),
-        }
-    }
-
-    fn limiter(&self) -> MutexGuard<'_, Limiter> {
-        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// What a sender and its tasks share.
 pub struct Lane {
@@ -84,38 +43,9 @@ pub struct Lane {
     sender: OnceLock<WeakRecipient<Wake>>,
 }
 
-/// Attempts in their order, and the segments that they have together. A one-time code
-/// does not wait for the marketing that was committed before it.
-#[derive(Default)]
-struct Line {
-    transactional: VecDeque<Ticket>,
-    marketing: VecDeque<Ticket>,
-    segments: u64,
-}
-
-impl Line {
-    fn extend(&mut self, tickets: Vec<Ticket>) {
-        for ticket in tickets {
-            self.segments += u64::from(ticket.segments);
-            let class = ticket.envelope().map(|envelope| envelope.class);
-            match class {
-                Some(MessageClass::Transactional) => self.transactional.push_back(ticket),
-                Some(MessageClass::Marketing) | None => self.marketing.push_back(ticket),
-            }
-        }
-    }
-
-    fn pop(&mut self) -> Option<Ticket> {
-        let next = self.transactional.pop_front();
-        let ticket = next.or_else(|| self.marketing.pop_front())?;
-        self.segments -= u64::from(ticket.segments);
-        Some(ticket)
-    }
-}
-
 impl std::fmt::Debug for Lane {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "Lane({} waiting)", self.waiting())
+        write!(formatter, "Lane({} waiting)", self.waiting().all)
     }
 }
 
@@ -195,9 +125,9 @@ impl Lane {
         self.instruments.limit(rate);
     }
 
-    /// Segments in the line.
-    pub fn waiting(&self) -> u64 {
-        self.line().segments
+    /// Segments in the line: all of them, and those of transactional texts.
+    pub fn waiting(&self) -> Waiting {
+        self.line().waiting
     }
 
     /// Segments that were let go so far.
@@ -296,6 +226,7 @@ impl Lane {
             if self.closed.load(Ordering::Acquire) || self.leave() == Leave::Nothing {
                 return None;
             }
+            self.line().overtake(&mut ticket);
             // Both clocks are read together: the wall clock's reading is the send stamp of
             // the permit that the other one gets.
             let (now, wall) = (self.runtime.boot(), self.runtime.now());
@@ -313,8 +244,7 @@ impl Lane {
                 });
                 return None;
             }
-            let acquired = self.pacing.limiter().try_acquire(now, ticket.segments);
-            match acquired {
+            match self.acquire(now, &ticket) {
                 Ok(_) => {
                     ticket.touch(wall);
                     self.left
@@ -324,8 +254,20 @@ impl Lane {
                 }
                 Err(wait) => {
                     let wait = Duration::from_micros(wait.until.saturating_sub(now));
-                    self.runtime.sleep(wait.min(LONGEST_SLEEP)).await;
+                    let pause = pin!(self.runtime.sleep(wait.min(LONGEST_SLEEP)));
+                    // What arrives may be more urgent.
+                    select(pause, pin!(self.arrived.notified())).await;
                 }
+            }
+        }
+    }
+
+    fn acquire(&self, now: BootMicros, ticket: &Ticket) -> Result<SendStamp, Wait> {
+        let mut limiter = self.pacing.limiter();
+        match ticket.class() {
+            Some(MessageClass::Transactional) => limiter.try_acquire(now, ticket.segments),
+            Some(MessageClass::Marketing) | None => {
+                limiter.try_acquire_sparing(now, ticket.segments)
             }
         }
     }

@@ -2,5 +2,7 @@
 //! its texts to the provider.
 
 pub mod lane;
+mod line;
+pub mod pacing;
 pub mod sender;
 pub mod ticket;

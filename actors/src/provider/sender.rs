@@ -6,18 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use engine::dispatch::ready::Wanted;
 use engine::pacing::Leave;
 use engine::provider::ProviderAccount;
 use engine::runtime::Runtime;
 
-use super::lane::{Lane, Pacing};
+use super::lane::Lane;
+use super::pacing::Pacing;
+use crate::dispatch::demand::{Asked, Demand, Withdrawn};
 use crate::dispatch::dispatcher::Dispatcher;
-use crate::dispatch::messages::{Demand, Withdrawn};
 use crate::instruments::ProviderInstruments;
 use crate::supervision::{Lifeline, Post, TaskPanicked, spawn_for};
 
 /// How far ahead of its permits work is committed: the time of a group commit, with
-/// some room. What is committed ahead is unknown after a crash.
+/// some room. What is committed ahead is unknown after a crash. One-time codes may come on top
+/// of that, as many as are due until the next look: while a campaign fills the line they would
+/// otherwise wait for it.
 pub const COMMIT_AHEAD: Duration = Duration::from_millis(20);
 
 /// How often a busy sender looks whether permits have come due.
@@ -54,8 +58,8 @@ pub struct SenderParts {
 pub struct ProviderSender {
     parts: SenderParts,
     lane: Arc<Lane>,
-    /// Segments asked for and not yet come; the dispatcher counts down the same number.
-    asked: Arc<std::sync::atomic::AtomicU64>,
+    /// What was asked for and has not come yet.
+    asked: Arc<Asked>,
     dispatcher: Option<Addr<Dispatcher>>,
     /// Whether its provider seems dead, and it wants nothing but probes, or is disabled, and it
     /// wants nothing.
@@ -124,13 +128,12 @@ impl ProviderSender {
 
     /// Nothing waits, nothing left lately, and the dispatcher knows what is wanted.
     fn is_idle(&self) -> bool {
-        use std::sync::atomic::Ordering;
         let has_left = self.left.front() != self.left.back();
-        let asks = self.asked.load(Ordering::Acquire) > 0;
+        let asks = self.asked.wanted().any > 0;
         let is_idle = asks && !has_left && self.left.len() > LOOKS_AHEAD;
         // Told first: what comes from now on wakes.
         self.lane.set_idle(is_idle);
-        is_idle && self.lane.waiting() == 0
+        is_idle && self.lane.waiting().all == 0
     }
 
     /// Begins or ends a rest. What was asked for is not wanted any more, and what waits
@@ -163,7 +166,6 @@ impl ProviderSender {
     }
 
     fn ask(&mut self) {
-        use std::sync::atomic::Ordering;
         let Some(dispatcher) = self.parts.dispatcher.address() else {
             return;
         };
@@ -172,27 +174,39 @@ impl ProviderSender {
             self.asked = Arc::default();
             self.dispatcher = Some(dispatcher.clone());
         }
-        let ahead = self.lane.waiting() + self.asked.load(Ordering::Acquire);
-        let can_leave = self.can_leave();
-        let due = self.lane.due_within(COMMIT_AHEAD);
-        let wanted = if self.is_resting {
-            1
-        } else {
-            due.min(can_leave).max(1)
-        };
-        let Some(segments) = wanted.checked_sub(ahead).filter(|segments| *segments > 0) else {
+        let wanted = self.wanted();
+        if wanted.is_nothing() {
             return;
-        };
-        let segments = u32::try_from(segments).unwrap_or(u32::MAX);
-        self.asked.fetch_add(u64::from(segments), Ordering::AcqRel);
+        }
+        self.asked.add(wanted);
         let demand = Demand {
             provider: self.parts.index,
-            segments,
+            wanted,
             lane: Arc::clone(&self.lane),
             asked: Arc::clone(&self.asked),
         };
         if dispatcher.try_send(demand).is_err() {
-            self.asked.fetch_sub(u64::from(segments), Ordering::AcqRel);
+            self.asked.remove(wanted);
+        }
+    }
+
+    /// What is wanted beyond what waits in the lane and what was asked for already.
+    fn wanted(&mut self) -> Wanted {
+        let can_leave = self.can_leave();
+        let due = |ahead| self.lane.due_within(ahead).min(can_leave).max(1);
+        let (any, transactional) = if self.is_resting {
+            (1, 0)
+        } else {
+            (due(COMMIT_AHEAD), due(LOOK_EVERY))
+        };
+        let (waiting, asked) = (self.lane.waiting(), self.asked.wanted());
+        let missing = |wanted: u64, waiting: u64, asked: u32| {
+            let missing = wanted.saturating_sub(waiting + u64::from(asked));
+            u32::try_from(missing).unwrap_or(u32::MAX)
+        };
+        Wanted {
+            any: missing(any, waiting.all, asked.any),
+            transactional: missing(transactional, waiting.transactional, asked.transactional),
         }
     }
 }

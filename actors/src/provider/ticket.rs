@@ -7,7 +7,7 @@ use std::sync::Arc;
 use engine::dispatch::{Origin, outcome};
 use engine::runtime::BootMicros;
 use schemas::provider::{AttemptRef, SubmitOutcome};
-use schemas::{Envelope, ProviderId, UnixMicros};
+use schemas::{Envelope, MessageClass, ProviderId, UnixMicros};
 use tokio::sync::mpsc;
 
 /// What became of an attempt, on its way to the journal.
@@ -84,6 +84,11 @@ impl Ticket {
     /// What is sent.
     pub fn envelope(&self) -> Option<&Arc<Envelope>> {
         self.ended.as_ref().map(|ended| &ended.envelope)
+    }
+
+    /// The class of what is sent.
+    pub fn class(&self) -> Option<MessageClass> {
+        self.envelope().map(|envelope| envelope.class)
     }
 
     /// From here on the provider may have the text.

@@ -10,6 +10,49 @@ use super::Ready;
 use super::fair::Turns;
 use super::routing::Routes;
 
+/// How many segments a provider account wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Wanted {
+    /// Of whatever comes next.
+    pub any: u32,
+    /// Besides, of transactional texts alone: a one-time code that comes while there are
+    /// permits for no more does not wait until its sender asks again.
+    pub transactional: u32,
+}
+
+impl Wanted {
+    /// Whether nothing is wanted.
+    pub fn is_nothing(self) -> bool {
+        self == Self::default()
+    }
+
+    /// This and that.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            any: self.any.saturating_add(other.any),
+            transactional: self.transactional.saturating_add(other.transactional),
+        }
+    }
+
+    /// This without that.
+    pub fn minus(self, other: Self) -> Self {
+        Self {
+            any: self.any.saturating_sub(other.any),
+            transactional: self.transactional.saturating_sub(other.transactional),
+        }
+    }
+
+    /// What is left when this many segments of transactional texts came: those that only they
+    /// may use are used first.
+    fn after_transactional(self, segments: u32) -> Self {
+        let beyond = segments.saturating_sub(self.transactional);
+        self.minus(Self {
+            any: beyond,
+            transactional: segments,
+        })
+    }
+}
+
 /// Messages that wait. Bounded by the read-ahead of the sources.
 #[derive(Debug, Default)]
 pub struct ReadyQueue {
@@ -106,14 +149,16 @@ impl ReadyQueue {
         self.waiting == 0
     }
 
-    /// Takes the next messages for the provider with this number, until `segments`
-    /// are reached. The last one may go over: a text is never split between pulls.
-    pub fn take(&mut self, provider: usize, segments: u32) -> Vec<Ready> {
+    /// Takes the next messages for the provider with this number, until what is wanted is
+    /// reached, and counts it down. The last one of a class may go over: a text is never split
+    /// between pulls.
+    pub fn take(&mut self, provider: usize, wanted: &mut Wanted) -> Vec<Ready> {
         let mut taken = Vec::new();
-        let mut left = segments;
-        for lane in &mut self.lanes {
-            left = lane.take(provider, left, &self.weights, &mut taken);
-        }
+        let [transactional, marketing] = &mut self.lanes;
+        let most = wanted.any.saturating_add(wanted.transactional);
+        let left = transactional.take(provider, most, &self.weights, &mut taken);
+        *wanted = wanted.after_transactional(most - left);
+        wanted.any = marketing.take(provider, wanted.any, &self.weights, &mut taken);
         self.waiting -= taken.len();
         taken
     }

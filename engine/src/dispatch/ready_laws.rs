@@ -11,7 +11,7 @@ use schemas::{
     UnixMicros,
 };
 
-use super::ready::ReadyQueue;
+use super::ready::{ReadyQueue, Wanted};
 use super::routing::Routes;
 use super::{Origin, Ready};
 
@@ -82,11 +82,17 @@ fn queue(texts: impl IntoIterator<Item = Text>) -> ReadyQueue {
     queue
 }
 
+/// Takes so many segments of whatever comes next.
+fn take(queue: &mut ReadyQueue, provider: usize, any: u32) -> Vec<Ready> {
+    let transactional = 0;
+    queue.take(provider, &mut Wanted { any, transactional })
+}
+
 /// Segments by account, of so many pulls of a segment each.
 fn pulled(queue: &mut ReadyQueue, pulls: usize) -> BTreeMap<AccountId, u64> {
     let mut got = BTreeMap::new();
     for _ in 0..pulls {
-        for ready in queue.take(PROVIDER, 1) {
+        for ready in take(queue, PROVIDER, 1) {
             *got.entry(ready.envelope.account).or_default() += u64::from(ready.envelope.segments);
         }
     }
@@ -109,14 +115,43 @@ fn transactional_texts_overtake_everything() {
         ..PLAIN
     };
     let mut queue = queue([PLAIN, PLAIN, code, PLAIN]);
-    let first = queue.take(PROVIDER, 1);
+    let first = take(&mut queue, PROVIDER, 1);
     assert_eq!(first[0].envelope.account, account(2));
+}
+
+#[test]
+fn what_only_transactional_texts_may_use_is_used_by_them_first() {
+    let code = Text {
+        class: MessageClass::Transactional,
+        campaign: 0,
+        ..PLAIN
+    };
+    let mut waiting = queue([PLAIN, PLAIN, PLAIN, code, code, code]);
+    let classes = |taken: Vec<Ready>| -> Vec<_> {
+        let classes = taken.iter().map(|ready| ready.envelope.class);
+        classes.collect()
+    };
+    let (transactional, marketing) = (MessageClass::Transactional, MessageClass::Marketing);
+    let mut wanted = Wanted {
+        any: 1,
+        transactional: 2,
+    };
+    let taken = classes(waiting.take(PROVIDER, &mut wanted));
+    assert_eq!(taken, [transactional; 3]);
+    assert!(wanted.is_nothing(), "{wanted:?}");
+    wanted = Wanted {
+        any: 2,
+        transactional: 1,
+    };
+    let taken = classes(waiting.take(PROVIDER, &mut wanted));
+    assert_eq!(taken, [marketing; 2]);
+    assert_eq!((wanted.any, wanted.transactional), (0, 1));
 }
 
 #[test]
 fn a_lone_account_gets_all_of_it() {
     let mut queue = queue([PLAIN; 10]);
-    assert_eq!(queue.take(PROVIDER, 10).len(), 10);
+    assert_eq!(take(&mut queue, PROVIDER, 10).len(), 10);
     assert!(queue.is_empty());
 }
 
@@ -144,7 +179,7 @@ fn campaigns_of_an_account_take_turns() {
         ..PLAIN
     }];
     let mut queue = queue(first.chain(second).chain(single));
-    let taken = queue.take(PROVIDER, 21);
+    let taken = take(&mut queue, PROVIDER, 21);
     let of = |campaign: u8| {
         let id = (campaign > 0).then(|| CampaignId::from_bytes([campaign; 16]));
         taken
@@ -161,7 +196,7 @@ fn a_campaign_goes_out_in_its_order() {
         routes: 1 + 2 * (place % 2),
         ..PLAIN
     }));
-    let taken = queue.take(PROVIDER, 50);
+    let taken = take(&mut queue, PROVIDER, 50);
     assert!(taken.is_sorted_by_key(|ready| ready.origin.position));
 }
 
@@ -179,8 +214,8 @@ fn who_waits_for_another_provider_holds_nobody_up() {
             ..PLAIN
         },
     ]);
-    assert_eq!(queue.take(PROVIDER, 10).len(), 1);
-    assert_eq!(queue.take(OTHER, 10).len(), 2);
+    assert_eq!(take(&mut queue, PROVIDER, 10).len(), 1);
+    assert_eq!(take(&mut queue, OTHER, 10).len(), 2);
 }
 
 #[test]
@@ -225,7 +260,7 @@ proptest! {
         let mut out = vec![0; texts.len()];
         let rest = [(PROVIDER, u32::MAX), (OTHER, u32::MAX)];
         for (provider, segments) in pulls.into_iter().chain(rest) {
-            for ready in queue.take(provider, segments) {
+            for ready in take(&mut queue, provider, segments) {
                 prop_assert!(ready.routes.contains(provider));
                 out[ready.origin.position as usize] += 1;
             }
@@ -259,7 +294,7 @@ proptest! {
         let mut total = 0;
         // Half of what the heaviest account has, so that all wait to the end.
         while total < each / 2 {
-            for ready in queue.take(PROVIDER, pull) {
+            for ready in take(&mut queue, PROVIDER, pull) {
                 let number = usize::from(ready.envelope.account.as_bytes()[0]) - 1;
                 got[number] += f64::from(ready.envelope.segments) / f64::from(accounts[number].0);
                 total += 1;

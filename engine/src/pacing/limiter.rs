@@ -16,6 +16,10 @@
 //! empty, and then nothing else goes for as long as the rate needs for it. So no text is refused
 //! for ever; the caller asks in order, so none is overtaken either.
 //!
+//! Whoever can wait leaves [`Pace::reserve`] of all three to whoever cannot, so a one-time code
+//! finds a permit beside a campaign that takes the whole rate, also where the window is just
+//! repeating a standstill of a second ago.
+//!
 //! What the promise costs: a window is filled with whole texts, so texts of two segments at 3/s
 //! go once a second.
 
@@ -111,9 +115,21 @@ impl Limiter {
     /// # Errors
     /// [`Wait`] if the text may not go yet; the limiter is unchanged then.
     pub fn try_acquire(&mut self, now: u64, segments: u32) -> Result<SendStamp, Wait> {
+        self.acquire(now, segments, 0)
+    }
+
+    /// The same, where [`Pace::reserve`] is to be left for what is more urgent.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn try_acquire_sparing(&mut self, now: u64, segments: u32) -> Result<SendStamp, Wait> {
+        self.acquire(now, segments, self.pace.reserve())
+    }
+
+    fn acquire(&mut self, now: u64, segments: u32, reserve: u32) -> Result<SendStamp, Wait> {
         let now = self.advance(now);
         let segments = segments.max(1);
-        let until = self.ready_at(segments);
+        let until = self.ready_at(segments, reserve);
         if until > now {
             return Err(Wait { until });
         }
@@ -126,7 +142,7 @@ impl Limiter {
 
     /// The first instant, not before `now`, at which a text of `segments` may go.
     pub fn earliest(&self, now: u64, segments: u32) -> u64 {
-        self.ready_at(segments.max(1)).max(now)
+        self.ready_at(segments.max(1), 0).max(now)
     }
 
     /// How many segments may go from `now` to `now + horizon_micros` in all, if they go as soon
@@ -157,12 +173,15 @@ impl Limiter {
         self.not_before.max(self.window.empty_at(&self.pace))
     }
 
-    fn ready_at(&self, segments: u32) -> u64 {
-        let at_once = segments.min(self.pace.burst());
+    fn ready_at(&self, segments: u32, reserve: u32) -> u64 {
+        let at_once = segments.saturating_add(reserve).min(self.pace.burst());
+        // What fits the window alone is not made an oversized one by the reserve.
+        let most = self.pace.segments_in_window().max(segments);
+        let counted = segments.saturating_add(reserve).min(most);
         self.not_before
             .max(self.sustained.ready_at(at_once))
             .max(self.peak.ready_at(at_once))
-            .max(self.window.ready_at(segments, &self.pace))
+            .max(self.window.ready_at(counted, &self.pace))
     }
 
     /// A clock that is read by several threads may be told a little out of order: no stamp is

@@ -278,6 +278,38 @@ fn a_longer_window_counts_what_a_shorter_one_had_dropped_even_after_a_hand_over(
     }
 }
 
+/// A campaign takes all it may, stands still now and then, and codes find a permit at once
+/// while they are no more than the reserve in the time that brings it back.
+#[test]
+fn what_is_urgent_finds_a_permit_beside_what_takes_everything() {
+    for rate in [500.0, 1_000.0, 7_321.0, 50_000.0] {
+        let pace = Pace::new(rate, None).expect("a valid pace");
+        let mut limiter = Limiter::new(pace, 0);
+        let (mut stamps, mut codes) = (Vec::new(), 0);
+        for milli in 0..10_000_u64 {
+            let now = milli * 1_000;
+            // Whole seconds later the window has the same hole.
+            if milli % 777 > 6 {
+                while limiter.try_acquire_sparing(now, 1).is_ok() {
+                    stamps.push((now, 1));
+                }
+            }
+            if milli % 50 == 49 {
+                let stamp = limiter.try_acquire(now, 1);
+                assert!(stamp.is_ok(), "{rate}/s at {milli} ms: {stamp:?}");
+                codes += 1;
+                stamps.push((now, 1));
+            }
+        }
+        let sent = stamps.len() as f64;
+        assert!(
+            codes == 200 && sent >= 0.98 * 10.0 * rate,
+            "{sent} at {rate}/s"
+        );
+        assert!(most_in_any_second(stamps) <= rate as u64);
+    }
+}
+
 #[test]
 fn memory_is_bounded_where_many_runs_meet() {
     // 512 texts a microsecond apart have a run each; then a fast limit adds one each millisecond.

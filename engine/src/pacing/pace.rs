@@ -20,6 +20,10 @@ pub const MAX_RATE: f64 = 1_000_000.0;
 /// room for a busy machine. It is also the default burst, as time.
 pub const CATCH_UP_MICROS: u64 = 5_000;
 
+/// One segment in so many of the rate is left to what is urgent: at 500/s one, which is back
+/// after 2 ms; below that none, because there it would cost more rate than it saves time.
+const RESERVE_ONE_IN: f64 = 500.0;
+
 const MICROS_PER_SECOND: f64 = 1_000_000.0;
 
 /// Rates are kept in millionths of a segment per second, so that `0.1 + 0.2` is 0.3 and 2.999…
@@ -84,6 +88,11 @@ impl Pace {
     /// Segments that may go at one instant; a single larger text may still go alone.
     pub fn burst(&self) -> u32 {
         self.burst
+    }
+
+    /// Segments that what can wait leaves to what cannot: 0.2 % of the rate, rounded down.
+    pub fn reserve(&self) -> u32 {
+        (self.rate / RESERVE_ONE_IN) as u32
     }
 
     /// The most segments in any window of [`Self::window_micros`]: the rate, rounded up.
