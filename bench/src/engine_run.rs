@@ -28,6 +28,20 @@ pub struct RunStore {
     pub folder: PathBuf,
 }
 
+impl RunStore {
+    /// One that holds nothing yet, in this folder.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn empty(folder: &Path) -> Result<Self, BenchError> {
+        let folder = folder.join("run");
+        remove(&folder);
+        remove(&book_folder(&folder));
+        std::fs::create_dir_all(&folder).map_err(machine("the folder of a store"))?;
+        Ok(Self { folder })
+    }
+}
+
 impl Drop for RunStore {
     fn drop(&mut self) {
         remove(&self.folder);

@@ -6,6 +6,7 @@ mod codes;
 mod dispatch;
 mod engine_run;
 mod failure;
+mod fairness;
 mod hyper_client;
 mod machine;
 mod node;
@@ -30,6 +31,7 @@ use clap::{Parser, Subcommand};
 use crate::codes::CodesOptions;
 use crate::dispatch::DispatchOptions;
 use crate::failure::BenchError;
+use crate::fairness::FairnessOptions;
 use crate::outage::OutageOptions;
 use crate::pacing::PacingOptions;
 use crate::provider::Reach;
@@ -60,6 +62,8 @@ enum Command {
     Codes(CodesOptions),
     /// What the death of one of three provider accounts costs a campaign.
     Outage(OutageOptions),
+    /// Whether accounts that share a provider account get their shares.
+    Fairness(FairnessOptions),
     #[command(hide = true)]
     Prepare {
         #[arg(long)]
@@ -105,6 +109,7 @@ fn run(command: Command) -> Result<bool, BenchError> {
         Command::Restart(options) => restart::run(&options),
         Command::Codes(options) => codes::run(&options),
         Command::Outage(options) => outage::run(&options),
+        Command::Fairness(options) => fairness::run(&options),
         Command::Prepare { data, recipients } => {
             node::run_prepare(&data, recipients).map(|()| true)
         }

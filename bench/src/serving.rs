@@ -43,11 +43,11 @@ impl Serving {
         child.map(Self).map_err(failed)
     }
 
-    /// A user of the account that the store was prepared with, once the node serves.
+    /// The holder of the root key and the node's address, once it serves.
     ///
     /// # Errors
-    /// When it does not serve within half a minute, or refuses.
-    pub async fn user(&self, store: &RunStore) -> Result<NodeClient, BenchError> {
+    /// When it does not serve within half a minute.
+    pub async fn root(&self, store: &RunStore) -> Result<(NodeClient, String), BenchError> {
         let until = boot_micros() + STARTS_WITHIN;
         let file = loop {
             match RootKeyFile::read(&store.folder) {
@@ -58,10 +58,19 @@ impl Serving {
                 Err(_) => tokio::time::sleep(LOOK_EVERY).await,
             }
         };
+        let root = NodeClient::new(&file.url, file.key).map_err(refused("a key"))?;
+        Ok((root, file.url))
+    }
+
+    /// A user of the account that the store was prepared with, once the node serves.
+    ///
+    /// # Errors
+    /// When it does not serve within half a minute, or refuses.
+    pub async fn user(&self, store: &RunStore) -> Result<NodeClient, BenchError> {
         let failed = refused("a key");
-        let root = NodeClient::new(&file.url, file.key).map_err(&failed)?;
+        let (root, url) = self.root(store).await?;
         let key = root.create_key(ACCOUNT, "bench").await.map_err(&failed)?;
-        NodeClient::new(&file.url, Secret::new(key.secret)).map_err(failed)
+        NodeClient::new(&url, Secret::new(key.secret)).map_err(failed)
     }
 }
 

@@ -13,6 +13,7 @@ use engine::dispatch::routing::Routing;
 use engine::journal::Journal;
 use engine::runtime::Runtime;
 use engine::store::{Replaced, Store, StoreError};
+use futures::future::try_join_all;
 use schemas::account::Account;
 use schemas::campaign::{Campaign, CampaignState, CampaignTally};
 use schemas::{AccountId, CampaignId, MessageStatus, Partition};
@@ -142,30 +143,30 @@ async fn run(
             .await;
         freezes.push(freeze);
     }
-    // Round by round, so that every partition has its first chunk early.
+    // All first chunks together: a small campaign is frozen with them, in two commits.
+    let first = freezes.iter_mut().filter(|freeze| freeze.chunks() == 0);
+    let first = first.map(|freeze| next_chunk(&parts, &plan.campaign, freeze, &address));
+    try_join_all(first).await?;
+    // Then round by round, so that every partition goes on.
     while freezes.iter().any(|freeze| !freeze.is_done()) {
         if parts.holds.of(parts.campaign) == Some(Hold::Canceled) {
             // The audience ends where it is.
             return Ok(());
         }
         for freeze in freezes.iter_mut().filter(|freeze| !freeze.is_done()) {
-            next_chunk(&parts, &plan.campaign, freeze).await?;
-            let frozen = Frozen {
-                partition: freeze.partition(),
-                chunks: freeze.chunks(),
-            };
-            let _ = address.send(frozen).await;
+            next_chunk(&parts, &plan.campaign, freeze, &address).await?;
         }
     }
     Ok(())
 }
 
-/// Freezes the next chunk. While the disk is nearly full a freeze waits, as an import
-/// does: what is in flight needs the node, and the rest of the audience can come later.
+/// Freezes the next chunk and tells of it. While the disk is nearly full a freeze waits, as an
+/// import does: what is in flight needs the node, and the rest of the audience can come later.
 async fn next_chunk(
     parts: &CoordinatorParts,
     campaign: &Campaign,
     freeze: &mut Freeze,
+    address: &Addr<CampaignCoordinator>,
 ) -> Result<(), FreezeError> {
     while let Err(error) = freeze
         .next_chunk(&parts.store, &parts.journal, campaign)
@@ -179,6 +180,11 @@ async fn next_chunk(
         let (partitions, partition) = (parts.journal.partitions(), freeze.partition());
         *freeze = Freeze::resume(&parts.store, campaign, partitions, partition).await?;
     }
+    let frozen = Frozen {
+        partition: freeze.partition(),
+        chunks: freeze.chunks(),
+    };
+    let _ = address.send(frozen).await;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use engine::dispatch::read_ahead::ReadAhead;
+use engine::dispatch::read_ahead::{Pool, ReadAhead};
 use engine::dispatch::ready::ReadyQueue;
 use engine::dispatch::{Origin, Ready};
 use engine::journal::CommitError;
@@ -109,16 +109,16 @@ impl Dispatcher {
 
     /// Starts a read of every source that has something and room for it.
     pub(super) fn read_sources(&mut self, context: &Context<Self>) {
-        let mut read_ahead: BTreeMap<SourceId, ReadAhead> = BTreeMap::new();
+        let mut read_ahead: BTreeMap<Option<Pool>, ReadAhead> = BTreeMap::new();
         for ((_, source), state) in &self.sources {
-            let counted = read_ahead.entry(*source).or_default();
+            let counted = read_ahead.entry(Pool::of(*source)).or_default();
             counted.count(state.unfinished(), state.has_more());
         }
         for (&(partition, source), state) in &mut self.sources {
             if !state.has_more() {
                 continue;
             }
-            let shared = read_ahead.entry(source).or_default();
+            let shared = read_ahead.entry(Pool::of(source)).or_default();
             let Some(limit) = shared.grant(state.unfinished()) else {
                 continue;
             };

@@ -33,6 +33,7 @@ pub(crate) mod kv;
 mod latest;
 pub(crate) mod memory;
 pub(crate) mod overlay;
+mod ranges;
 pub(crate) mod row;
 mod submit;
 mod unknown;
@@ -328,23 +329,7 @@ impl Store {
             .map(|prefix| checked_prefix(R::TABLE, prefix, limit));
         let prefixes: Vec<Vec<u8>> = prefixes.collect::<Result<_, _>>()?;
         let kv = Arc::clone(&self.kv);
-        let read = move || {
-            let (mut lists, mut left) = (Vec::with_capacity(prefixes.len()), limit);
-            for start in prefixes {
-                let range = KeyRange {
-                    end: key::prefix_end(&start),
-                    start,
-                };
-                // One row more tells whether the end was reached.
-                let found = read_rows(&*kv, &range, Order::Ascending, left + 1)?;
-                if found.len() > left {
-                    break;
-                }
-                left -= found.len();
-                lists.push(found.into_iter().map(|(_, row)| row).collect());
-            }
-            Ok(lists)
-        };
+        let read = move || ranges::read_each(&*kv, &prefixes, limit);
         self.runtime.blocking(read).await?
     }
 

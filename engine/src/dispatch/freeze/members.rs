@@ -113,28 +113,25 @@ impl Members {
         room: usize,
     ) -> Result<Vec<Vec<Member>>, StoreError> {
         let slices = (self.slice..=self.last_slice).take(self.together);
-        let prefixes: Vec<_> = slices
-            .clone()
-            .flat_map(|slice| {
-                campaign
-                    .lists
-                    .iter()
-                    .map(move |list| slice_key(*list, slice))
-            })
-            .collect();
-        let pages = store.list_each(&prefixes, READ_MEMBERS).await?;
-        let mut pages = pages.into_iter();
-        let mut read = Vec::new();
-        for _ in slices {
-            let of_slice: Vec<_> = pages.by_ref().take(campaign.lists.len()).collect();
-            if of_slice.len() < campaign.lists.len() {
-                break;
-            }
-            let members = of_slice.into_iter().flatten();
-            read.push(joined(
-                members.filter_map(|member| in_time(campaign, &member)),
-            ));
+        // As many slices as were read to their end of every list.
+        let mut read: Option<Vec<Vec<Member>>> = None;
+        let room_of_list = READ_MEMBERS / campaign.lists.len().max(1);
+        for list in &campaign.lists {
+            let prefixes: Vec<_> = slices
+                .clone()
+                .map(|slice| slice_key(*list, slice))
+                .collect();
+            let pages = store.list_each(&prefixes, room_of_list.max(1)).await?;
+            let members = pages.iter().map(|page| {
+                let in_time = page.iter().filter_map(|member| in_time(campaign, member));
+                in_time.collect::<Vec<_>>()
+            });
+            read = Some(match read.take() {
+                None => members.collect(),
+                Some(before) => before.into_iter().zip(members).map(both).collect(),
+            });
         }
+        let read: Vec<_> = read.into_iter().flatten().map(joined).collect();
         let found: usize = read.iter().map(Vec::len).sum();
         self.together = (room * read.len() / found.max(1)).clamp(1, MOST_TOGETHER);
         Ok(read)
@@ -193,6 +190,12 @@ fn in_time(campaign: &Campaign, member: &ListMember) -> Option<Member> {
     let started_at = campaign.started_at;
     let is_in = started_at.is_none_or(|start| member.added_at <= start);
     is_in.then_some((member.number, member.contact))
+}
+
+/// The members of two lists in one slice.
+fn both((mut members, more): (Vec<Member>, Vec<Member>)) -> Vec<Member> {
+    members.extend(more);
+    members
 }
 
 /// In the order of their numbers; of several with one number the first list's.

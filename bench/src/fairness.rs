@@ -1,0 +1,307 @@
+//! `bench fairness`: accounts with campaigns of very different sizes share one provider
+//! account. Whether each gets its share, and whether the small ones wait for the large.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args;
+use engine::client::NodeClient;
+use sandbox::book::{Book, Record};
+use schemas::http::accounts::{AccountBody, AccountRequest};
+use schemas::http::campaigns::{CampaignBody, CampaignRequest};
+use schemas::http::contact_lists::{ContactListBody, ContactListRequest};
+use schemas::http::jobs::JobBody;
+use schemas::job::JobState;
+use schemas::{CampaignId, UnixMicros};
+use serde::Serialize;
+
+use crate::engine_run::{RunStore, start_sandbox};
+use crate::failure::{BenchError, machine, refused};
+use crate::machine::{Machine, load_average, require_disk};
+use crate::options::Place;
+use crate::provider::{Booked, Reach, book_folder};
+use crate::report::{Verdict, print_json, say};
+use crate::serving::Serving;
+
+/// Jain's index that the shares by weight must reach: 1 when all are the same.
+const JAIN_FLOOR: f64 = 0.98;
+
+/// Recipients of the largest campaign. The smallest has one, and those between are so many
+/// times the one before.
+const LARGEST: f64 = 100_000.0;
+
+/// Every fifth account has twice the weight.
+const WEIGHTY: u32 = 5;
+
+/// Seconds from the last start to the window that is judged.
+const SETTLES: u64 = 2;
+
+/// What a small account may take beyond its share: the window of the limit, in seconds.
+const LIMIT_WINDOW: f64 = 1.0;
+
+/// How often an import is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+const MICROS_PER_SECOND: u64 = 1_000_000;
+
+/// What is measured.
+#[derive(Args, Clone, Debug)]
+pub struct FairnessOptions {
+    /// Accounts, each with one campaign.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(10..=1_000))]
+    accounts: u32,
+    /// Segments per second of the provider account.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(100..=5_000))]
+    rate: u32,
+    /// Seconds that are judged.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(5..=3_600))]
+    seconds: u64,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// One account and its campaign.
+struct Customer {
+    client: NodeClient,
+    weight: u32,
+    size: u64,
+    campaign: CampaignId,
+    started_at: u64,
+    /// When its texts arrived, in microseconds since 1970, in order.
+    texts: Vec<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    machine: Machine,
+    load_average: f64,
+    accounts: u32,
+    rate: u32,
+    seconds: u64,
+    /// Accounts that had something waiting during the whole window.
+    backlogged: usize,
+    /// Segments per second of the one that got the least for its weight, and the most.
+    shares: (f64, f64),
+    /// Accounts whose campaign had to end, and the longest time over what it may take.
+    ended: usize,
+    latest: f64,
+    verdicts: Vec<Verdict>,
+}
+
+/// Runs the benchmark and prints its report. Tells whether every floor was met.
+///
+/// # Errors
+/// When the run fails, or too few accounts had something waiting all the time.
+pub fn run(options: &FairnessOptions) -> Result<bool, BenchError> {
+    require_disk(&options.place.folder)?;
+    let store = RunStore::empty(&options.place.folder)?;
+    let (mut sandbox, listening) = start_sandbox(&store)?;
+    let reach = Reach {
+        address: listening.address,
+        connections: 64,
+        rate: f64::from(options.rate),
+        callbacks: false,
+    };
+    let node = Serving::start(&store, &reach.settings())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(machine("a runtime cannot be started"))?;
+    let mut customers = runtime.block_on(async {
+        let mut customers = sign_up(options, &node, &store).await?;
+        start(&mut customers).await?;
+        let judged = Duration::from_secs(SETTLES + options.seconds + 1);
+        tokio::time::sleep(judged).await;
+        Ok::<_, BenchError>(customers)
+    })?;
+    drop(node);
+    let _: Booked = sandbox.ask("count")?;
+    read(&book_folder(&store.folder), &mut customers)?;
+    let report = judge(options, &customers)?;
+    let Report {
+        backlogged,
+        shares: (least, most),
+        ended,
+        latest,
+        ..
+    } = &report;
+    say(&format!(
+        "{backlogged} accounts had texts waiting all the time and got {least:.1} to {most:.1} \
+         segments/s for their weight; {ended} campaigns had to end, the last at {latest:.3} of \
+         its time"
+    ));
+    report.verdicts.iter().for_each(|floor| say(&floor.text()));
+    if options.place.json {
+        print_json(&report);
+    }
+    Ok(report.verdicts.iter().all(|verdict| verdict.met))
+}
+
+/// Makes the accounts with their lists and drafts.
+async fn sign_up(
+    options: &FairnessOptions,
+    node: &Serving,
+    store: &RunStore,
+) -> Result<Vec<Customer>, BenchError> {
+    let failed = refused("an account");
+    let (root, url) = node.root(store).await?;
+    let growth = LARGEST.powf(1.0 / f64::from(options.accounts - 1));
+    let (mut customers, mut first) = (Vec::new(), 0);
+    for place in 0..options.accounts {
+        let size = growth.powi(place as i32).round() as u64;
+        let weight = if place % WEIGHTY == 0 { 2 } else { 1 };
+        let request = AccountRequest {
+            name: Some(format!("account {place}")),
+            weight: Some(u64::from(weight)),
+        };
+        let account = root.post("/v1/accounts", &request).await;
+        let account: AccountBody = account.map_err(&failed)?;
+        let key = root.create_key(account.id, "bench").await;
+        let key = schemas::Secret::new(key.map_err(&failed)?.secret);
+        let client = NodeClient::new(&url, key).map_err(&failed)?;
+        let campaign = draft(&client, place, first..first + size).await?;
+        first += size;
+        customers.push(Customer {
+            client,
+            weight,
+            size,
+            campaign,
+            started_at: 0,
+            texts: Vec::new(),
+        });
+    }
+    say(&format!(
+        "{} accounts with {first} recipients",
+        customers.len()
+    ));
+    Ok(customers)
+}
+
+/// Imports these recipients and writes a campaign down whose texts name the account.
+async fn draft(
+    client: &NodeClient,
+    place: u32,
+    recipients: std::ops::Range<u64>,
+) -> Result<CampaignId, BenchError> {
+    let failed = refused("a campaign");
+    let name = Some("bench".to_owned());
+    let list = ContactListRequest { name: name.clone() };
+    let list: ContactListBody = client
+        .post("/v1/contact-lists", &list)
+        .await
+        .map_err(&failed)?;
+    let mut file = "phone\n".to_owned();
+    for recipient in recipients {
+        file.push_str(&format!("+1202{:07}\n", 2_000_000 + recipient));
+    }
+    let path = format!("/v1/contact-lists/{}/imports", list.id);
+    let mut job: JobBody = client.upload(&path, file).await.map_err(&failed)?;
+    while job.state != JobState::Completed {
+        if job.state == JobState::Failed {
+            return Err(BenchError::Invalid("an import failed".to_owned()));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        let path = format!("/v1/jobs/{}", job.id);
+        job = client.get(&path).await.map_err(&failed)?;
+    }
+    let request = CampaignRequest {
+        name,
+        lists: Some(vec![list.id.to_string()]),
+        template: Some(place.to_string()),
+        class: Some("marketing".to_owned()),
+        ..CampaignRequest::default()
+    };
+    let body: CampaignBody = client
+        .post("/v1/campaigns", &request)
+        .await
+        .map_err(failed)?;
+    Ok(body.id)
+}
+
+/// Starts all campaigns, the largest first: the small ones find a queue.
+async fn start(customers: &mut [Customer]) -> Result<(), BenchError> {
+    for customer in customers.iter_mut().rev() {
+        let path = format!("/v1/campaigns/{}/start", customer.campaign);
+        let nothing = serde_json::json!({});
+        let body = customer.client.post(&path, &nothing).await;
+        let body: CampaignBody = body.map_err(refused("a start"))?;
+        let at = body
+            .started_at
+            .as_deref()
+            .and_then(UnixMicros::from_rfc3339);
+        let at = at.and_then(|at| u64::try_from(at.0).ok());
+        customer.started_at = at.ok_or_else(|| BenchError::Invalid("no start".to_owned()))?;
+    }
+    Ok(())
+}
+
+/// Takes from the sandbox's book when each account's texts arrived.
+fn read(book: &Path, customers: &mut [Customer]) -> Result<(), BenchError> {
+    let failed = refused("the sandbox's book");
+    for record in Book::read(book).map_err(&failed)? {
+        if let Record::Text(text) = record.map_err(&failed)? {
+            let place = text.body.parse::<usize>().ok();
+            let customer = place.and_then(|place| customers.get_mut(place));
+            let foreign = || BenchError::Invalid("a text of nobody".to_owned());
+            customer.ok_or_else(foreign)?.texts.push(text.at);
+        }
+    }
+    customers
+        .iter_mut()
+        .for_each(|customer| customer.texts.sort_unstable());
+    Ok(())
+}
+
+fn judge(options: &FairnessOptions, customers: &[Customer]) -> Result<Report, BenchError> {
+    let started = customers.iter().map(|customer| customer.started_at);
+    let from = started.max().unwrap_or(0) + SETTLES * MICROS_PER_SECOND;
+    let until = from + options.seconds * MICROS_PER_SECOND;
+    let weights: u32 = customers.iter().map(|customer| customer.weight).sum();
+    let (mut shares, mut late) = (Vec::new(), Vec::new());
+    for customer in customers {
+        let Customer { texts, weight, .. } = customer;
+        let before = texts.partition_point(|at| *at < until);
+        if (before as u64) < customer.size {
+            let inside = before - texts.partition_point(|at| *at < from);
+            shares.push(inside as f64 / options.seconds as f64 / f64::from(*weight));
+        }
+        // Its share while everybody waits: it is never less.
+        let share = f64::from(options.rate) * f64::from(*weight) / f64::from(weights);
+        let may_take = customer.size as f64 / share + LIMIT_WINDOW;
+        let started_at = customer.started_at;
+        if may_take * 1e6 <= (until - started_at) as f64 {
+            let last = texts.last().filter(|_| texts.len() as u64 == customer.size);
+            let took = last.map_or(f64::INFINITY, |at| (at - started_at) as f64 / 1e6);
+            late.push(took / may_take);
+        }
+    }
+    if shares.len() < customers.len() / 4 {
+        let what = "too few accounts had texts waiting all the time";
+        return Err(BenchError::Invalid(what.to_owned()));
+    }
+    let latest = late.iter().copied().fold(0.0, f64::max);
+    let most = shares.iter().copied().fold(0.0, f64::max);
+    let least = shares.iter().copied().fold(most, f64::min);
+    Ok(Report {
+        machine: Machine::look(),
+        load_average: load_average(),
+        accounts: options.accounts,
+        rate: options.rate,
+        seconds: options.seconds,
+        backlogged: shares.len(),
+        shares: (least, most),
+        ended: late.len(),
+        latest,
+        verdicts: vec![
+            Verdict::at_least("Jain's index of the shares", jain(&shares), JAIN_FLOOR),
+            Verdict::at_most("time over what a small one may take", latest, 1.0),
+        ],
+    })
+}
+
+/// Jain's index: 1 when all are the same, 1 ÷ their number when one has everything.
+fn jain(shares: &[f64]) -> f64 {
+    let sum: f64 = shares.iter().sum();
+    let squares: f64 = shares.iter().map(|share| share * share).sum();
+    sum * sum / (shares.len() as f64 * squares)
+}
