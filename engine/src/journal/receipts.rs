@@ -133,11 +133,10 @@ impl<V: View> Applying<'_, V> {
             .is_some_and(|status| lives::step(message, StatusEvent::Receipt(status), entry()));
         if !stepped {
             let is_told = lives::tell_once(message, entry());
-            if is_earlier(message, receipt) {
-                // So that no search takes it for the text of a later attempt.
-                self.bind_found(message, provider, receipt, attempt)?;
-            }
-            return Ok(is_told);
+            // So that no search takes it for the text of a later attempt.
+            let is_bound = is_earlier(message, receipt)
+                && self.bind_found(message, provider, receipt, attempt)?;
+            return Ok(is_told || is_bound);
         }
         message.reason = receipt.error_code.clone();
         message.next_attempt_at = None;
@@ -155,16 +154,16 @@ impl<V: View> Applying<'_, V> {
     }
 
     /// Binds a text to the attempt that turned out to have made it, and joins what was
-    /// told of it before.
+    /// told of it before; tells whether it was not bound yet.
     fn bind_found(
         &mut self,
         message: &mut Message,
         provider: ProviderId,
         receipt: &DeliveryReceipt,
         attempt: u32,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         if self.binding(provider, receipt)?.is_some() {
-            return Ok(());
+            return Ok(false);
         }
         let attempt = AttemptRef {
             account: message.envelope.account,
@@ -179,7 +178,8 @@ impl<V: View> Applying<'_, V> {
             attempt,
             sequence: self.state.sequence,
         })?;
-        self.join_parked(message, provider, &provider_message_id, attempt)
+        self.join_parked(message, provider, &provider_message_id, attempt)?;
+        Ok(true)
     }
 
     /// Keeps a receipt for the message that it is about. What we asked for ourselves is

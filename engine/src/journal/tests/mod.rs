@@ -7,6 +7,7 @@ mod laws;
 mod model;
 mod receipts;
 mod refused;
+mod searches;
 mod world;
 
 use std::sync::Arc;
@@ -240,4 +241,30 @@ fn receipt(
         learnt,
         at: now,
     }
+}
+
+fn look_up() -> AfterAttempt {
+    AfterAttempt::LookUpAt(at(100))
+}
+
+/// An owner whose first message was sent twice: the first attempt became unknown, the
+/// second is open.
+fn resent() -> (Owner, std::sync::Arc<schemas::Envelope>) {
+    let message = envelope(0, 0, None);
+    let mut owner = Owner::new();
+    let resend = Change::Resend {
+        attempt: attempt(&message, 1),
+        due: at(2),
+        at: at(2),
+    };
+    let first = ended(attempt(&message, 1), unknown(), look_up(), at(1));
+    for change in [
+        begun(&message, 1, at(0)),
+        first,
+        resend,
+        begun(&message, 2, at(3)),
+    ] {
+        assert_eq!(owner.commit(change), Verdict::Done);
+    }
+    (owner, message)
 }

@@ -81,6 +81,9 @@ pub struct Modelled {
     pub made: u32,
     /// The open attempt.
     pub open: Option<u32>,
+    /// Whether nobody knows if there is a text of the latest attempt. One that got no
+    /// receipt is unknown too, but which text is its own is known.
+    pub lacks_its_text: bool,
 }
 
 impl Modelled {
@@ -91,6 +94,7 @@ impl Modelled {
             status: MessageStatus::Queued,
             made: 0,
             open: None,
+            lacks_its_text: false,
         }
     }
 
@@ -137,6 +141,7 @@ impl Modelled {
             }
             Step::End(ending, _) => {
                 self.open = None;
+                self.lacks_its_text = matches!(ending, Ending::Unknown);
                 if let Ending::Return = ending {
                     self.made -= 1;
                 }
@@ -144,7 +149,10 @@ impl Modelled {
             }
             Step::Schedule => MessageStatus::Scheduled,
             Step::Resend => MessageStatus::Queued,
-            Step::NoReceipt => MessageStatus::Unknown,
+            Step::NoReceipt => {
+                self.lacks_its_text = false;
+                MessageStatus::Unknown
+            }
             Step::Skip => MessageStatus::Skipped,
             Step::ValidityEnded => MessageStatus::Expired,
             Step::LookedUp | Step::Receipt { .. } => return,

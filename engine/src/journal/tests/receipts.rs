@@ -1,12 +1,15 @@
 //! Receipts around an attempt, in every order; and what a search may settle.
 
+use schemas::MessageStatus;
 use schemas::change::{AfterAttempt, Change, Learnt};
 use schemas::provider::SubmitOutcome;
 use schemas::status::ReceiptStatus as Told;
-use schemas::{MessageStatus, UnixMicros};
 
 use super::super::Refusal;
-use super::{Owner, Verdict, accepted, at, attempt, begun, ended, envelope, receipt, unknown};
+use super::{
+    Owner, Verdict, accepted, at, attempt, begun, ended, envelope, look_up, receipt, resent,
+    unknown,
+};
 
 /// Every order of `items`.
 fn permutations<T: Clone>(items: &[T]) -> Vec<Vec<T>> {
@@ -50,10 +53,6 @@ fn ends(outcome: &SubmitOutcome, then: AfterAttempt, told: &[Told], named: bool)
     }
     assert_eq!(ends.len(), 1, "{outcome:?} and {told:?}: {ends:?}");
     ends.pop_first().expect("one")
-}
-
-fn look_up() -> AfterAttempt {
-    AfterAttempt::LookUpAt(at(100))
 }
 
 #[test]
@@ -104,28 +103,6 @@ fn receipts_raise_an_attempt_that_was_thought_not_to_have_left() {
         ends(&throttled, AfterAttempt::GiveUp, &told, true),
         MessageStatus::Failed
     );
-}
-
-/// An owner whose first message was sent twice: the first attempt became unknown, the
-/// second is open.
-fn resent() -> (Owner, std::sync::Arc<schemas::Envelope>) {
-    let message = envelope(0, 0, None);
-    let mut owner = Owner::new();
-    let resend = Change::Resend {
-        attempt: attempt(&message, 1),
-        due: at(2),
-        at: at(2),
-    };
-    let first = ended(attempt(&message, 1), unknown(), look_up(), at(1));
-    for change in [
-        begun(&message, 1, at(0)),
-        first,
-        resend,
-        begun(&message, 2, at(3)),
-    ] {
-        assert_eq!(owner.commit(change), Verdict::Done);
-    }
-    (owner, message)
 }
 
 #[test]
@@ -208,126 +185,6 @@ fn an_early_receipt_found_by_the_providers_id_survives_a_crash() {
     assert!(owner.rebuilds());
 }
 
-/// A search's answer about message `number`, whose only attempt is unknown.
-fn found(owner: &mut Owner, number: u8, attempts: u32, text: &str, now: UnixMicros) -> Verdict {
-    let message = envelope(number, 0, None);
-    let about = Some(attempt(&message, attempts));
-    owner.commit(receipt(
-        &message,
-        about,
-        text,
-        Some(Told::Sent),
-        Learnt::Search,
-        now,
-    ))
-}
-
-#[test]
-fn a_search_settles_nothing_with_a_text_of_another_attempt() {
-    let (unsure, other) = (envelope(0, 0, None), envelope(1, 0, None));
-    let mut owner = Owner::new();
-    for change in [
-        begun(&unsure, 1, at(0)),
-        ended(attempt(&unsure, 1), unknown(), look_up(), at(1)),
-        begun(&other, 1, at(2)),
-    ] {
-        assert_eq!(owner.commit(change), Verdict::Done);
-    }
-    let refused = Verdict::Refused(Refusal::AlreadyHandled);
-    assert_eq!(
-        found(&mut owner, 0, 1, "SM9", at(3)),
-        refused,
-        "it may be the open one's"
-    );
-    let bound = ended(attempt(&other, 1), accepted("SM9"), look_up(), at(4));
-    assert_eq!(owner.commit(bound), Verdict::Done);
-    assert_eq!(
-        found(&mut owner, 0, 1, "SM9", at(5)),
-        refused,
-        "it is the other's"
-    );
-    assert_eq!(found(&mut owner, 0, 1, "SM8", at(6)), Verdict::Done);
-    let row = owner.message(&unsure).expect("it has a row");
-    assert_eq!(row.status, MessageStatus::Sent);
-    assert_eq!(row.provider_message_id.as_deref(), Some("SM8"));
-}
-
-/// The same words to the same person, and nobody knows of either whether it was taken:
-/// the one text that is found may be the one's as well as the other's.
-#[test]
-fn a_search_settles_none_of_two_unknown_twins() {
-    let (one, other) = (envelope(0, 0, None), envelope(1, 0, None));
-    let mut owner = Owner::new();
-    for (number, message) in [&one, &other].into_iter().enumerate() {
-        let now = number as i64;
-        let end = ended(attempt(message, 1), unknown(), look_up(), at(now + 1));
-        for change in [begun(message, 1, at(now)), end] {
-            assert_eq!(owner.commit(change), Verdict::Done);
-        }
-    }
-    let refused = Verdict::Refused(Refusal::AlreadyHandled);
-    assert_eq!(found(&mut owner, 0, 1, "SM1", at(3)), refused);
-    assert_eq!(found(&mut owner, 1, 1, "SM1", at(4)), refused);
-    let named = Some(attempt(&other, 1));
-    let told = receipt(
-        &other,
-        named,
-        "SM1",
-        Some(Told::Sent),
-        Learnt::Webhook,
-        at(5),
-    );
-    assert_eq!(owner.commit(told), Verdict::Done);
-    assert_eq!(found(&mut owner, 0, 1, "SM2", at(6)), Verdict::Done);
-    assert!(owner.rebuilds());
-}
-
-#[test]
-fn an_unknown_twin_of_another_day_does_not_hinder_a_search() {
-    let (early, late) = (envelope(0, 0, None), envelope(1, 0, None));
-    let mut owner = Owner::new();
-    for (message, from) in [(&early, 0), (&late, 180_000)] {
-        let end = ended(attempt(message, 1), unknown(), look_up(), at(from + 1));
-        for change in [begun(message, 1, at(from)), end] {
-            assert_eq!(owner.commit(change), Verdict::Done);
-        }
-    }
-    assert_eq!(found(&mut owner, 1, 1, "SM2", at(180_003)), Verdict::Done);
-    assert_eq!(found(&mut owner, 0, 1, "SM1", at(180_004)), Verdict::Done);
-}
-
-#[test]
-fn a_search_that_ends_after_a_resend_began_settles_nothing() {
-    let (mut owner, message) = resent();
-    let verdict = found(&mut owner, 0, 1, "SM1", at(4));
-    assert!(matches!(verdict, Verdict::Refused(_)), "{verdict:?}");
-    let second = ended(attempt(&message, 2), unknown(), look_up(), at(5));
-    assert_eq!(owner.commit(second), Verdict::Done);
-    let row = owner.message(&message).expect("it has a row");
-    assert_eq!(row.status, MessageStatus::Unknown);
-}
-
-#[test]
-fn a_search_does_not_settle_a_resent_message_with_the_text_of_its_first_attempt() {
-    let (mut owner, message) = resent();
-    let second = ended(attempt(&message, 2), unknown(), look_up(), at(4));
-    assert_eq!(owner.commit(second), Verdict::Done);
-    // The first text is learnt of late, and bound.
-    let about_first = Some(attempt(&message, 1));
-    let sent = receipt(
-        &message,
-        about_first,
-        "SM1",
-        Some(Told::Sent),
-        Learnt::Webhook,
-        at(5),
-    );
-    let _ = owner.commit(sent);
-    assert_eq!(found(&mut owner, 0, 2, "SM2", at(6)), Verdict::Done);
-    let row = owner.message(&message).expect("it has a row");
-    assert_eq!(row.provider_message_id.as_deref(), Some("SM2"));
-}
-
 /// A receipt that fits nothing is parked once, and forgotten once; one that is tried
 /// again when its message has come finds it.
 #[test]
@@ -381,57 +238,70 @@ fn a_parked_receipt_is_dropped_once_and_can_be_tried_again() {
     assert!(owner.rebuilds());
 }
 
-/// Receipts that nobody could place while the attempt was unknown are the message's as
-/// soon as a search has found its text.
+/// A receipt that names an earlier attempt says whose text it was that is said to be
+/// delivered: the person has it, whatever it says itself.
 #[test]
-fn what_was_parked_is_joined_when_a_search_finds_the_text() {
+fn what_was_parked_is_joined_when_an_earlier_attempt_is_named() {
     let message = envelope(0, 0, None);
-    let told = |status, now| {
-        let status = Some(status);
-        receipt(&message, None, "SM1", status, Learnt::Webhook, now)
-    };
+    let told = |named, status, now| receipt(&message, named, "SM1", status, Learnt::Webhook, now);
     let mut owner = Owner::new();
     for (change, verdict) in [
-        (begun(&message, 1, at(0)), Verdict::Done),
-        (told(Told::Sent, at(1)), Verdict::Parked),
+        (told(None, Some(Told::Delivered), at(0)), Verdict::Parked),
+        (begun(&message, 1, at(1)), Verdict::Done),
         (
             ended(attempt(&message, 1), unknown(), look_up(), at(2)),
             Verdict::Done,
         ),
-        (told(Told::Delivered, at(3)), Verdict::Parked),
+        (
+            Change::Resend {
+                attempt: attempt(&message, 1),
+                due: at(3),
+                at: at(3),
+            },
+            Verdict::Done,
+        ),
+        (begun(&message, 2, at(4)), Verdict::Done),
+        (
+            ended(attempt(&message, 2), accepted("SM2"), look_up(), at(5)),
+            Verdict::Done,
+        ),
+        (told(Some(attempt(&message, 1)), None, at(6)), Verdict::Done),
     ] {
         assert_eq!(owner.commit(change), verdict);
     }
-    assert_eq!(found(&mut owner, 0, 1, "SM1", at(4)), Verdict::Done);
     let row = owner.message(&message).expect("it has a row");
     assert_eq!(row.status, MessageStatus::Delivered);
-    let receipts = row.timeline.iter().filter(|entry| entry.attempt == Some(1));
-    let learnt = receipts.filter(|entry| entry.event == "receipt").count();
-    assert_eq!(learnt, 2, "{:?}", row.timeline);
     assert!(owner.rebuilds());
 }
 
-/// An attempt may be searched for twice at once; what follows for it does not follow for
-/// the next.
+/// What is told of an earlier attempt was told before already, while that was open, and
+/// yet binds its text now: a row is written, so the change is one of the journal's.
 #[test]
-fn a_search_for_an_earlier_attempt_sends_nothing_again() {
-    let (mut owner, message) = resent();
-    let second = ended(attempt(&message, 2), unknown(), look_up(), at(4));
-    assert_eq!(owner.commit(second), Verdict::Done);
-    let resend = |number| Change::Resend {
-        attempt: attempt(&message, number),
-        due: at(5),
-        at: at(5),
+fn a_receipt_told_before_that_binds_a_text_is_not_refused() {
+    let message = envelope(0, 0, None);
+    let again = |now| {
+        let named = Some(attempt(&message, 1));
+        receipt(&message, named, "SM1", None, Learnt::Webhook, now)
     };
-    let looked_up = Change::LookedUp {
-        attempt: attempt(&message, 1),
-        made: 3,
-        next: Some(at(9)),
-        at: at(5),
+    let throttled = SubmitOutcome::Throttled {
+        retry_after_ms: None,
+        code: "20429".to_owned(),
     };
-    let handled = Verdict::Refused(Refusal::AlreadyHandled);
-    assert_eq!(owner.commit(looked_up), handled);
-    assert_eq!(owner.commit(resend(1)), handled);
-    assert_eq!(owner.commit(resend(2)), Verdict::Done);
+    let mut owner = Owner::new();
+    for change in [
+        begun(&message, 1, at(0)),
+        again(at(1)),
+        ended(
+            attempt(&message, 1),
+            throttled,
+            AfterAttempt::RetryAt(at(3)),
+            at(2),
+        ),
+        begun(&message, 2, at(3)),
+        ended(attempt(&message, 2), accepted("SM2"), look_up(), at(4)),
+        again(at(5)),
+    ] {
+        assert_eq!(owner.commit(change), Verdict::Done);
+    }
     assert!(owner.rebuilds());
 }

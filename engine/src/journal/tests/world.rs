@@ -1,7 +1,7 @@
 //! Messages in a journal, each beside its model, and the laws that are held against
 //! them after every step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use schemas::change::{AfterAttempt, Change, Learnt, SkippedRecipient};
@@ -27,6 +27,8 @@ pub struct World {
     pub owner: Owner,
     /// Envelopes and models.
     pub messages: Vec<(Arc<Envelope>, Modelled)>,
+    /// Texts that a receipt told to be delivered, whether it could be placed or not.
+    pub delivered: BTreeSet<String>,
     /// Seconds since the clock's start.
     pub now: i64,
 }
@@ -54,6 +56,7 @@ impl World {
         Self {
             owner,
             messages: messages.into_iter().map(with_model).collect(),
+            delivered: BTreeSet::new(),
             now: 0,
         }
     }
@@ -141,15 +144,21 @@ impl World {
             Step::Receipt {
                 back,
                 named,
+                text,
                 status: told,
                 ..
             } => {
+                let id = text_id(index, *text, model.made.saturating_sub(*back).max(1));
+                if *told == Some(ReceiptStatus::Delivered) {
+                    self.delivered.insert(id.clone());
+                }
                 let before = before.as_ref();
                 if was_open {
                     assert_eq!(before, row.as_ref(), "receipts wait for the outcome");
                 }
                 let is_old = *named && *back > 0 && model.made > 1;
-                if is_old && *told != Some(ReceiptStatus::Delivered) {
+                // What was parked is joined as soon as a receipt tells whose text it is.
+                if is_old && !self.delivered.contains(&id) {
                     let before = before.map(|row| row.status);
                     assert_eq!(
                         before, status,
@@ -197,7 +206,8 @@ impl World {
             let apart = began(other).zip(began(index));
             let near = apart.is_some_and(|(one, two)| (one.0 - two.0).abs() <= SEARCHED);
             let same_number = other != index && envelope.to == own.to;
-            same_number && near && model.status == MessageStatus::Unknown
+            let is_unknown = model.lacks_its_text && model.status == MessageStatus::Unknown;
+            same_number && near && is_unknown
         };
         (0..self.messages.len()).any(is_twin)
     }
