@@ -122,6 +122,13 @@ problem_codes! {
     DiskFull = "disk_full", INSUFFICIENT_STORAGE, "The node's disk is full";
 }
 
+impl ProblemCode {
+    /// Seconds until a repeat makes sense, where one does.
+    pub fn retry_after(self) -> Option<&'static str> {
+        matches!(self, Self::IdempotencyInFlight | Self::Unavailable).then_some("1")
+    }
+}
+
 /// A problem on its way to the client.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem {
@@ -196,11 +203,8 @@ impl ResponseError for Problem {
         if self.code == ProblemCode::Unauthorized {
             builder.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
-        if matches!(
-            self.code,
-            ProblemCode::IdempotencyInFlight | ProblemCode::Unavailable
-        ) {
-            builder.insert_header((header::RETRY_AFTER, "1"));
+        if let Some(seconds) = self.code.retry_after() {
+            builder.insert_header((header::RETRY_AFTER, seconds));
         }
         let mut response = builder.body(self.json(""));
         response.extensions_mut().insert(self.clone());

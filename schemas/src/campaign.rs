@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::id::{AccountId, CampaignId, ListId, MessageId, ProviderId};
 use crate::message::MessageClass;
@@ -13,7 +14,7 @@ use crate::status::MessageStatus;
 use crate::time::UnixMicros;
 
 /// Where a campaign stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CampaignState {
     /// Written down, not started.

@@ -10,6 +10,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use crate::slice::Slice;
@@ -86,6 +89,15 @@ macro_rules! prefixed_id {
                 }
             }
         }
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let pattern = concat!("^", $prefix, "_[0-9a-f]{32}$");
+                text_of(pattern, concat!($prefix, "_019a5b3c7d8e7f00a1b2c3d4e5f60718"))
+            }
+        }
+
+        impl ToSchema for $name {}
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -180,6 +192,15 @@ impl ProviderId {
         bytes.copy_from_slice(&hash[..16]);
         Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
     }
+}
+
+/// The schema of a text of this pattern.
+pub(crate) fn text_of(pattern: &str, example: &str) -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some(pattern))
+        .examples([example])
+        .into()
 }
 
 fn millis(at: UnixMicros) -> u64 {

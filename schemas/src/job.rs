@@ -2,6 +2,7 @@
 //! is, and what was rejected.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::id::{AccountId, JobId, ListId};
 use crate::position::Sequence;
@@ -56,7 +57,7 @@ impl Record for Job {
 }
 
 /// Where a job stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
     /// Not begun yet.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::id::{AccountId, CampaignId, ContactId, MessageId, ProviderId};
 use crate::phone::Phone;
@@ -20,7 +21,9 @@ use crate::time::UnixMicros;
 /// What a message is for. It decides the lane, and what happens when an attempt's
 /// outcome cannot be known: transactional messages are sent again (at least once),
 /// marketing messages are held (at most once).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum MessageClass {
     /// One person waits for it: a code, an alarm, a booking.
@@ -43,7 +46,7 @@ impl MessageClass {
 }
 
 /// How a text is encoded on the air.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
     /// GSM 03.38, 7 bits a character.

@@ -3,7 +3,11 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+use utoipa::{PartialSchema, ToSchema};
 
+use crate::id::text_of;
 use crate::slice::Slice;
 
 /// A number in E.164: `+`, then 7 to 15 digits, the first not 0 (ITU-T E.164).
@@ -63,6 +67,14 @@ impl fmt::Display for Phone {
         fmt::Debug::fmt(self, formatter)
     }
 }
+
+impl PartialSchema for Phone {
+    fn schema() -> RefOr<Schema> {
+        text_of(r"^\+[1-9][0-9]{6,14}$", "+15005550006")
+    }
+}
+
+impl ToSchema for Phone {}
 
 impl<'de> Deserialize<'de> for Phone {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -11,9 +11,12 @@
 //! text or not, so a later receipt may still resolve it.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Where a message stands. The order is that of a message's life.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum MessageStatus {
     /// Waits for its `send_at`.

@@ -11,6 +11,8 @@ mod bad_input;
 mod campaign_commands;
 #[path = "http/campaigns.rs"]
 mod campaigns;
+#[path = "http/document.rs"]
+mod document;
 #[path = "http/idempotency.rs"]
 mod idempotency;
 #[path = "http/imports.rs"]

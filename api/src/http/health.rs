@@ -4,36 +4,44 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use schemas::account::Account;
-use serde_json::json;
+use schemas::http::health::{LiveBody, ReadyBody, ReadyChecks};
 
 use crate::doors::DoorState;
 use crate::json::answer;
+use crate::problem::{Problem, ProblemCode};
 
 /// The process serves requests.
 pub async fn live() -> HttpResponse {
-    answer(StatusCode::OK, &json!({ "status": "ok" }))
+    answer(StatusCode::OK, &LiveBody { status: ok() })
 }
 
 /// The node can take work: it is not stopping, and its store can be read.
-pub async fn ready(state: web::Data<DoorState>) -> HttpResponse {
+///
+/// # Errors
+/// `unavailable`, with what is wrong.
+pub async fn ready(state: web::Data<DoorState>) -> Result<HttpResponse, Problem> {
+    let not_ready = |why| Problem::with_detail(ProblemCode::Unavailable, why);
+    if state.is_closing() {
+        return Err(not_ready("the node is stopping"));
+    }
     let prefix = Account::partition_key();
     let order = engine::store::Order::Ascending;
-    let store_reads = state
-        .store()
-        .list::<Account>(&prefix, None, order, 1)
-        .await
-        .is_ok();
-    let ready = store_reads && !state.is_closing();
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
+    let read = state.store().list::<Account>(&prefix, None, order, 1).await;
+    if let Err(error) = read {
+        tracing::error!(%error, "the store cannot be read");
+        return Err(not_ready("the store cannot be read"));
+    }
+    let checks = ReadyChecks {
+        store: ok(),
+        node: ok(),
     };
-    let word = |good: bool, bad: &'static str| if good { "ok" } else { bad };
-    let checks = json!({
-        "store": word(store_reads, "failed"),
-        "node": word(!state.is_closing(), "stopping"),
-    });
-    HttpResponse::build(status)
-        .json(json!({ "status": word(ready, "unavailable"), "checks": checks }))
+    let body = ReadyBody {
+        status: ok(),
+        checks,
+    };
+    Ok(answer(StatusCode::OK, &body))
+}
+
+fn ok() -> String {
+    "ok".to_owned()
 }

@@ -1,23 +1,26 @@
 //! `/v1/accounts`: customers and their API keys. For the holder of the root key only.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::id::{AccountId, KeyId};
 
 /// `POST /v1/accounts`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountRequest {
     /// What people call it.
+    #[schema(value_type = String, min_length = 1, max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$", examples("My company"))]
     pub name: Option<String>,
     /// Its share beside other accounts while they wait for the same provider account: 1, which
     /// is the default, to 100.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100)]
     pub weight: Option<u64>,
 }
 
 /// An account.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AccountBody {
     /// Its id.
     pub id: AccountId,
@@ -26,19 +29,26 @@ pub struct AccountBody {
     /// Its share beside other accounts.
     pub weight: u32,
     /// When it was created, RFC 3339.
+    #[schema(format = DateTime)]
     pub created_at: String,
 }
 
 /// `POST /v1/accounts/{id}/keys`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyRequest {
     /// What people call it.
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        examples("billing")
+    )]
     pub name: Option<String>,
 }
 
 /// A new API key. Its secret is shown this once.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct NewKeyBody {
     /// Its id.
     pub id: KeyId,
@@ -47,8 +57,10 @@ pub struct NewKeyBody {
     /// What people call it.
     pub name: String,
     /// What goes into `Authorization: Bearer …`.
+    #[schema(pattern = "^volley_[0-9a-f]{64}$")]
     pub secret: String,
     /// When it was created, RFC 3339.
+    #[schema(format = DateTime)]
     pub created_at: String,
 }
 

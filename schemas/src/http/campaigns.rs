@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::campaign::{Campaign, CampaignState, CampaignTally};
 use crate::id::{CampaignId, ListId, ProviderId};
@@ -10,32 +11,43 @@ use crate::message::MessageClass;
 use crate::status::MessageStatus;
 
 /// `POST /v1/campaigns`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CampaignRequest {
     /// What people call it; left out, its id.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        examples("Summer")
+    )]
     pub name: Option<String>,
     /// The ids of the lists whose members get it; at least one.
+    #[schema(value_type = Vec<ListId>, min_items = 1, max_items = 100)]
     pub lists: Option<Vec<String>>,
     /// The text with its placeholders, such as `{{ first_name }}`.
+    #[schema(value_type = String, min_length = 1, examples("Hello {{ first_name }}!"))]
     pub template: Option<String>,
     /// `marketing`, which is the default, or `transactional`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<MessageClass>)]
     pub class: Option<String>,
     /// The sender; left out, that of the provider account that takes each message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// The id of a provider account; left out or `auto`, any.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^(auto|prv_[0-9a-f]{32})$")]
     pub provider: Option<String>,
     /// For how long each message may be sent after the start, in seconds: 1 to 36,000.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 36_000)]
     pub validity_period: Option<u64>,
 }
 
 /// A campaign as it stands now.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct CampaignBody {
     /// Its id.
     pub id: CampaignId,
@@ -50,16 +62,21 @@ pub struct CampaignBody {
     /// The class of its messages.
     pub class: MessageClass,
     /// The sender asked for.
+    #[schema(required = true)]
     pub from: Option<String>,
     /// The provider account asked for; null is any.
+    #[schema(required = true)]
     pub provider: Option<ProviderId>,
     /// For how long each message may be sent after the start, in seconds.
     pub validity_period: u32,
     /// When it was created, RFC 3339.
+    #[schema(format = DateTime)]
     pub created_at: String,
     /// When it was started, RFC 3339.
+    #[schema(format = DateTime, required = true)]
     pub started_at: Option<String>,
     /// When nothing of it was pending any more, RFC 3339.
+    #[schema(format = DateTime, required = true)]
     pub finished_at: Option<String>,
     /// Its numbers.
     #[serde(flatten)]
@@ -68,7 +85,7 @@ pub struct CampaignBody {
 
 /// A campaign's numbers: `total_recipients` is the sum of all others but `skipped`'s
 /// parts, at every moment.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct CampaignNumbers {
     /// Recipients, each number once.
     pub total_recipients: u64,

@@ -1,12 +1,13 @@
 //! `/v1/jobs`: work in the background. One shape for every kind of job.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::id::{JobId, ListId};
 use crate::job::{Job, JobProgress, JobState, JobWork};
 
 /// A job as it stands now. total = succeeded + failed; succeeded = contacts + merged.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct JobBody {
     /// Its id.
     pub id: JobId,
@@ -27,12 +28,16 @@ pub struct JobBody {
     /// Records whose number was on the list already.
     pub merged: u64,
     /// The list it imports into.
+    #[schema(required = true)]
     pub list: Option<ListId>,
     /// Why the whole of it failed.
+    #[schema(required = true)]
     pub error: Option<String>,
     /// When it was asked for, RFC 3339.
+    #[schema(format = DateTime)]
     pub created_at: String,
     /// When it last got on, RFC 3339.
+    #[schema(format = DateTime)]
     pub updated_at: String,
 }
 

@@ -1,6 +1,7 @@
 //! `/v1/messages`: one text to one person.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::id::{CampaignId, ContactId, MessageId, ProviderId};
 use crate::message::{Encoding, Envelope, Intake, Message, MessageClass, TimelineEntry};
@@ -9,26 +10,32 @@ use crate::secret::Body;
 use crate::status::MessageStatus;
 
 /// `POST /v1/messages`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MessageRequest {
     /// The recipient in E.164: `+` and digits.
+    #[schema(value_type = Phone)]
     pub to: Option<Recipient>,
     /// The sender; left out, that of the provider account that takes the message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// The text: 1 to 1,600 characters.
+    #[schema(value_type = String, min_length = 1, max_length = 1_600, examples("Your table is ready."))]
     pub body: Option<Body>,
     /// `transactional` or `marketing`.
+    #[schema(value_type = MessageClass)]
     pub class: Option<String>,
     /// The id of a provider account; left out or `auto`, any.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^(auto|prv_[0-9a-f]{32})$")]
     pub provider: Option<String>,
     /// Not before this instant, RFC 3339; at most 35 days ahead.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     pub send_at: Option<String>,
     /// For how long it may be sent, from `send_at` on, in seconds: 1 to 36,000.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 36_000)]
     pub validity_period: Option<u64>,
 }
 
@@ -44,31 +51,39 @@ impl std::fmt::Debug for Recipient {
 }
 
 /// A message as it stands now.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct MessageBody {
     /// Its id.
     pub id: MessageId,
     /// Where it stands.
     pub status: MessageStatus,
     /// A stable word for why, for ends that need one.
+    #[schema(required = true)]
     pub reason: Option<String>,
     /// The recipient.
     pub to: Phone,
     /// The sender asked for.
+    #[schema(required = true)]
     pub from: Option<String>,
     /// The text.
+    #[schema(value_type = String)]
     pub body: Body,
     /// The class.
     pub class: MessageClass,
     /// The campaign it belongs to.
+    #[schema(required = true)]
     pub campaign: Option<CampaignId>,
     /// The contact it is for.
+    #[schema(required = true)]
     pub contact: Option<ContactId>,
     /// The provider account that carried it last; before that, the one asked for.
+    #[schema(required = true)]
     pub provider: Option<ProviderId>,
     /// The sender that was used.
+    #[schema(required = true)]
     pub sender: Option<String>,
     /// The provider's own id of the text.
+    #[schema(required = true)]
     pub provider_message_id: Option<String>,
     /// `gsm7` or `ucs2`.
     pub encoding: Encoding,
@@ -77,15 +92,20 @@ pub struct MessageBody {
     /// Attempts so far.
     pub attempts: u32,
     /// Not before this instant, RFC 3339.
+    #[schema(format = DateTime, required = true)]
     pub send_at: Option<String>,
     /// Not after this instant, RFC 3339.
+    #[schema(format = DateTime)]
     pub valid_until: String,
     /// When we took it, RFC 3339.
+    #[schema(format = DateTime)]
     pub created_at: String,
     /// When the provider was last written to, RFC 3339: the send stamp that pacing is
     /// judged by.
+    #[schema(format = DateTime, required = true)]
     pub sent_at: Option<String>,
     /// When its next attempt is due, RFC 3339.
+    #[schema(format = DateTime, required = true)]
     pub next_attempt_at: Option<String>,
     /// Everything that happened to it, oldest first. Listings leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,19 +113,23 @@ pub struct MessageBody {
 }
 
 /// One thing that happened to a message.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TimelineBody {
     /// When, RFC 3339.
+    #[schema(format = DateTime)]
     pub at: String,
     /// The state afterwards.
     pub status: MessageStatus,
     /// What happened: a stable word.
     pub event: String,
     /// More of it, for people.
+    #[schema(required = true)]
     pub detail: Option<String>,
     /// The provider account concerned.
+    #[schema(required = true)]
     pub provider: Option<ProviderId>,
     /// The attempt concerned, from 1.
+    #[schema(required = true)]
     pub attempt: Option<u32>,
 }
 

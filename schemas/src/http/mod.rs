@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod campaigns;
 pub mod contact_lists;
+pub mod health;
 pub mod jobs;
 pub mod messages;
 pub mod problem;
@@ -14,13 +15,15 @@ pub mod providers;
 pub mod verifications;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One page of a listing.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PageBody<T> {
     /// The rows. A page may be short, even empty, and have a next one: filters look at
     /// a bounded number of rows for each page.
     pub data: Vec<T>,
     /// Pass it as `cursor` for the next page; null at the end.
+    #[schema(required = true)]
     pub next_cursor: Option<String>,
 }

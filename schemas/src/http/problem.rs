@@ -2,12 +2,13 @@
 //! stable code, the request's id, and a pointer to each wrong field.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// A problem.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ProblemBody {
     /// A URI that names the kind of problem.
     #[serde(rename = "type")]
@@ -29,7 +30,7 @@ pub struct ProblemBody {
 }
 
 /// What is wrong with one field.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FieldProblem {
     /// The field of the body, as a JSON Pointer (RFC 6901).
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,14 +2,16 @@
 //! root key only.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// `POST /v1/verifications`: what was found at one moment. Numbers count what was looked
 /// at; where there is a difference, up to it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct VerificationBody {
     /// Whether everything agrees.
     pub agrees: bool,
     /// The first thing that does not; null when everything agrees.
+    #[schema(required = true)]
     pub difference: Option<DifferenceBody>,
     /// Campaigns whose numbers were counted again.
     pub campaigns: u64,
@@ -24,7 +26,7 @@ pub struct VerificationBody {
 }
 
 /// Something that does not agree. It names ids, never numbers or texts.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct DifferenceBody {
     /// What it is about.
     pub subject: String,

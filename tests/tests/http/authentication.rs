@@ -120,5 +120,10 @@ async fn health_metrics_and_request_ids_need_no_key() {
             .header("x-request-id")
             .is_some_and(|id| id != too_long && id.len() == 36)
     );
+    server.announce_stop();
+    let not_ready = nobody.get("/readyz").await;
+    assert_eq!(not_ready.refusal(), (503, "unavailable".to_owned(), None));
+    assert_eq!(not_ready.header("retry-after"), Some("1"));
+    assert_eq!(nobody.get("/livez").await.status, 200);
     server.stop().await;
 }

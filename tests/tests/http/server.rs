@@ -107,6 +107,11 @@ impl TestServer {
         }
     }
 
+    /// Says that the node is about to stop; it still serves.
+    pub fn announce_stop(&self) {
+        self.running.as_ref().expect("it runs").announce_stop();
+    }
+
     /// Closes the doors and removes the folder.
     pub async fn stop(mut self) {
         if let Some(running) = self.running.take() {
