@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -358,17 +359,31 @@ pub async fn all<R: Record>(storage: &Storage, prefix: &Key) -> Vec<R> {
     }
 }
 
+/// The first contact's number, behind its area code.
+const FIRST_NUMBER: u32 = 2_000_000;
+
 /// Contacts with distinct numbers, as a file.
 pub fn contacts(count: u32) -> (String, BTreeMap<String, String>) {
+    contacts_of(0..count)
+}
+
+/// The contacts with these places among all there can be, as a file.
+pub fn contacts_of(places: Range<u32>) -> (String, BTreeMap<String, String>) {
     let mut csv = "Phone,First Name\n".to_owned();
     let mut names = BTreeMap::new();
-    for number in 0..count {
-        let phone = format!("+1415{:07}", 2_000_000 + number);
+    for number in places {
+        let phone = format!("+1415{:07}", FIRST_NUMBER + number);
         let name = format!("Name{number}");
         csv.push_str(&format!("{phone},{name}\n"));
         names.insert(phone, name);
     }
     (csv, names)
+}
+
+/// The place of the contact with this number.
+pub fn place_of(phone: &str) -> Option<u32> {
+    let number: u32 = phone.strip_prefix("+1415")?.parse().ok()?;
+    number.checked_sub(FIRST_NUMBER)
 }
 
 /// One text of a campaign, or one that belongs to none.

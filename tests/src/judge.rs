@@ -202,9 +202,15 @@ fn judge_one(verdict: &mut Verdict, status: MessageStatus, recipient: &AtProvide
 }
 
 /// The most segments in any sliding second by the node's own send stamps, by provider
-/// account. A message tells of its last attempt only, and an attempt that a kill cut
-/// off of none.
+/// account.
 pub fn most_sent(messages: &[Message]) -> BTreeMap<ProviderId, u64> {
+    let most = |(provider, stamps)| (provider, most_in_any_second(stamps));
+    stamps(messages).into_iter().map(most).collect()
+}
+
+/// The node's own send stamps (microseconds, segments), by provider account. A message
+/// tells of its last attempt only, and an attempt that a kill cut off of none.
+pub fn stamps(messages: &[Message]) -> BTreeMap<ProviderId, Vec<(u64, u32)>> {
     let mut stamps: BTreeMap<ProviderId, Vec<(u64, u32)>> = BTreeMap::new();
     for message in messages {
         if let (Some(provider), Some(at)) = (message.provider, message.last_sent_at) {
@@ -213,8 +219,7 @@ pub fn most_sent(messages: &[Message]) -> BTreeMap<ProviderId, u64> {
             stamps.entry(provider).or_default().push((at, segments));
         }
     }
-    let most = |(provider, stamps)| (provider, most_in_any_second(stamps));
-    stamps.into_iter().map(most).collect()
+    stamps
 }
 
 #[cfg(test)]

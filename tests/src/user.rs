@@ -3,11 +3,12 @@
 //! every request is repeated until its answer comes, under the same `Idempotency-Key`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use engine::client::{NodeClient, RootKeyFile};
 use reqwest::{RequestBuilder, StatusCode};
 use schemas::campaign::CampaignState;
@@ -15,8 +16,9 @@ use schemas::http::campaigns::{CampaignBody, CampaignNumbers, CampaignRequest};
 use schemas::http::contact_lists::{ContactListBody, ContactListRequest};
 use schemas::http::jobs::JobBody;
 use schemas::http::messages::{MessageBody, MessageRequest, Recipient};
+use schemas::http::providers::{ProviderBody, ProviderPatch, ProvidersBody};
 use schemas::job::JobState;
-use schemas::{Body, CampaignId, ListId, MessageId, Secret};
+use schemas::{Body, CampaignId, ListId, MessageId, ProviderId, Secret};
 use serde::de::DeserializeOwned;
 
 /// How often a job or campaign is asked about, and how soon a request is repeated.
@@ -29,6 +31,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct User {
     http: reqwest::Client,
     url: String,
+    /// The node's data folder, which holds the root key.
+    data: PathBuf,
     key: Secret,
     keys_used: AtomicU64,
     refusals: Mutex<BTreeMap<u16, u64>>,
@@ -49,6 +53,7 @@ impl User {
         Self {
             http: http.expect("a client"),
             url: root.url,
+            data: data.to_owned(),
             key: Secret::new(key.expect("a key").secret),
             keys_used: AtomicU64::new(0),
             refusals: Mutex::default(),
@@ -97,6 +102,47 @@ impl User {
     pub async fn begin(&self, campaign: CampaignId) {
         let start = self.post(&format!("/v1/campaigns/{campaign}/start"));
         let _: CampaignBody = self.answer(start.json(&serde_json::json!({}))).await;
+    }
+
+    /// Pauses, resumes or cancels a campaign, by the command's word, under this key.
+    pub async fn command(&self, campaign: CampaignId, word: &str, key: &str) -> CampaignBody {
+        let url = format!("{}/v1/campaigns/{campaign}/{word}", self.url);
+        let request = self.http.post(url).header("Idempotency-Key", key);
+        self.answer(request).await
+    }
+
+    /// The provider accounts.
+    pub async fn providers(&self) -> Vec<ProviderBody> {
+        let providers: ProvidersBody = self.answer(self.get("/v1/providers")).await;
+        providers.data
+    }
+
+    /// Changes a provider account, with the root key of the node that happens to run.
+    pub async fn order(&self, provider: ProviderId, patch: &ProviderPatch) -> ProviderBody {
+        let url = format!("{}/v1/providers/{provider}", self.url);
+        loop {
+            // Between two nodes it may not be there.
+            if let Some(root) = self.root_key() {
+                let request = self.http.patch(&url).bearer_auth(root.expose());
+                match self.once(request.json(patch)).await {
+                    Answer::Done(body) => {
+                        return serde_json::from_slice(&body).expect("an answer of the API");
+                    }
+                    Answer::NotNow => {}
+                    Answer::Refused(status, text) => {
+                        // The key of a dead node, if there is another one by now.
+                        let is_old =
+                            self.root_key().as_ref().map(Secret::expose) != Some(root.expose());
+                        assert!(is_old, "refused with {status}: {text}");
+                    }
+                }
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    fn root_key(&self) -> Option<Secret> {
+        RootKeyFile::read(&self.data).ok().map(|root| root.key)
     }
 
     /// Sends one transactional text, and makes sure that the same request once more is
@@ -150,11 +196,22 @@ impl User {
 
     /// The campaign, whose numbers add up at any moment.
     async fn look(&self, campaign: CampaignId) -> CampaignBody {
-        let path = format!("/v1/campaigns/{campaign}");
-        let body: CampaignBody = self.answer(self.get(&path)).await;
+        let body = self.campaign(campaign).await;
         let numbers = &body.numbers;
         assert_eq!(sum(numbers), numbers.total_recipients, "{numbers:?}");
         body
+    }
+
+    /// The campaign as it stands, unjudged.
+    pub async fn campaign(&self, campaign: CampaignId) -> CampaignBody {
+        let path = format!("/v1/campaigns/{campaign}");
+        self.answer(self.get(&path)).await
+    }
+
+    /// A key that nothing was asked for under.
+    pub fn new_key(&self) -> String {
+        let number = self.keys_used.fetch_add(1, Ordering::Relaxed);
+        format!("user-{number}")
     }
 
     fn get(&self, path: &str) -> RequestBuilder {
@@ -162,9 +219,8 @@ impl User {
     }
 
     fn post(&self, path: &str) -> RequestBuilder {
-        let number = self.keys_used.fetch_add(1, Ordering::Relaxed);
         let request = self.http.post(format!("{}{path}", self.url));
-        request.header("Idempotency-Key", format!("user-{number}"))
+        request.header("Idempotency-Key", self.new_key())
     }
 
     /// Repeats a request until its answer comes.
@@ -172,35 +228,50 @@ impl User {
         let request = request.bearer_auth(self.key.expose());
         loop {
             let once = request.try_clone().expect("the body is in memory");
-            if let Some(body) = self.once(once).await {
-                return serde_json::from_slice(&body).expect("an answer of the API");
+            match self.once(once).await {
+                Answer::Done(body) => {
+                    return serde_json::from_slice(&body).expect("an answer of the API");
+                }
+                Answer::NotNow => tokio::time::sleep(POLL).await,
+                Answer::Refused(status, text) => panic!("refused with {status}: {text}"),
             }
-            tokio::time::sleep(POLL).await;
         }
     }
 
-    /// The answer; none when nobody answers, or the node cannot do it now.
-    async fn once(&self, request: RequestBuilder) -> Option<Vec<u8>> {
-        let response = request.send().await.ok()?;
+    async fn once(&self, request: RequestBuilder) -> Answer {
+        let Ok(response) = request.send().await else {
+            return Answer::NotNow;
+        };
         let status = response.status();
-        let body = response.bytes().await.ok()?;
+        let Ok(body) = response.bytes().await else {
+            return Answer::NotNow;
+        };
         if status.is_success() {
-            return Some(body.to_vec());
+            return Answer::Done(body);
         }
         let text = String::from_utf8_lossy(&body);
         let in_flight = status == StatusCode::CONFLICT && text.contains("idempotency_in_flight");
         // A node that was frozen thinks that the request came too slowly.
         let too_slow = status == StatusCode::REQUEST_TIMEOUT;
-        let may_repeat = status.is_server_error() || in_flight || too_slow;
-        assert!(may_repeat, "refused with {status}: {text}");
+        if !(status.is_server_error() || in_flight || too_slow) {
+            return Answer::Refused(status, text.into_owned());
+        }
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         *refusals.entry(status.as_u16()).or_default() += 1;
-        None
+        Answer::NotNow
     }
 }
 
+/// What came of one try.
+enum Answer {
+    Done(Bytes),
+    /// Nobody answers, or the node cannot do it now.
+    NotNow,
+    Refused(StatusCode, String),
+}
+
 /// What `total_recipients` must be.
-fn sum(numbers: &CampaignNumbers) -> u64 {
+pub fn sum(numbers: &CampaignNumbers) -> u64 {
     let CampaignNumbers {
         total_recipients: _,
         still_counting: _,

@@ -2,11 +2,14 @@
 //! when a campaign is over.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use engine::journal::Difference;
 use engine::runtime::Runtime;
+use engine::storage::Storage;
 use engine::verify::Verified;
+use sandbox::book::Book;
 use sandbox::{FaultPlan, Sandbox, SandboxConfig};
 use schemas::Message;
 use schemas::campaign::CampaignTally;
@@ -130,9 +133,9 @@ fn book(folder: &Path) -> PathBuf {
     folder.join("book")
 }
 
-/// The text that each of so many contacts is to get.
-pub fn expected(recipients: u32) -> BTreeMap<String, String> {
-    let (_, names) = fixture::contacts(recipients);
+/// The text that each of the contacts with these places is to get.
+pub fn expected(places: Range<u32>) -> BTreeMap<String, String> {
+    let (_, names) = fixture::contacts_of(places);
     let body = |(phone, name): (String, String)| (phone, format!("Hi {name}"));
     names.into_iter().map(body).collect()
 }
@@ -165,8 +168,7 @@ impl Remains {
         let tasks = fixture::tasks();
         let runtime = Runtime::of_machine(tasks.handle().clone());
         tasks.block_on(async {
-            let folder = &self.settings.folder;
-            let storage = fixture::open_storage(folder, self.plan.partitions, &runtime);
+            let storage = self.storage(&runtime);
             let campaign = fixture::only_campaign(&storage).await;
             let (account, campaign) = campaign.expect("the campaign is there");
             let tally = fixture::tally(&storage, campaign).await;
@@ -188,10 +190,10 @@ impl Remains {
         recipients: u32,
         disturbances: u64,
     ) -> Judged {
-        let verdict = judge::judge(witness, &stored.messages, &expected(recipients), true);
+        let verdict = judge::judge(witness, &stored.messages, &expected(0..recipients), true);
         let most_sent = judge::most_sent(&stored.messages);
         let most_sent: Vec<u64> = most_sent.into_values().collect();
-        let bound = disturbances * self.committed_and_unsent();
+        let bound = self.most_never_taken(disturbances);
         let mut judged = Judged {
             bound,
             wrongs: Vec::new(),
@@ -230,6 +232,21 @@ impl Remains {
             .map(|(_, what)| format!("it does not hold that {what}: {}, {rebuilt:?}", judged.told))
             .collect();
         judged
+    }
+
+    /// The most messages that so many disturbances may have left unknown, and not taken.
+    pub fn most_never_taken(&self, disturbances: u64) -> u64 {
+        disturbances * self.committed_and_unsent()
+    }
+
+    /// The book, to be read record by record.
+    pub fn book(&self) -> Book {
+        Book::read(&book(&self.plan.folder)).expect("the book can be read")
+    }
+
+    /// Opens what the node left.
+    pub fn storage(&self, runtime: &Runtime) -> Storage {
+        fixture::open_storage(&self.settings.folder, self.plan.partitions, runtime)
     }
 
     /// Attempts of all provider accounts that may be committed and not at the provider:

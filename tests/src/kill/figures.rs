@@ -19,6 +19,18 @@ pub enum Kind {
     KillServing,
     /// `kill -9` of a node that had been frozen.
     KillThawed,
+    /// `kill -9` while a command is on its way.
+    KillCommanding,
+    /// `kill -9` right after a command's answer.
+    KillAnswered,
+    /// A campaign is paused.
+    Pause,
+    /// It goes on.
+    Resume,
+    /// A campaign is canceled in mid-course.
+    Cancel,
+    /// A provider account is slowed down or disabled, or that is taken back.
+    Order,
     /// SIGSTOP, and SIGCONT 1 to 20 s later.
     Freeze,
     /// SIGTERM while texts leave.
@@ -34,7 +46,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [(Self, &'static str); 12] = [
+    const ALL: [(Self, &'static str); 18] = [
         (Self::KillImporting, "kill -9 during an import"),
         (Self::KillFreezing, "kill -9 while an audience is frozen"),
         (Self::KillSending, "kill -9 while texts leave"),
@@ -44,6 +56,12 @@ impl Kind {
         ),
         (Self::KillServing, "kill -9 just after it serves"),
         (Self::KillThawed, "kill -9 after a SIGSTOP"),
+        (Self::KillCommanding, "kill -9 with a command on its way"),
+        (Self::KillAnswered, "kill -9 right after a command's answer"),
+        (Self::Pause, "campaigns paused"),
+        (Self::Resume, "campaigns resumed"),
+        (Self::Cancel, "campaigns canceled in mid-course"),
+        (Self::Order, "orders to provider accounts"),
         (Self::Freeze, "SIGSTOP for 1-20 s, SIGCONT"),
         (Self::Terminate, "SIGTERM while texts leave"),
         (Self::DiskLow, "disk nearly full: 507, then space"),
@@ -61,6 +79,8 @@ impl Kind {
                 | Self::KillRecovering
                 | Self::KillServing
                 | Self::KillThawed
+                | Self::KillCommanding
+                | Self::KillAnswered
         )
     }
 }

@@ -3,12 +3,14 @@
 //! what they say in the end with the provider's book.
 //!
 //! - [`campaign`]: campaigns whose nodes are killed, frozen and stopped at drawn moments;
+//! - [`commands`]: pauses, cancels, orders to provider accounts, with kills around them;
 //! - [`full_disk`]: a disk that fills up and empties;
 //! - [`damage`]: flipped bytes and cut tails in a stopped node's folder;
 //! - [`running`]: a campaign that runs, and how it is judged; [`singles`]: transactional
 //!   texts beside it; [`figures`]: what is counted.
 
 mod campaign;
+mod commands;
 mod damage;
 mod figures;
 mod full_disk;
@@ -59,6 +61,12 @@ pub fn run(options: &Options) -> bool {
         if !figures.wrongs.is_empty() {
             break;
         }
+    }
+    if options.commands > 0 {
+        let plan = plan(options, "commands", 3_000);
+        part(&mut figures, &plan.folder.clone(), |figures| {
+            commands::run(plan, options.recipients, options.commands, figures);
+        });
     }
     if options.disk {
         let plan = plan(options, "full-disk", 1_000);

@@ -4,7 +4,14 @@ use std::path::PathBuf;
 
 use crate::world::seed;
 
-const USAGE: &str = "kill [--kills 200] [--seed N] [--folder DIR] [--only campaigns|disk|damage]";
+const USAGE: &str = "kill [--kills 200] [--seed N] [--folder DIR] \
+                     [--only campaigns|commands|disk|damage] \
+                     [--recipients 1000000] [--commands 20]";
+
+/// Recipients of the campaign that gets commands, where it is one part of many; and where
+/// it is all there is.
+const RECIPIENTS: u32 = 30_000;
+const RECIPIENTS_ALONE: u32 = 1_000_000;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -15,6 +22,10 @@ pub struct Options {
     pub seed: u64,
     /// Where nodes have their folders: on a disk.
     pub folder: PathBuf,
+    /// So many commands and kills, on one campaign.
+    pub commands: usize,
+    /// Its recipients.
+    pub recipients: u32,
     /// Whether a disk fills up.
     pub disk: bool,
     /// Whether files are damaged.
@@ -31,9 +42,12 @@ impl Options {
             kills: 200,
             seed: seed(None),
             folder: PathBuf::from("target/kills"),
+            commands: 20,
+            recipients: RECIPIENTS,
             disk: true,
             damage: true,
         };
+        let mut recipients = None;
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or(USAGE)?;
             let number = || value.parse::<u64>().map_err(|_| USAGE);
@@ -41,19 +55,27 @@ impl Options {
                 "--kills" => options.kills = number()?,
                 "--seed" => options.seed = number()?,
                 "--folder" => options.folder = PathBuf::from(value),
+                "--commands" => options.commands = value.parse().map_err(|_| USAGE)?,
+                "--recipients" => recipients = Some(value.parse().map_err(|_| USAGE)?),
                 "--only" => options.only(&value)?,
                 _ => return Err(USAGE.to_owned()),
             }
         }
+        options.recipients = recipients.unwrap_or(options.recipients);
         Ok(options)
     }
 
     fn only(&mut self, part: &str) -> Result<(), String> {
-        match part {
-            "campaigns" => (self.disk, self.damage) = (false, false),
-            "disk" => (self.kills, self.damage) = (0, false),
-            "damage" => (self.kills, self.disk) = (0, false),
+        let (kills, commands) = (self.kills, self.commands);
+        (self.kills, self.commands, self.disk, self.damage) = match part {
+            "campaigns" => (kills, 0, false, false),
+            "commands" => (0, commands, false, false),
+            "disk" => (0, 0, true, false),
+            "damage" => (0, 0, false, true),
             _ => return Err(USAGE.to_owned()),
+        };
+        if part == "commands" {
+            self.recipients = RECIPIENTS_ALONE;
         }
         Ok(())
     }

@@ -57,19 +57,29 @@ pub struct Running {
 impl Running {
     /// Starts a node, and a user who imports so many contacts and starts a campaign.
     pub fn start(plan: Plan, recipients: u32) -> Self {
+        let mut running = Self::begin(plan);
+        let (told, stage) = watch::channel(Stage::SignedUp);
+        running.stage = stage;
+        running.recipients = recipients;
+        let Self { world, user, .. } = &running;
+        let launching = launch(Arc::clone(user), recipients, told);
+        world.runtime.spawn(launching);
+        running.singles = Singles::start(&world.runtime, user);
+        running
+    }
+
+    /// Starts a node, and a user who does nothing yet.
+    pub fn begin(plan: Plan) -> Self {
         let world = World::start(plan);
         let node = ChildNode::start(&world.settings);
         let data = world.settings.data();
         let user = Arc::new(world.tasks.block_on(User::sign_up(&data)));
-        let singles = Singles::start(&world.runtime, &user);
-        let (told, stage) = watch::channel(Stage::SignedUp);
-        let launching = launch(Arc::clone(&user), recipients, told);
-        world.runtime.spawn(launching);
+        let (_, stage) = watch::channel(Stage::SignedUp);
         Self {
             world,
             user,
-            singles,
-            recipients,
+            singles: Singles::none(),
+            recipients: 0,
             node: Some(node),
             stage,
             taken_before: 0,
@@ -100,6 +110,11 @@ impl Running {
             is_true(self)
         });
         self.node = Some(node);
+    }
+
+    /// Those after which attempts may be without an outcome, so far.
+    pub fn disturbances(&self) -> u64 {
+        self.disturbances
     }
 
     /// Waits until texts leave since the node was started; false when the campaign has
@@ -182,6 +197,11 @@ impl Running {
         let remains = self.world.close();
         let told = judge(&remains, &singles, recipients, disturbances, figures);
         say(&format!("{told}; asked again after {refusals:?}"));
+    }
+
+    /// Ends the provider. The node has stopped, and nobody was judged.
+    pub fn close(self) -> Remains {
+        self.world.close()
     }
 
     /// Ends the single texts, and waits until none of them waits to be sent.
