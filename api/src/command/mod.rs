@@ -2,6 +2,7 @@
 
 mod administration;
 mod campaign;
+mod doctor;
 mod message;
 mod sandbox;
 mod serve;
@@ -48,6 +49,9 @@ enum Command {
     /// Prove that everything in a data folder agrees, also while a node serves it; exit
     /// code 1 if something does not.
     Verify(verify::Arguments),
+    /// Look whether a node would do well here: settings and whose word each is, disk, port,
+    /// clock, and whether the providers answer. Sends nothing; exit code 1 if something is wrong.
+    Doctor(doctor::Arguments),
     /// Run a provider that exists only on this machine, for trying things out.
     Sandbox(sandbox::Arguments),
 }
@@ -89,6 +93,7 @@ pub fn run() -> ExitCode {
         Command::Campaign(command) => campaign::run(command),
         Command::Message(command) => message::run(command),
         Command::Sandbox(arguments) => sandbox::run(arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Demo(arguments) => return demo::run(arguments),
     };

@@ -1,6 +1,7 @@
 //! The `volley` binary as its users run it: exit codes, the first account and key,
 //! signals, and what a kill leaves behind.
 
+mod doctor;
 mod metrics;
 mod served;
 mod user;

@@ -11,7 +11,7 @@
 use std::error::Error as _;
 use std::io;
 use std::pin::{Pin, pin};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -22,6 +22,8 @@ use hyper::body::Incoming;
 use hyper::header::{DATE, HeaderMap, RETRY_AFTER};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use schemas::UnixMicros;
 
 use super::connect::{ConnectTimeout, Connector, DnsFailure, TlsProblem};
 use super::transport::{Answer, Transport, TransportFailure};
@@ -211,6 +213,13 @@ pub(super) fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
         u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
     };
     Some(milliseconds.min(LONGEST_RETRY_AFTER_MS))
+}
+
+/// When the answer was made, by the clock of whoever made it.
+pub(super) fn date(headers: &HeaderMap) -> Option<UnixMicros> {
+    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    let since = date.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_micros()).ok().map(UnixMicros)
 }
 
 #[cfg(test)]

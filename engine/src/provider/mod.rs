@@ -96,6 +96,13 @@ pub trait Provider: Send + Sync + 'static {
         search: &'a TextSearch,
     ) -> BoxFuture<'a, Result<Vec<FoundText>, LookUpError>>;
 
+    /// Asks whether the account's credentials are taken, and changes nothing. Tells when
+    /// that was by the provider's clock, in whole seconds, where it said so.
+    ///
+    /// # Errors
+    /// [`LookUpError`] when it said no, or nothing.
+    fn check(&self) -> BoxFuture<'_, Result<Option<UnixMicros>, LookUpError>>;
+
     /// The receipts in a request to our webhook, after its signature was checked over
     /// the raw body.
     ///

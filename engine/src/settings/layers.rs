@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use super::InForce;
 use super::error::{SettingsError, Source, nearest};
 
 /// The section of the provider accounts: a list of tables, not one table.
@@ -217,6 +218,23 @@ impl Layers {
             .entry(section.to_owned())
             .or_default()
             .insert(key.to_owned(), entry);
+    }
+
+    /// Every value of the sections as it stands now. Accounts of providers are not among
+    /// them: they hold secrets.
+    pub(super) fn in_force(&self) -> Vec<InForce> {
+        let mut all = Vec::new();
+        for (section, entries) in &self.sections {
+            all.extend(entries.iter().map(|(key, entry)| InForce {
+                key: format!("{section}.{key}"),
+                value: match entry.value.as_str() {
+                    Some(text) => text.to_owned(),
+                    None => entry.value.to_string(),
+                },
+                source: entry.origin.clone(),
+            }));
+        }
+        all
     }
 
     /// Takes one section out to be read.

@@ -41,6 +41,19 @@ pub struct Settings {
     pub retry: RetrySettings,
     /// `[[providers]]`
     pub providers: Vec<ProviderSettings>,
+    /// What is in force in the sections, and whose word it is. None of it is a secret.
+    pub in_force: Vec<InForce>,
+}
+
+/// One setting as it is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InForce {
+    /// The key with its section, such as `http.listen`.
+    pub key: String,
+    /// Its value, as the settings file would have it.
+    pub value: String,
+    /// Who said so.
+    pub source: Source,
 }
 
 /// What the command line sets; it wins over everything else.
@@ -95,6 +108,7 @@ impl Settings {
             layers.add_option("http", "listen", listen, "--listen");
         }
         Ok(Self {
+            in_force: layers.in_force(),
             node: NodeSettings::read(&mut layers)?,
             journal: JournalSettings::read(&mut layers)?,
             http: HttpSettings::read(&mut layers)?,

@@ -22,7 +22,7 @@ const VERSION: u32 = 1;
 
 const MARKER: &str = "volley-data";
 const MARKER_BEING_WRITTEN: &str = "volley-data.new";
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 const DATABASE: &str = "db";
 /// The file without which fjall takes a folder for a new one.
 const DATABASE_MARKER: &str = "version";
@@ -132,7 +132,7 @@ pub(crate) struct DataFolder {
 
 /// What the marker says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Marker {
+pub(super) enum Marker {
     Absent,
     Creating,
     Complete,
@@ -207,7 +207,7 @@ impl DataFolder {
 
 /// Reads the marker; without one, the folder must be empty but for what a creation
 /// that was cut off leaves.
-fn read_marker(path: &Path) -> Result<Marker, FolderError> {
+pub(super) fn read_marker(path: &Path) -> Result<Marker, FolderError> {
     let damaged = |detail: &str| FolderError::Damaged {
         folder: path.to_owned(),
         detail: detail.to_owned(),

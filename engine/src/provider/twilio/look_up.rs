@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::codes::{is_message_sid, is_sid, receipt_status};
 use super::{ANSWER_LIMIT, Twilio, uri};
+use crate::provider::transport::Answer;
 use crate::provider::{FoundText, LookUpError, TextSearch, http};
 
 /// Texts on one page.
@@ -89,6 +90,15 @@ pub(super) async fn search(
     Ok(found.into_values().collect())
 }
 
+/// See [`crate::provider::Provider::check`]. The shortest list there is.
+pub(super) async fn check(twilio: &Twilio) -> Result<Option<UnixMicros>, LookUpError> {
+    let mut url = twilio.messages_url.clone();
+    url.query_pairs_mut().append_pair("PageSize", "1");
+    let answer = ask(twilio, url, PAGE_LIMIT).await?;
+    read::<Page>(&answer)?;
+    Ok(http::date(&answer.headers))
+}
+
 /// Reads up to `pages` pages and keeps what agrees; says whether there are more.
 async fn read_pages(
     twilio: &Twilio,
@@ -141,18 +151,25 @@ async fn get<T: DeserializeOwned>(
     url: Url,
     limit: usize,
 ) -> Result<T, LookUpError> {
+    read(&ask(twilio, url, limit).await?)
+}
+
+/// The JSON of an answer.
+fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, LookUpError> {
+    let body = answer.body.as_ref();
+    let body = body.map_err(|cause| LookUpError::NoAnswer { cause })?;
+    serde_json::from_slice(body).map_err(|_| LookUpError::NotUnderstood)
+}
+
+/// One GET, and its answer where that is one to read.
+async fn ask(twilio: &Twilio, url: Url, limit: usize) -> Result<Answer, LookUpError> {
     let no_answer = |cause| LookUpError::NoAnswer { cause };
     let uri = uri(&url).ok_or(no_answer("invalid_request"))?;
     let request = twilio.request(Method::GET, uri, Bytes::new());
     let answer = twilio.transport.exchange(request, limit).await;
     let answer = answer.map_err(|failure| no_answer(failure.cause()))?;
     match answer.status {
-        StatusCode::OK => {
-            let body = answer
-                .body
-                .map_err(|cause| LookUpError::NoAnswer { cause })?;
-            serde_json::from_slice(&body).map_err(|_| LookUpError::NotUnderstood)
-        }
+        StatusCode::OK => Ok(answer),
         StatusCode::TOO_MANY_REQUESTS => Err(LookUpError::Throttled {
             retry_after_ms: http::retry_after_ms(&answer.headers),
         }),

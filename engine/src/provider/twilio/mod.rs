@@ -20,7 +20,7 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Uri};
 use reqwest::Url;
 use schemas::provider::{DeliveryReceipt, SubmitOutcome};
-use schemas::{ProviderId, Secret};
+use schemas::{ProviderId, Secret, UnixMicros};
 use serde::Deserialize;
 
 use super::connect::TlsProblem;
@@ -277,6 +277,10 @@ impl Provider for Twilio {
         search: &'a TextSearch,
     ) -> BoxFuture<'a, Result<Vec<FoundText>, LookUpError>> {
         look_up::search(self, search).boxed()
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<Option<UnixMicros>, LookUpError>> {
+        look_up::check(self).boxed()
     }
 
     fn parse_receipts(
