@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use engine::log::{Log, LogError, Topic};
+use engine::runtime::Runtime;
 use engine::store::{Order, Store, StoreError};
 use schemas::account::Account;
 use schemas::campaign::{Campaign, ControlRecord};
@@ -44,6 +45,7 @@ pub enum Start {
 /// announced again, and what was found under way may be in the log as well. A campaign whose
 /// row was changed is held by then, or not.
 pub struct Control {
+    runtime: Runtime,
     store: Store,
     log: Log,
     /// What may not begin, as it was told last.
@@ -56,9 +58,15 @@ impl Control {
     ///
     /// # Errors
     /// When the control log cannot be read.
-    pub async fn new(store: Store, log: Log, holds: Holds) -> Result<Self, LogError> {
+    pub async fn new(
+        runtime: Runtime,
+        store: Store,
+        log: Log,
+        holds: Holds,
+    ) -> Result<Self, LogError> {
         let next = log.end(Topic::Control, Partition(0)).await?;
         Ok(Self {
+            runtime,
             store,
             log,
             holds,
@@ -77,7 +85,7 @@ impl Control {
             let prefix = Campaign::partition_key(account.id);
             let campaigns = self.all::<Campaign>(&prefix).await?;
             for campaign in campaigns.iter().filter(|campaign| campaign.is_under_way()) {
-                self.holds.set(campaign);
+                self.holds.resume(campaign, self.runtime.boot());
                 starts.push(Start::Campaign(account.id, campaign.id));
             }
             for job in self.all::<Job>(&prefix).await? {
@@ -126,7 +134,7 @@ impl Control {
                 let key = Campaign::key_of(account, campaign);
                 if let Some(row) = self.store.get::<Campaign>(&key).await? {
                     // Its coordinator may be failing just now, and nothing may begin meanwhile.
-                    self.holds.set(&row);
+                    self.holds.set(&row, self.runtime.boot());
                 }
                 Some(Start::Campaign(account, campaign))
             }

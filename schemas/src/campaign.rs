@@ -60,8 +60,13 @@ pub struct Campaign {
     pub class: MessageClass,
     /// The sender asked for.
     pub from: Option<String>,
-    /// The provider account asked for; `None` is `auto`.
-    pub provider: Option<ProviderId>,
+    /// The provider accounts that may carry it; none named is any.
+    #[serde(default)]
+    pub providers: Vec<ProviderId>,
+    /// What it is sent at most, in millionths of a segment per second, beside what its provider
+    /// accounts allow.
+    #[serde(default)]
+    pub rate_millionths: Option<u64>,
     /// How long each message may be sent after launch, in seconds.
     pub validity_seconds: u32,
     /// Where it stands.
@@ -77,6 +82,11 @@ pub struct Campaign {
 }
 
 impl Campaign {
+    /// What it is sent at most, in segments per second.
+    pub fn rate(&self) -> Option<f64> {
+        self.rate_millionths.map(|rate| rate as f64 / 1e6)
+    }
+
     /// Whether somebody has to look after it: it was started and is not over.
     pub fn is_under_way(&self) -> bool {
         let was_started = self.started_at.is_some() && self.finished_at.is_none();
@@ -256,7 +266,7 @@ impl Record for HeldMessage {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ControlRecord {
-    /// A campaign's row was changed by a command: it was started, paused, canceled.
+    /// A campaign's row was changed by a command: it was started, paused, slowed down, canceled.
     CampaignChanged {
         /// Whose campaign.
         account: AccountId,

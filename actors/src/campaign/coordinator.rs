@@ -111,11 +111,10 @@ impl CampaignCoordinator {
         (self.looking, self.called) = (true, false);
         let (parts, address) = (self.parts.clone(), context.address());
         spawn_for(&self.parts.runtime, context.address(), async move {
-            let is_finished = match follow(&parts, may_resend).await {
-                Ok(is_finished) => is_finished,
-                Err(error) => return parts.escalation.raise(error.to_string()),
-            };
-            let _ = address.send(Looked { is_finished }).await;
+            match follow(&parts, may_resend).await {
+                Ok(looked) => drop(address.send(looked).await),
+                Err(error) => parts.escalation.raise(error.to_string()),
+            }
         });
     }
 }
@@ -126,7 +125,7 @@ async fn run(
     address: Addr<CampaignCoordinator>,
 ) -> Result<(), FreezeError> {
     let Some(plan) = load(&parts).await? else {
-        let _ = address.send(Looked { is_finished: true }).await;
+        let _ = address.send(Looked::Over).await;
         return Ok(());
     };
     let plan = Arc::new(plan);
@@ -196,7 +195,7 @@ async fn load(parts: &CoordinatorParts) -> Result<Option<CampaignPlan>, StoreErr
     if !campaign.is_under_way() {
         return Ok(None);
     }
-    parts.holds.set(&campaign);
+    parts.holds.set(&campaign, parts.runtime.boot());
     let Some(account) = parts
         .store
         .get::<Account>(&Account::key_of(parts.account))
@@ -214,14 +213,14 @@ async fn load(parts: &CoordinatorParts) -> Result<Option<CampaignPlan>, StoreErr
     }
 }
 
-/// Does what the campaign's state asks for, and tells whether it is over. The row is what
+/// Does what the campaign's state asks for, and tells what its row says now. The row is what
 /// people's commands change, so it is read each time.
-async fn follow(parts: &CoordinatorParts, may_resend: bool) -> Result<bool, FollowError> {
+async fn follow(parts: &CoordinatorParts, may_resend: bool) -> Result<Looked, FollowError> {
     let key = Campaign::key_of(parts.account, parts.campaign);
     let Some(campaign) = parts.store.get::<Campaign>(&key).await? else {
-        return Ok(true);
+        return Ok(Looked::Over);
     };
-    parts.holds.set(&campaign);
+    parts.holds.set(&campaign, parts.runtime.boot());
     let hold = parts.holds.of(campaign.id);
     let tallies = tallies(parts).await?;
     match hold {
@@ -234,7 +233,11 @@ async fn follow(parts: &CoordinatorParts, may_resend: bool) -> Result<bool, Foll
     // What was read before the cancel was written down may be queued again by now.
     let is_over =
         |tally: &CampaignTally| is_settled(tally, may_resend) && (tally.canceled || !is_canceled);
-    Ok(tallies.iter().all(is_over) && finish(parts).await?)
+    if tallies.iter().all(is_over) {
+        finish(parts).await?;
+        return Ok(Looked::Over);
+    }
+    Ok(Looked::UnderWay(Box::new(campaign)))
 }
 
 /// The campaign's numbers in every partition.
@@ -256,7 +259,7 @@ fn is_settled(tally: &CampaignTally, may_resend: bool) -> bool {
 }
 
 /// Writes down that the campaign is over. A canceled one stays canceled.
-async fn finish(parts: &CoordinatorParts) -> Result<bool, StoreError> {
+async fn finish(parts: &CoordinatorParts) -> Result<(), StoreError> {
     let key = Campaign::key_of(parts.account, parts.campaign);
     while let Some(mut campaign) = parts.store.get::<Campaign>(&key).await? {
         if campaign.state != CampaignState::Canceled {
@@ -267,7 +270,7 @@ async fn finish(parts: &CoordinatorParts) -> Result<bool, StoreError> {
             break;
         }
     }
-    Ok(true)
+    Ok(())
 }
 
 impl Actor for CampaignCoordinator {
@@ -315,8 +318,11 @@ impl Handler<Frozen> for CampaignCoordinator {
 
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Looked {
-    is_finished: bool,
+enum Looked {
+    /// As its row has it.
+    UnderWay(Box<Campaign>),
+    /// Nothing of it is pending any more.
+    Over,
 }
 
 impl Handler<Looked> for CampaignCoordinator {
@@ -324,14 +330,21 @@ impl Handler<Looked> for CampaignCoordinator {
 
     fn handle(&mut self, looked: Looked, context: &mut Self::Context) {
         self.looking = false;
-        if looked.is_finished {
+        let Looked::UnderWay(campaign) = looked else {
             self.parts
                 .dispatcher
                 .tell(CampaignEnded(self.parts.campaign));
             self.parts.holds.forget(self.parts.campaign);
             self.lifeline.finish();
             context.stop();
-        } else if self.called {
+            return;
+        };
+        if let Some(plan) = &mut self.plan
+            && plan.campaign.version < campaign.version
+        {
+            *plan = Arc::new(plan.changed_to(*campaign, &self.parts.routing));
+        }
+        if self.called {
             self.look(context);
         } else {
             self.tell_dispatcher();

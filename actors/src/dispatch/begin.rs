@@ -7,10 +7,10 @@ use std::time::Duration;
 use engine::dispatch::routing::Routing;
 use engine::dispatch::{Origin, Ready};
 use engine::journal::{CommitError, Journal, Refusal, Verdict};
+use engine::pacing::Share;
 use engine::runtime::Runtime;
 use schemas::ProviderId;
 use schemas::change::{Change, SkippedRecipient};
-use schemas::provider::AttemptRef;
 
 use super::demand::Coming;
 use crate::provider::lane::Lane;
@@ -27,8 +27,8 @@ pub struct Pick {
     pub provider: ProviderId,
     /// Its number in the routes.
     pub index: usize,
-    /// What was picked.
-    pub messages: Vec<Ready>,
+    /// What was picked, each with its part of the limits that it is under.
+    pub messages: Vec<(Ready, Share)>,
     /// Where they go.
     pub lane: Arc<Lane>,
     /// How much of what was asked for this is.
@@ -116,7 +116,7 @@ impl Beginner {
         let now = self.runtime.now();
         let boot_deadline = self.runtime.boot() + ATTEMPT_DEADLINE.as_micros() as u64;
         let partitions = self.journal.partitions();
-        let changes = pick.messages.iter().map(|ready| {
+        let changes = pick.messages.iter().map(|(ready, _)| {
             let partition = partitions.of(ready.envelope.to.slice());
             (partition, self.change(&pick, ready, now))
         });
@@ -124,7 +124,7 @@ impl Beginner {
         let verdicts = self.journal.commit(changes).await?;
         let (mut finished, mut ends) = (Vec::new(), Vec::new());
         let mut tickets = Vec::with_capacity(pick.messages.len());
-        for (ready, verdict) in pick.messages.into_iter().zip(verdicts) {
+        for ((ready, share), verdict) in pick.messages.into_iter().zip(verdicts) {
             let may_send = verdict == Verdict::Done && ready.envelope.valid_until > now;
             if let Verdict::Refused(refusal) = verdict {
                 ends.extend(self.end_of(&ready, refusal, now));
@@ -133,22 +133,17 @@ impl Beginner {
                 finished.push(ready.origin);
                 continue;
             }
-            let attempt = AttemptRef {
-                account: ready.envelope.account,
-                message: ready.envelope.id,
-                attempt: ready.attempt,
-            };
             let sender = self
                 .routing
                 .sender(pick.index, ready.envelope.from.as_deref());
+            let (sender, sink) = (sender.to_owned(), self.outcomes.clone());
             tickets.push(Ticket::new(
-                attempt,
+                ready,
                 pick.provider,
-                Arc::clone(&ready.envelope),
-                ready.origin,
-                sender.to_owned(),
+                sender,
                 boot_deadline,
-                self.outcomes.clone(),
+                share,
+                sink,
             ));
         }
         pick.lane.push(tickets);

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use engine::dispatch::audience::CampaignPlan;
 use engine::dispatch::read_ahead::{Pool, ReadAhead};
 use engine::dispatch::ready::ReadyQueue;
 use engine::dispatch::{Origin, Ready};
 use engine::journal::CommitError;
+use engine::runtime::BootMicros;
 use schemas::account::Account;
 use schemas::change::Change;
 use schemas::message::DueKind;
 use schemas::position::{CommittedPosition, SourceId};
-use schemas::{AccountId, MessageClass, Partition, ProviderId};
+use schemas::{AccountId, CampaignId, MessageClass, Partition, ProviderId};
 
 use super::begin::{Beginner, Pick};
 use super::demand::{Coming, Demand};
@@ -22,6 +24,7 @@ use super::holds::{Holds, put_aside};
 use super::messages::{Finished, Opened, Read, Weighed};
 use super::source::{Kind, Readers, Source};
 use crate::instruments;
+use crate::provider::sender::COMMIT_AHEAD;
 use crate::supervision::{Escalation, Lifeline, TaskPanicked, spawn_for};
 
 /// How often cursors are committed. What a crash leaves behind its cursor is read
@@ -30,6 +33,13 @@ const COMMIT_CURSORS_EVERY: Duration = Duration::from_millis(100);
 
 /// How often due entries are looked for: a scheduled text leaves at most this late.
 const LOOK_FOR_DUE_EVERY: Duration = Duration::from_millis(250);
+
+/// How far ahead of their permits texts are given out whose campaign or account has a limit of
+/// its own: as far as work is committed ahead.
+const AHEAD_MICROS: u64 = COMMIT_AHEAD.as_micros() as u64;
+
+/// How soon to look again for somebody who has no room: as often as a busy sender looks.
+const LOOK_FOR_ROOM_AFTER: Duration = Duration::from_millis(5);
 
 /// The mailbox: a message is a batch, and there are as many at a time as there are
 /// sources, senders and outcome commits.
@@ -57,6 +67,10 @@ pub struct Dispatcher {
     pub(super) ready: ReadyQueue,
     pub(super) demands: BTreeMap<usize, Demand>,
     pub(super) openings: u64,
+    /// Campaigns that run, as their rows have them.
+    pub(super) plans: BTreeMap<CampaignId, Arc<CampaignPlan>>,
+    /// Whether it looks again when somebody's limit has room.
+    waits_for_room: bool,
     /// Accounts whose weight is known, or is being read.
     weighed: BTreeSet<AccountId>,
     _lifeline: Lifeline,
@@ -71,6 +85,8 @@ impl Dispatcher {
             ready: ReadyQueue::default(),
             demands: BTreeMap::new(),
             openings: 0,
+            plans: BTreeMap::new(),
+            waits_for_room: false,
             weighed: BTreeSet::new(),
             _lifeline: lifeline,
         }
@@ -142,32 +158,66 @@ impl Dispatcher {
     }
 
     /// Gives every sender that asked what there is for it.
-    fn serve(&mut self, context: &Context<Self>) {
+    fn serve(&mut self, context: &mut Context<Self>) {
         if !self.parts.beginner.gate.is_open() {
             return;
         }
+        let limits = self.parts.holds.limits();
+        let now = self.parts.readers.runtime.boot();
+        let mut room = limits.room(now, AHEAD_MICROS);
+        let shared = |ready: Ready| {
+            let share = limits.give(&ready.envelope);
+            (ready, share)
+        };
         let mut served = Vec::new();
         for (index, demand) in &mut self.demands {
             let before = demand.wanted;
-            let messages = self.ready.take(*index, &mut demand.wanted);
+            let messages = self.ready.take(*index, &mut demand.wanted, &mut room);
             if messages.is_empty() {
                 continue;
             }
             served.push(Pick {
                 provider: self.parts.providers[*index],
                 index: *index,
-                messages,
+                messages: messages.into_iter().map(shared).collect(),
                 lane: Arc::clone(&demand.lane),
                 coming: Coming::of(&demand.asked, before.minus(demand.wanted)),
             });
         }
         self.demands.retain(|_, demand| !demand.wanted.is_nothing());
+        if room.is_short() && !self.demands.is_empty() && !self.ready.is_empty() {
+            self.wait_for_room(now, context);
+        }
         for pick in served {
             let (begun, address) = (self.parts.beginner.begin(pick), context.address());
             let escalation = self.parts.escalation.clone();
             spawn_for(&self.parts.readers.runtime, context.address(), async move {
                 report(begun.await, &address, &escalation).await;
             });
+        }
+    }
+
+    /// Looks again when somebody who has no room now has some. What was given out may come back
+    /// before, or be slow to leave.
+    fn wait_for_room(&mut self, now: BootMicros, context: &mut Context<Self>) {
+        let next = self.parts.holds.limits().next_room(now, AHEAD_MICROS);
+        if let Some(next) = next.filter(|_| !self.waits_for_room) {
+            self.waits_for_room = true;
+            let wait = Duration::from_micros(next.saturating_sub(now));
+            let wait = wait.clamp(LOOK_FOR_ROOM_AFTER, LOOK_FOR_DUE_EVERY);
+            context.run_later(wait, |dispatcher, context| {
+                dispatcher.waits_for_room = false;
+                dispatcher.go_on(context);
+            });
+        }
+    }
+
+    /// A campaign's texts go where its row says now, those too that were read before.
+    pub(super) fn follow(&mut self, plan: &Arc<CampaignPlan>) {
+        let id = plan.campaign.id;
+        let known = self.plans.insert(id, Arc::clone(plan));
+        if known.is_none_or(|known| known.routes != plan.routes) && !plan.routes.is_empty() {
+            self.ready.reroute(id, plan.routes);
         }
     }
 
@@ -179,7 +229,7 @@ impl Dispatcher {
         context: &Context<Self>,
     ) -> Vec<(Origin, Change)> {
         let mut held = Vec::new();
-        for ready in read {
+        for mut ready in read {
             if self.weighed.insert(ready.envelope.account) {
                 self.weigh(ready.envelope.account, context);
             }
@@ -190,6 +240,11 @@ impl Dispatcher {
                 let now = self.parts.readers.runtime.now();
                 held.push((ready.origin, put_aside(&ready.envelope, now)));
             } else {
+                let plan = ready.envelope.campaign.and_then(|id| self.plans.get(&id));
+                if let Some(plan) = plan.filter(|plan| !plan.routes.is_empty()) {
+                    // It may have been read for where the campaign went before.
+                    ready.routes = plan.routes;
+                }
                 self.ready.push(ready);
             }
         }
@@ -271,7 +326,7 @@ impl Dispatcher {
         }
     }
 
-    pub(super) fn go_on(&mut self, context: &Context<Self>) {
+    pub(super) fn go_on(&mut self, context: &mut Context<Self>) {
         self.serve(context);
         self.read_sources(context);
     }

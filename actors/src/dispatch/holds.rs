@@ -1,8 +1,11 @@
-//! Campaigns of which nothing may begin now: whoever gives work out looks here.
+//! What campaigns' rows say of the texts that may leave now: of which campaigns nothing may
+//! begin, and how fast the others may go. Whoever gives work out looks here.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use engine::pacing::{Limited, Limits, Pace};
+use engine::runtime::BootMicros;
 use schemas::campaign::{Campaign, CampaignState};
 use schemas::change::Change;
 use schemas::{CampaignId, Envelope, UnixMicros};
@@ -37,11 +40,17 @@ pub fn put_aside(envelope: &Envelope, at: UnixMicros) -> Change {
     }
 }
 
-/// What is held. Whoever hears of a command writes it, and the campaign's coordinator at every
-/// look; it forgets a campaign with its coordinator, so it holds no more than there are of
-/// them. Cloning is cheap.
+/// What is held, and the limits. Whoever hears of a command writes it, and the campaign's
+/// coordinator at every look; it forgets a campaign with its coordinator, so it holds no more
+/// than there are of them. Cloning is cheap.
 #[derive(Clone, Debug, Default)]
-pub struct Holds(Arc<RwLock<BTreeMap<CampaignId, Known>>>);
+pub struct Holds {
+    known: Arc<RwLock<BTreeMap<CampaignId, Known>>>,
+    limits: Limits,
+}
+
+/// Segments of the largest text there can be: 1,600 characters in UCS-2.
+pub(crate) const LARGEST_TEXT: u32 = 24;
 
 /// What is known of a campaign: by which version of its row, and whether it is held.
 #[derive(Debug)]
@@ -53,14 +62,19 @@ struct Known {
 impl Holds {
     /// Whether a campaign is held.
     pub fn of(&self, campaign: CampaignId) -> Option<Hold> {
-        let holds = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let holds = self.known.read().unwrap_or_else(PoisonError::into_inner);
         holds.get(&campaign).and_then(|known| known.hold)
     }
 
-    /// Holds a campaign or lets it go on, as its row has it. Two may have read the row, and
-    /// the one with the older version comes too late.
-    pub fn set(&self, campaign: &Campaign) {
-        let mut holds = self.0.write().unwrap_or_else(PoisonError::into_inner);
+    /// The limits of campaigns and accounts.
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Holds a campaign or lets it go on, and as fast, as its row has it. Two may have read the
+    /// row, and the one with the older version comes too late.
+    pub fn set(&self, campaign: &Campaign, now: BootMicros) {
+        let mut holds = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let known = Known {
             version: campaign.version,
             hold: Hold::of(campaign.state),
@@ -68,12 +82,28 @@ impl Holds {
         let is_older = |other: &Known| other.version > known.version;
         if !holds.get(&campaign.id).is_some_and(is_older) {
             holds.insert(campaign.id, known);
+            let limited = Limited::Campaign(campaign.id);
+            self.limits.set(limited, pace_of(campaign.rate()), now);
         }
+    }
+
+    /// The same in a node that has just started: texts of it may have left until a moment ago.
+    pub fn resume(&self, campaign: &Campaign, now: BootMicros) {
+        let (limited, pace) = (Limited::Campaign(campaign.id), pace_of(campaign.rate()));
+        self.limits.resume(limited, pace, now, LARGEST_TEXT);
+        self.set(campaign, now);
     }
 
     /// Nobody looks after the campaign any more.
     pub fn forget(&self, campaign: CampaignId) {
-        let mut holds = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut holds = self.known.write().unwrap_or_else(PoisonError::into_inner);
         holds.remove(&campaign);
+        self.limits.set(Limited::Campaign(campaign), None, 0);
     }
+}
+
+/// The pace of a rate, where there is one.
+fn pace_of(rate: Option<f64>) -> Option<Pace> {
+    // The door takes none that cannot be kept.
+    rate.and_then(|rate| Pace::new(rate, None).ok())
 }

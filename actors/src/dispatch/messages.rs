@@ -129,14 +129,19 @@ impl Handler<CampaignRuns> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, runs: CampaignRuns, context: &mut Self::Context) {
-        let id = SourceId::Audience(runs.plan.campaign.id);
+        let campaign = runs.plan.campaign.id;
+        let id = SourceId::Audience(campaign);
+        self.follow(&runs.plan);
         for (partition, frozen) in runs.chunks {
             match self
                 .sources
                 .get_mut(&(partition, id))
                 .map(|source| &mut source.kind)
             {
-                Some(Kind::Audience { chunks, .. }) => *chunks = frozen.max(*chunks),
+                Some(Kind::Audience { plan, chunks }) => {
+                    *plan = Arc::clone(&runs.plan);
+                    *chunks = frozen.max(*chunks);
+                }
                 Some(Kind::Work(_) | Kind::Due) => {}
                 None => {
                     let kind = Kind::Audience {
@@ -189,6 +194,7 @@ impl Handler<CampaignEnded> for Dispatcher {
     fn handle(&mut self, ended: CampaignEnded, context: &mut Self::Context) {
         self.commit_cursors(context);
         let id = SourceId::Audience(ended.0);
+        self.plans.remove(&ended.0);
         self.sources.retain(|(_, source), _| *source != id);
     }
 }

@@ -1,19 +1,21 @@
 //! The sources of one owner, and the tasks that read them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::dispatch::audience::{self, AudienceItem, CampaignPlan};
 use engine::dispatch::positions::PositionTracker;
-use engine::dispatch::routing::Routing;
+use engine::dispatch::routing::{Routes, Routing};
 use engine::dispatch::{Origin, Ready};
 use engine::journal::{CommitError, Journal};
 use engine::log::{Log, LogError, Topic};
 use engine::runtime::Runtime;
 use engine::store::{Store, StoreError};
+use schemas::campaign::Campaign;
 use schemas::change::{Change, SkippedRecipient};
 use schemas::message::{DueKind, Intake, WorkItem, message_key};
 use schemas::position::{AudiencePosition, SourceId};
-use schemas::{Message, MessageClass, Partition};
+use schemas::{CampaignId, Envelope, Message, MessageClass, Partition, UnixMicros};
 
 use super::due::due_page;
 
@@ -239,36 +241,8 @@ impl Readers {
             ));
             return;
         }
-        self.offer(batch, origin, envelope, 1);
-    }
-
-    fn offer(
-        &self,
-        batch: &mut Batch,
-        origin: Origin,
-        envelope: Arc<schemas::Envelope>,
-        attempt: u32,
-    ) {
         let routes = self.routing.routes_of(&envelope);
-        if routes.is_empty() {
-            let (at, reason) = (self.runtime.now(), "no_route".to_owned());
-            let recipient = SkippedRecipient::Message(envelope);
-            batch.settled.push((
-                origin,
-                Change::Skipped {
-                    recipient,
-                    reason,
-                    at,
-                },
-            ));
-        } else {
-            batch.ready.push(Ready {
-                envelope,
-                attempt,
-                origin,
-                routes,
-            });
-        }
+        offer(batch, origin, envelope, 1, routes, at);
     }
 
     async fn read_due(
@@ -284,6 +258,7 @@ impl Readers {
             more: page.more,
             ..Batch::default()
         };
+        let mut campaigns = BTreeMap::new();
         for entry in page.entries {
             let position = u64::try_from(entry.due.0).unwrap_or(0);
             let origin = Origin {
@@ -295,12 +270,61 @@ impl Readers {
             let key = message_key(entry.account, entry.message);
             match self.store.get::<Message>(&key).await? {
                 Some(message) if message.status.has_not_begun() => {
-                    let attempt = message.attempts + 1;
-                    self.offer(&mut batch, origin, message.envelope, attempt);
+                    let (envelope, attempt) = (message.envelope, message.attempts + 1);
+                    let routes = self.routes_now(&envelope, &mut campaigns).await?;
+                    offer(&mut batch, origin, envelope, attempt, routes, now);
                 }
                 Some(_) | None => batch.handled.push(origin),
             }
         }
         Ok(batch)
+    }
+
+    /// Who may carry a message: of a campaign's, whom the campaign names now. `known` are
+    /// those that were looked up before.
+    async fn routes_now(
+        &self,
+        envelope: &Envelope,
+        known: &mut BTreeMap<CampaignId, Routes>,
+    ) -> Result<Routes, StoreError> {
+        let Some(id) = envelope.campaign else {
+            return Ok(self.routing.routes_of(envelope));
+        };
+        if let Some(routes) = known.get(&id) {
+            return Ok(*routes);
+        }
+        let key = Campaign::key_of(envelope.account, id);
+        let campaign = self.store.get::<Campaign>(&key).await?;
+        let routes = campaign.map_or_else(Routes::default, |campaign| {
+            self.routing.routes_of_campaign(&campaign)
+        });
+        known.insert(id, routes);
+        Ok(routes)
+    }
+}
+
+/// Lets a message wait for a provider account, unless none may carry it.
+fn offer(
+    batch: &mut Batch,
+    origin: Origin,
+    envelope: Arc<Envelope>,
+    attempt: u32,
+    routes: Routes,
+    at: UnixMicros,
+) {
+    if routes.is_empty() {
+        let skipped = Change::Skipped {
+            recipient: SkippedRecipient::Message(envelope),
+            reason: "no_route".to_owned(),
+            at,
+        };
+        batch.settled.push((origin, skipped));
+    } else {
+        batch.ready.push(Ready {
+            envelope,
+            attempt,
+            origin,
+            routes,
+        });
     }
 }

@@ -98,7 +98,8 @@ impl Node {
         settle_open_attempts(&parts).await?;
         open_due_cursors(&parts).await?;
         let holds = Holds::default();
-        let control = Control::new(parts.store.clone(), parts.log.clone(), holds.clone()).await?;
+        let (runtime, store) = (parts.runtime.clone(), parts.store.clone());
+        let control = Control::new(runtime, store, parts.log.clone(), holds.clone()).await?;
         // Before anything is given out: nothing begins of what was held.
         let under_way = control.under_way().await?;
         let pacings = pacings(&parts).await?;

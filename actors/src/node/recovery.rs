@@ -11,6 +11,7 @@ use schemas::provider::{ProviderOrder, ProviderStamp, SubmitOutcome};
 
 use super::wiring::rules;
 use super::{NodeParts, StartError};
+use crate::dispatch::holds::LARGEST_TEXT;
 use crate::provider::pacing::Pacing;
 
 /// Attempts that a crash left open are unknown: the provider may have them or not.
@@ -101,9 +102,6 @@ pub(super) async fn pacings(parts: &NodeParts) -> Result<Vec<Pacing>, StartError
     }
     Ok(pacings)
 }
-
-/// Segments of the largest text there can be: 1,600 characters in UCS-2.
-const LARGEST_TEXT: u32 = 24;
 
 /// The latest deadline of any attempt; `None` before the first.
 async fn last_deadline(

@@ -226,10 +226,10 @@ impl Lane {
             if self.closed.load(Ordering::Acquire) || self.leave() == Leave::Nothing {
                 return None;
             }
-            self.line().overtake(&mut ticket);
             // Both clocks are read together: the wall clock's reading is the send stamp of
             // the permit that the other one gets.
             let (now, wall) = (self.runtime.boot(), self.runtime.now());
+            self.line().overtake(&mut ticket, now);
             let is_valid = |envelope: &Arc<Envelope>| wall < envelope.valid_until;
             let too_late = if !ticket.envelope().is_some_and(is_valid) {
                 Some(outcome::VALIDITY_ENDED)
@@ -244,7 +244,7 @@ impl Lane {
                 });
                 return None;
             }
-            match self.acquire(now, &ticket) {
+            match self.acquire(now, &mut ticket) {
                 Ok(_) => {
                     ticket.touch(wall);
                     self.left
@@ -252,6 +252,8 @@ impl Lane {
                     let opening = self.pacing.breaker().left(now);
                     return Some((ticket, Permit { at: now, opening }));
                 }
+                // Nothing else may go either, and other senders may have better use for it.
+                Err(_) if ticket.ready_at(now) > now + PATIENCE => return None,
                 Err(wait) => {
                     let wait = Duration::from_micros(wait.until.saturating_sub(now));
                     let pause = pin!(self.runtime.sleep(wait.min(LONGEST_SLEEP)));
@@ -262,14 +264,15 @@ impl Lane {
         }
     }
 
-    fn acquire(&self, now: BootMicros, ticket: &Ticket) -> Result<SendStamp, Wait> {
-        let mut limiter = self.pacing.limiter();
-        match ticket.class() {
-            Some(MessageClass::Transactional) => limiter.try_acquire(now, ticket.segments),
-            Some(MessageClass::Marketing) | None => {
-                limiter.try_acquire_sparing(now, ticket.segments)
+    fn acquire(&self, now: BootMicros, ticket: &mut Ticket) -> Result<SendStamp, Wait> {
+        let (class, segments) = (ticket.class(), ticket.segments);
+        ticket.try_acquire(now, || {
+            let mut limiter = self.pacing.limiter();
+            match class {
+                Some(MessageClass::Transactional) => limiter.try_acquire(now, segments),
+                Some(MessageClass::Marketing) | None => limiter.try_acquire_sparing(now, segments),
             }
-        }
+        })
     }
 
     async fn submit(&self, ticket: Ticket, permit: Permit) {
@@ -320,6 +323,11 @@ fn sign_of(outcome: &SubmitOutcome) -> Sign {
         SubmitOutcome::NotSent { .. } | SubmitOutcome::Unknown { .. } => Sign::Fails,
     }
 }
+
+/// An attempt goes back that its campaign's or account's limit lets wait for longer than this,
+/// in microseconds: work is given out 20 ms ahead of such a limit, so it was lowered meanwhile,
+/// or others took what was due.
+const PATIENCE: u64 = 100_000;
 
 /// A waiting attempt looks again this often whether the lane was closed.
 const LONGEST_SLEEP: Duration = Duration::from_millis(250);

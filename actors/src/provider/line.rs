@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use engine::runtime::BootMicros;
 use schemas::MessageClass;
 
 use super::ticket::Ticket;
@@ -54,15 +55,39 @@ impl Line {
 }
 
 impl Line {
-    /// A transactional text that waits takes the place of a marketing one that is about to go.
-    pub(super) fn overtake(&mut self, ticket: &mut Ticket) {
-        if ticket.class() == Some(MessageClass::Transactional) || self.transactional.is_empty() {
-            return;
+    /// Another text takes the place of the one that is about to go: a transactional one that of
+    /// a marketing one, and any that may leave now that of one whose own limits let it wait.
+    pub(super) fn overtake(&mut self, ticket: &mut Ticket, now: BootMicros) {
+        let waits = |ticket: &Ticket| ticket.ready_at(now) > now;
+        let is_urgent = ticket.class() == Some(MessageClass::Transactional);
+        let waiting = waits(ticket);
+        if let Some(place) = self.transactional.iter().position(|other| !waits(other))
+            && (!is_urgent || waiting)
+            && let Some(first) = self.transactional.remove(place)
+        {
+            let segments = u64::from(first.segments);
+            self.waiting.transactional -= segments;
+            self.waiting.all -= segments;
+            self.put_back(std::mem::replace(ticket, first));
+        } else if waiting
+            && let Some(place) = self.marketing.iter().position(|other| !waits(other))
+            && let Some(first) = self.marketing.remove(place)
+        {
+            self.waiting.all -= u64::from(first.segments);
+            self.put_back(std::mem::replace(ticket, first));
         }
-        if let Some(first) = self.pop() {
-            let overtaken = std::mem::replace(ticket, first);
-            self.waiting.all += u64::from(overtaken.segments);
-            self.marketing.push_front(overtaken);
+    }
+
+    /// Puts an attempt back where it was.
+    fn put_back(&mut self, ticket: Ticket) {
+        let segments = u64::from(ticket.segments);
+        self.waiting.all += segments;
+        match ticket.class() {
+            Some(MessageClass::Transactional) => {
+                self.waiting.transactional += segments;
+                self.transactional.push_front(ticket);
+            }
+            Some(MessageClass::Marketing) | None => self.marketing.push_front(ticket),
         }
     }
 }

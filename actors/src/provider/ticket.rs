@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use engine::dispatch::{Origin, outcome};
+use engine::dispatch::{Origin, Ready, outcome};
+use engine::pacing::{SendStamp, Share, Wait};
 use engine::runtime::BootMicros;
 use schemas::provider::{AttemptRef, SubmitOutcome};
 use schemas::{Envelope, MessageClass, ProviderId, UnixMicros};
@@ -41,20 +42,28 @@ pub struct Ticket {
     pub sender: String,
     /// Nothing may be written to the provider after this.
     pub deadline: BootMicros,
+    share: Share,
     sink: OutcomeSink,
 }
 
 impl Ticket {
     /// A ticket for an attempt that has just been committed.
     pub fn new(
-        attempt: AttemptRef,
+        ready: Ready,
         provider: ProviderId,
-        envelope: Arc<Envelope>,
-        origin: Origin,
         sender: String,
         deadline: BootMicros,
+        share: Share,
         sink: OutcomeSink,
     ) -> Self {
+        let Ready {
+            envelope, origin, ..
+        } = ready;
+        let attempt = AttemptRef {
+            account: envelope.account,
+            message: envelope.id,
+            attempt: ready.attempt,
+        };
         let segments = envelope.segments.max(1);
         let outcome = SubmitOutcome::NotSent {
             cause: outcome::RETURNED.to_owned(),
@@ -72,6 +81,7 @@ impl Ticket {
             segments,
             sender,
             deadline,
+            share,
             sink,
         }
     }
@@ -89,6 +99,24 @@ impl Ticket {
     /// The class of what is sent.
     pub fn class(&self) -> Option<MessageClass> {
         self.envelope().map(|envelope| envelope.class)
+    }
+
+    /// Takes a permit of every limit that the text is under, and last one of its provider
+    /// account.
+    ///
+    /// # Errors
+    /// [`Wait`] while one of them has none.
+    pub fn try_acquire(
+        &mut self,
+        now: BootMicros,
+        take: impl FnOnce() -> Result<SendStamp, Wait>,
+    ) -> Result<SendStamp, Wait> {
+        self.share.try_acquire(now, take)
+    }
+
+    /// When the limits beside its provider account's let it go.
+    pub fn ready_at(&self, now: BootMicros) -> BootMicros {
+        self.share.ready_at(now)
     }
 
     /// From here on the provider may have the text.

@@ -76,8 +76,12 @@ async fn judge(
         Some(word) => fields::class(&mut problems, &word).unwrap_or(MessageClass::Marketing),
         None => MessageClass::Marketing,
     };
-    let provider = fields::provider(&mut problems, state, request.provider.as_deref());
-    let from = fields::sender(&mut problems, state, request.from, provider);
+    let providers = request.providers.unwrap_or_default();
+    let providers = fields::providers(&mut problems, state, &providers);
+    let from = fields::sender(&mut problems, state, request.from, &providers);
+    let rate_millionths = request
+        .rate
+        .map(|rate| fields::rate_millionths(&mut problems, rate));
     let validity_seconds = fields::validity_seconds(&mut problems, request.validity_period);
     problems.finish()?;
     Ok(Campaign {
@@ -88,7 +92,8 @@ async fn judge(
         template,
         class,
         from,
-        provider,
+        providers,
+        rate_millionths,
         validity_seconds,
         state: CampaignState::Draft,
         created_at: now,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use engine::dispatch::routing::MAX_PROVIDERS;
+use engine::pacing::{MAX_RATE, MIN_RATE};
 use engine::provider::ProviderAccount;
 use schemas::{MessageClass, ProviderId};
 
@@ -82,16 +84,53 @@ pub fn provider(
     id
 }
 
-/// The sender asked for: owned by the provider account asked for, or by any.
+/// The provider accounts asked for, each once; empty for any.
+pub fn providers(
+    problems: &mut FieldProblems,
+    state: &DoorState,
+    given: &[String],
+) -> Vec<ProviderId> {
+    if given.len() > MAX_PROVIDERS {
+        let detail = format!("has more than {MAX_PROVIDERS} provider accounts");
+        problems.field("/providers", ProblemCode::TooLong, detail);
+        return refused();
+    }
+    let mut providers = Vec::new();
+    for (index, text) in given.iter().enumerate() {
+        let id = text.parse::<ProviderId>().ok();
+        match id.filter(|id| state.provider(*id).is_some()) {
+            Some(id) if !providers.contains(&id) => providers.push(id),
+            Some(_) => {}
+            None => problems.field(
+                format!("/providers/{index}"),
+                ProblemCode::ProviderUnknown,
+                "is not the id of a provider account",
+            ),
+        }
+    }
+    providers
+}
+
+/// A rate in segments per second, as millionths.
+pub fn rate_millionths(problems: &mut FieldProblems, given: f64) -> u64 {
+    if !(MIN_RATE..=MAX_RATE).contains(&given) {
+        let detail = format!("is not from {MIN_RATE} to {MAX_RATE} segments per second");
+        problems.field("/rate", ProblemCode::OutOfRange, detail);
+    }
+    (given * 1e6).round() as u64
+}
+
+/// The sender asked for: owned by one of the provider accounts asked for, or by any.
 pub fn sender(
     problems: &mut FieldProblems,
     state: &DoorState,
     given: Option<String>,
-    provider: Option<ProviderId>,
+    providers: &[ProviderId],
 ) -> Option<String> {
     let sender = given?;
     let may_send = |account: &&Arc<ProviderAccount>| {
-        provider.is_none_or(|id| id == account.id) && account.senders.contains(&sender)
+        let is_named = providers.is_empty() || providers.contains(&account.id);
+        is_named && account.senders.contains(&sender)
     };
     if !state
         .doors()

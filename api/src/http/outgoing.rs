@@ -30,7 +30,7 @@ pub fn envelope(
     let body = body(&mut problems, request.body);
     let class = required_class(&mut problems, request.class.as_deref());
     let provider = fields::provider(&mut problems, state, request.provider.as_deref());
-    let from = fields::sender(&mut problems, state, request.from, provider);
+    let from = fields::sender(&mut problems, state, request.from, provider.as_slice());
     let send_at = send_at(&mut problems, request.send_at.as_deref(), now);
     let validity = fields::validity_seconds(&mut problems, request.validity_period);
     problems.finish()?;

@@ -86,7 +86,10 @@ const WITH_KEY: &[Path] = &[
     ),
     path(
         "/campaigns/{id}",
-        &[(Method::GET, || web::to(campaigns::show))],
+        &[
+            (Method::GET, || web::to(campaigns::show)),
+            (Method::PATCH, || web::to(campaign_commands::change)),
+        ],
     ),
     path(
         "/campaigns/{id}/start",

@@ -23,13 +23,14 @@ use crate::text::{RenderError, Template, TemplateError, count_segments};
 /// Everything about a running campaign that its recipients share.
 #[derive(Clone)]
 pub struct CampaignPlan {
-    /// The campaign's row as it was started.
+    /// The campaign's row as it was read last.
     pub campaign: Campaign,
     /// When it was started.
     pub started_at: UnixMicros,
     template: Template,
     number_key: Hmac<Sha256>,
-    routes: Routes,
+    /// Who may carry it.
+    pub routes: Routes,
 }
 
 /// Time for a decision to send again to be written down.
@@ -46,7 +47,7 @@ impl CampaignPlan {
         routing: &Routing,
     ) -> Result<Self, TemplateError> {
         let template = Template::compile(&campaign.template)?;
-        let routes = routing.routes(campaign.from.as_deref(), campaign.provider);
+        let routes = routing.routes_of_campaign(&campaign);
         let started_at = campaign.started_at.unwrap_or(campaign.created_at);
         let number_key = keyed(number_key);
         Ok(Self {
@@ -56,6 +57,15 @@ impl CampaignPlan {
             number_key,
             routes,
         })
+    }
+
+    /// The same with what its row says now of where it may go.
+    pub fn changed_to(&self, campaign: Campaign, routing: &Routing) -> Self {
+        Self {
+            routes: routing.routes_of_campaign(&campaign),
+            campaign,
+            ..self.clone()
+        }
     }
 
     /// Whether a message of it that is unknown may still be sent again: a transactional one,
@@ -233,7 +243,8 @@ async fn item(
         from: campaign.from.clone(),
         body: Body::new(body),
         class: campaign.class,
-        provider: campaign.provider,
+        // The campaign's may change while it runs.
+        provider: None,
         send_at: None,
         valid_until: plan.started_at.plus_micros(validity),
         encoding: count.encoding,

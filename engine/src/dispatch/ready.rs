@@ -9,6 +9,7 @@ use schemas::{AccountId, CampaignId, MessageClass, UnixMicros};
 use super::Ready;
 use super::fair::Turns;
 use super::routing::Routes;
+use crate::pacing::{Limited, Room};
 
 /// How many segments a provider account wants.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -124,6 +125,20 @@ impl ReadyQueue {
         removed
     }
 
+    /// Lets what waits of a campaign go to other provider accounts than it was read for; each
+    /// keeps its place.
+    pub fn reroute(&mut self, campaign: CampaignId, routes: Routes) {
+        let accounts = self
+            .lanes
+            .iter_mut()
+            .flat_map(|lane| lane.accounts.values_mut());
+        for account in accounts {
+            if let Some(lines) = account.campaigns.get_mut(&Some(campaign)) {
+                lines.reroute(routes);
+            }
+        }
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.waiting
@@ -151,49 +166,70 @@ impl ReadyQueue {
 
     /// Takes the next messages for the provider with this number, until what is wanted is
     /// reached, and counts it down. The last one of a class may go over: a text is never split
-    /// between pulls.
-    pub fn take(&mut self, provider: usize, wanted: &mut Wanted) -> Vec<Ready> {
+    /// between pulls. Of whom there is no `room` for, nothing is taken.
+    pub fn take(&mut self, provider: usize, wanted: &mut Wanted, room: &mut Room) -> Vec<Ready> {
         let mut taken = Vec::new();
         let [transactional, marketing] = &mut self.lanes;
         let most = wanted.any.saturating_add(wanted.transactional);
-        let left = transactional.take(provider, most, &self.weights, &mut taken);
+        let mut asked = Asked {
+            provider,
+            room,
+            weights: &self.weights,
+        };
+        let left = transactional.take(&mut asked, most, &mut taken);
         *wanted = wanted.after_transactional(most - left);
-        wanted.any = marketing.take(provider, wanted.any, &self.weights, &mut taken);
+        wanted.any = marketing.take(&mut asked, wanted.any, &mut taken);
         self.waiting -= taken.len();
         taken
     }
 }
 
+/// Who asks, and what holds for all that is taken at once.
+struct Asked<'a> {
+    provider: usize,
+    room: &'a mut Room,
+    weights: &'a BTreeMap<AccountId, u32>,
+}
+
+impl Asked<'_> {
+    /// Whether something of this account may go to who asks.
+    fn can_take(&self, account: AccountId, waiting: &Waiting) -> bool {
+        let mut campaigns = waiting.campaigns.iter();
+        let may = self.room.is_for(Limited::Account(account));
+        may && campaigns.any(|(id, lines)| self.can_take_of(*id, lines))
+    }
+
+    fn can_take_of(&self, campaign: Option<CampaignId>, lines: &Lines) -> bool {
+        let may = campaign.is_none_or(|id| self.room.is_for(Limited::Campaign(id)));
+        may && lines.next(self.provider).is_some()
+    }
+}
+
 impl Lane {
     /// Takes until nothing is left to take, and tells how many segments are.
-    fn take(
-        &mut self,
-        provider: usize,
-        mut left: u32,
-        weights: &BTreeMap<AccountId, u32>,
-        taken: &mut Vec<Ready>,
-    ) -> u32 {
+    fn take(&mut self, asked: &mut Asked<'_>, mut left: u32, taken: &mut Vec<Ready>) -> u32 {
         if left == 0 || self.accounts.is_empty() {
             return left;
         }
-        let turns = self.turns.entry(provider).or_default();
+        let turns = self.turns.entry(asked.provider).or_default();
         let waiting = self.accounts.iter();
-        let waiting = waiting.filter(|(_, waiting)| waiting.has_for(provider));
+        let waiting = waiting.filter(|(id, waiting)| asked.can_take(**id, waiting));
         // Looked through once for each pull, which is some milliseconds of a provider's rate.
         let mut next: BTreeSet<_> = waiting.map(|(id, _)| (turns.due(*id), *id)).collect();
         while left > 0
             && let Some((_, id)) = next.pop_first()
             && let Some(account) = self.accounts.get_mut(&id)
-            && let Some(ready) = account.take(provider)
+            && let Some(ready) = account.take(asked)
         {
             let segments = ready.envelope.segments.max(1);
-            let weight = weights.get(&id).copied().unwrap_or(1);
+            let weight = asked.weights.get(&id).copied().unwrap_or(1);
+            asked.room.take(&ready.envelope);
             let due = turns.serve(id, segments, weight);
             left = left.saturating_sub(segments);
             taken.push(ready);
             if account.campaigns.is_empty() {
                 self.accounts.remove(&id);
-            } else if account.has_for(provider) {
+            } else if asked.can_take(id, account) {
                 next.insert((due, id));
             }
         }
@@ -202,18 +238,13 @@ impl Lane {
 }
 
 impl Waiting {
-    fn has_for(&self, provider: usize) -> bool {
-        let mut campaigns = self.campaigns.values();
-        campaigns.any(|lines| lines.next(provider).is_some())
-    }
-
-    fn take(&mut self, provider: usize) -> Option<Ready> {
-        let turns = self.turns.entry(provider).or_default();
+    fn take(&mut self, asked: &Asked<'_>) -> Option<Ready> {
+        let turns = self.turns.entry(asked.provider).or_default();
         let campaigns = self.campaigns.iter();
-        let can = campaigns.filter(|(_, lines)| lines.next(provider).is_some());
+        let can = campaigns.filter(|(id, lines)| asked.can_take_of(**id, lines));
         let id = can.map(|(id, _)| (turns.due(*id), *id)).min()?.1;
         let lines = self.campaigns.get_mut(&id)?;
-        let ready = lines.take(provider)?;
+        let ready = lines.take(asked.provider)?;
         turns.serve(id, ready.envelope.segments, 1);
         if lines.0.is_empty() {
             self.campaigns.remove(&id);
@@ -229,6 +260,19 @@ impl Lines {
         let can = lines.filter(|(routes, _)| routes.contains(provider));
         can.min_by_key(|(_, line)| line.front().map(|(arrival, _)| *arrival))
             .map(|(routes, _)| *routes)
+    }
+
+    /// All in one line, in the order in which they came.
+    fn reroute(&mut self, routes: Routes) {
+        let lines = std::mem::take(&mut self.0);
+        let mut all: Vec<_> = lines.into_values().flatten().collect();
+        all.sort_unstable_by_key(|(arrival, _)| *arrival);
+        for (_, ready) in &mut all {
+            ready.routes = routes;
+        }
+        if !all.is_empty() {
+            self.0.insert(routes, all.into());
+        }
     }
 
     fn take(&mut self, provider: usize) -> Option<Ready> {

@@ -14,6 +14,7 @@ use schemas::{
 use super::ready::{ReadyQueue, Wanted};
 use super::routing::Routes;
 use super::{Origin, Ready};
+use crate::pacing::Room;
 
 /// The provider account that is asked for, and another.
 const PROVIDER: usize = 0;
@@ -85,7 +86,8 @@ fn queue(texts: impl IntoIterator<Item = Text>) -> ReadyQueue {
 /// Takes so many segments of whatever comes next.
 fn take(queue: &mut ReadyQueue, provider: usize, any: u32) -> Vec<Ready> {
     let transactional = 0;
-    queue.take(provider, &mut Wanted { any, transactional })
+    let wanted = &mut Wanted { any, transactional };
+    queue.take(provider, wanted, &mut Room::default())
 }
 
 /// Segments by account, of so many pulls of a segment each.
@@ -136,14 +138,14 @@ fn what_only_transactional_texts_may_use_is_used_by_them_first() {
         any: 1,
         transactional: 2,
     };
-    let taken = classes(waiting.take(PROVIDER, &mut wanted));
+    let taken = classes(waiting.take(PROVIDER, &mut wanted, &mut Room::default()));
     assert_eq!(taken, [transactional; 3]);
     assert!(wanted.is_nothing(), "{wanted:?}");
     wanted = Wanted {
         any: 2,
         transactional: 1,
     };
-    let taken = classes(waiting.take(PROVIDER, &mut wanted));
+    let taken = classes(waiting.take(PROVIDER, &mut wanted, &mut Room::default()));
     assert_eq!(taken, [marketing; 2]);
     assert_eq!((wanted.any, wanted.transactional), (0, 1));
 }

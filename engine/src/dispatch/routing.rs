@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use schemas::campaign::Campaign;
 use schemas::{Envelope, ProviderId};
 
 use crate::provider::ProviderAccount;
@@ -64,11 +65,12 @@ impl Routing {
             .position(|account| account.id == provider)
     }
 
-    /// Who may carry a message from this sender, by this provider where one was asked for.
-    pub fn routes(&self, from: Option<&str>, provider: Option<ProviderId>) -> Routes {
+    /// Who may carry a message from this sender: of these provider accounts, where some are
+    /// named.
+    pub fn routes(&self, from: Option<&str>, providers: &[ProviderId]) -> Routes {
         let mut routes = 0;
         for (index, account) in self.accounts.iter().enumerate() {
-            let wanted = provider.is_none_or(|wanted| wanted == account.id);
+            let wanted = providers.is_empty() || providers.contains(&account.id);
             let owns = from.is_none_or(|from| account.senders.iter().any(|own| own == from));
             if wanted && owns {
                 routes |= 1 << index;
@@ -77,9 +79,14 @@ impl Routing {
         Routes(routes)
     }
 
-    /// Who may carry this message.
+    /// Who may carry this message, which was asked for singly.
     pub fn routes_of(&self, envelope: &Envelope) -> Routes {
-        self.routes(envelope.from.as_deref(), envelope.provider)
+        self.routes(envelope.from.as_deref(), envelope.provider.as_slice())
+    }
+
+    /// Who may carry the messages of this campaign now.
+    pub fn routes_of_campaign(&self, campaign: &Campaign) -> Routes {
+        self.routes(campaign.from.as_deref(), &campaign.providers)
     }
 
     /// The sender that the account with this number uses for a message.

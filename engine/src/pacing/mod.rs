@@ -1,6 +1,7 @@
 //! How fast texts go to a provider account.
 //!
-//! A [`Limiter`] says *when* the next text may be stamped, in segments per second; a
+//! A [`Limiter`] says *when* the next text may be stamped, in segments per second; [`Limits`]
+//! are those that hold besides, for a campaign or an account of ours; a
 //! [`Breaker`] whether the account works at all; a [`LookupSchedule`] when a message without a
 //! receipt is asked about. All are plain state: nothing here reads a clock, starts a task or
 //! draws a random number.
@@ -10,6 +11,7 @@
 
 mod breaker;
 mod limiter;
+mod limits;
 mod lookups;
 mod meter;
 mod pace;
@@ -23,5 +25,6 @@ mod limiter_laws;
 
 pub use breaker::{Breaker, FAILURES, LONGEST_REST, Leave, SILENCE, Sign};
 pub use limiter::{Limiter, SendStamp, Wait};
+pub use limits::{Limited, Limits, Room, Share};
 pub use lookups::LookupSchedule;
 pub use pace::{CATCH_UP_MICROS, MAX_RATE, MIN_RATE, Pace, PaceError};

@@ -36,14 +36,55 @@ pub struct CampaignRequest {
     /// The sender; left out, that of the provider account that takes each message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// The id of a provider account; left out or `auto`, any.
+    /// The ids of the provider accounts that may carry it; left out or empty, any.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(pattern = "^(auto|prv_[0-9a-f]{32})$")]
-    pub provider: Option<String>,
+    #[schema(value_type = Option<Vec<ProviderId>>, max_items = 128)]
+    pub providers: Option<Vec<String>>,
+    /// What is sent of it at most, in segments per second, beside what its provider accounts
+    /// allow; left out, as fast as they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0.01, maximum = 1_000_000)]
+    pub rate: Option<f64>,
     /// For how long each message may be sent after the start, in seconds: 1 to 36,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 36_000)]
     pub validity_period: Option<u64>,
+}
+
+/// `PATCH /v1/campaigns/{id}`: what is left out stays as it is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CampaignPatch {
+    /// What people call it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
+    pub name: Option<String>,
+    /// The ids of the provider accounts that may carry what has not begun; empty is any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<ProviderId>>, max_items = 128)]
+    pub providers: Option<Vec<String>>,
+    /// What is sent of it at most from now on, in segments per second; null is as fast as its
+    /// provider accounts allow.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(value_type = Option<f64>, minimum = 0.01, maximum = 1_000_000)]
+    pub rate: Option<Option<f64>>,
+}
+
+/// Tells null from what is left out.
+fn given<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// A campaign as it stands now.
@@ -64,9 +105,11 @@ pub struct CampaignBody {
     /// The sender asked for.
     #[schema(required = true)]
     pub from: Option<String>,
-    /// The provider account asked for; null is any.
+    /// The provider accounts that may carry it; none named is any.
+    pub providers: Vec<ProviderId>,
+    /// What is sent of it at most, in segments per second; null is as fast as they allow.
     #[schema(required = true)]
-    pub provider: Option<ProviderId>,
+    pub rate: Option<f64>,
     /// For how long each message may be sent after the start, in seconds.
     pub validity_period: u32,
     /// When it was created, RFC 3339.
@@ -144,7 +187,8 @@ impl CampaignBody {
             template: campaign.template.clone(),
             class: campaign.class,
             from: campaign.from.clone(),
-            provider: campaign.provider,
+            providers: campaign.providers.clone(),
+            rate: campaign.rate(),
             validity_period: campaign.validity_seconds,
             created_at: campaign.created_at.to_rfc3339(),
             started_at: campaign.started_at.map(|at| at.to_rfc3339()),

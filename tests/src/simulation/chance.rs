@@ -17,6 +17,8 @@ pub enum Stream {
     Customers,
     /// What they ask of campaigns that run, and which provider dies meanwhile.
     Orders,
+    /// How fast campaigns may go, through whom, and how that is changed.
+    Limits,
 }
 
 /// A source of random numbers.

@@ -11,7 +11,7 @@ use wishes::{campaign, singles, stops};
 
 pub use lives::{Disturbance, End, LifePlan};
 pub use providers::{LONG_OUTAGE_MS, LinePlan, OrderPlan, Outage, ProviderPlan};
-pub use wishes::{CampaignPlan, CommandsPlan, SinglePlan, StopPlan};
+pub use wishes::{CampaignPlan, ChangePlan, CommandsPlan, SinglePlan, StopPlan};
 
 /// One schedule.
 #[derive(Debug)]
@@ -72,8 +72,9 @@ impl Plan {
         let provider_orders = places_and_rates
             .filter_map(|(place, plan)| order(orders, place, plan.rate))
             .collect();
+        let limits = &mut Chance::new(seed, Stream::Limits);
         let campaigns: Vec<_> = (0..chance.pick(&[1, 1, 2, 2, 3]))
-            .map(|_| campaign(chance, orders, accounts, receipts_come))
+            .map(|_| campaign(chance, orders, limits, places, accounts, receipts_come))
             .collect();
         let lives = lives(chance, &campaigns);
         // Where much is done in several steps, the journal is compared with it more often.

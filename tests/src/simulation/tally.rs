@@ -32,7 +32,7 @@ impl Tally {
 }
 
 /// What must come about in any large number of schedules.
-pub const EXERCISED: [&str; 61] = [
+pub const EXERCISED: [&str; 64] = [
     "W1: cut off after the provider had it",
     "W2: cut off before the provider had it",
     "W3: 5xx, taken",
@@ -51,6 +51,9 @@ pub const EXERCISED: [&str; 61] = [
     "W19: stopped in good order",
     "a campaign stalled",
     "a campaign was canceled",
+    "a campaign was changed",
+    "a campaign was limited",
+    "a campaign was sent elsewhere",
     "a campaign was paused",
     "a campaign went on",
     "a command came too late",

@@ -1,9 +1,10 @@
-//! Pausing, resuming and canceling: each in the states that allow it, once under a key,
+//! Pausing, resuming, canceling and changing: each in the states that allow it, once under a key,
 //! and with the states named when it cannot be.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::server::{Client, TestServer};
+use crate::server::{Answer, Client, TestServer};
 
 async fn new_campaign(client: &Client) -> String {
     let list = json!({"name": "all"});
@@ -91,5 +92,80 @@ async fn a_repeated_command_is_not_done_again() {
     let again = client.post_keyed(&pause, "stop", &nothing).await;
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
     assert_eq!(again.json(200)["state"], json!("running"));
+    server.stop().await;
+}
+
+async fn change(client: &Client, path: &str, body: &Value) -> Answer {
+    Answer::of(client.request(Method::PATCH, path).json(body)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_is_slowed_down_sent_elsewhere_and_let_go_again() {
+    let server = TestServer::start("campaign-changes").await;
+    let (_, client) = server.account().await;
+    let path = new_campaign(&client).await;
+    let drafted = client.get(&path).await.json(200);
+    assert_eq!(
+        (&drafted["rate"], &drafted["providers"]),
+        (&json!(null), &json!([]))
+    );
+    let provider = server.provider.to_string();
+    let slow = json!({"rate": 12.5, "providers": [provider, provider]});
+    let slowed = change(&client, &path, &slow).await.json(200);
+    assert_eq!(
+        (&slowed["rate"], &slowed["providers"], &slowed["name"]),
+        (&json!(12.5), &json!([provider]), &drafted["name"])
+    );
+    client
+        .post(&format!("{path}/start"), &json!({}))
+        .await
+        .json(202);
+    let renamed = change(&client, &path, &json!({"name": "Spring"}))
+        .await
+        .json(200);
+    assert_eq!(
+        (&renamed["rate"], &renamed["providers"], &renamed["name"]),
+        (&json!(12.5), &json!([provider]), &json!("Spring"))
+    );
+    let free = json!({"rate": null, "providers": []});
+    let freed = change(&client, &path, &free).await.json(200);
+    assert_eq!(
+        (&freed["rate"], &freed["providers"]),
+        (&json!(null), &json!([]))
+    );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_cannot_be_is_refused_and_changes_nothing() {
+    let server = TestServer::start("campaign-change-refusals").await;
+    let (_, client) = server.account().await;
+    let path = new_campaign(&client).await;
+    let before = client.get(&path).await.json(200);
+    let unknown = "prv_00000000000000000000000000000000";
+    let cases = [
+        (json!({"rate": 0}), "out_of_range", "/rate"),
+        (json!({"rate": 2e6}), "out_of_range", "/rate"),
+        (json!({"name": " "}), "invalid_value", "/name"),
+        (
+            json!({"providers": [unknown]}),
+            "provider_unknown",
+            "/providers/0",
+        ),
+        (json!({"rate": "fast"}), "wrong_type", "/rate"),
+        (json!({"template": "other"}), "unknown_field", "/template"),
+    ];
+    for (body, code, field) in cases {
+        let refusal = change(&client, &path, &body).await.refusal();
+        let expected = (422, code.to_owned(), Some(field.to_owned()));
+        assert_eq!(refusal, expected, "{body}");
+    }
+    assert_eq!(client.get(&path).await.json(200), before);
+    client
+        .post(&format!("{path}/cancel"), &json!({}))
+        .await
+        .json(200);
+    let late = change(&client, &path, &json!({"rate": 1.0})).await;
+    assert_eq!(late.problem().code, "campaign_state");
     server.stop().await;
 }

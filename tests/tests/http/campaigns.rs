@@ -144,7 +144,13 @@ async fn each_field_of_a_campaign_is_judged() {
         ),
         ("class", json!("bulk"), "invalid_value", "/class"),
         ("from", json!("+15005550009"), "sender_unknown", "/from"),
-        ("provider", json!("prv_7"), "provider_unknown", "/provider"),
+        (
+            "providers",
+            json!(["prv_7"]),
+            "provider_unknown",
+            "/providers/0",
+        ),
+        ("rate", json!(0.001), "out_of_range", "/rate"),
         (
             "validity_period",
             json!(0),

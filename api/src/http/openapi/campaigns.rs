@@ -1,7 +1,7 @@
 //! `/v1/campaigns`.
 
 use schemas::CampaignId;
-use schemas::http::campaigns::{CampaignBody, CampaignRequest};
+use schemas::http::campaigns::{CampaignBody, CampaignPatch, CampaignRequest};
 
 use super::operation::Operation;
 use crate::problem::ProblemCode;
@@ -11,6 +11,7 @@ pub const TAG: &str = "Campaigns";
 /// What can follow a campaign that was just made.
 const NEXT: &[&str] = &[
     "getCampaign",
+    "changeCampaign",
     "startCampaign",
     "pauseCampaign",
     "resumeCampaign",
@@ -18,7 +19,15 @@ const NEXT: &[&str] = &[
 ];
 
 pub fn operations() -> Vec<Operation> {
-    vec![create(), show(), start(), pause(), resume(), cancel()]
+    vec![
+        create(),
+        show(),
+        change(),
+        start(),
+        pause(),
+        resume(),
+        cancel(),
+    ]
 }
 
 fn create() -> Operation {
@@ -57,6 +66,29 @@ fn show() -> Operation {
         .with_api_key()
         .with_id::<CampaignId>()
         .answers::<CampaignBody>(200, "The campaign.")
+}
+
+fn change() -> Operation {
+    Operation::new("patch", "/v1/campaigns/{id}", TAG, "changeCampaign")
+        .does(
+            "Change how fast a campaign goes, or through whom",
+            "Takes one that is not over. What has not begun within a second obeys; what had begun \
+             goes on to its end. What is left out stays as it is.",
+        )
+        .with_api_key()
+        .with_id::<CampaignId>()
+        .takes::<CampaignPatch>()
+        .writes()
+        .fails(&[
+            ProblemCode::Required,
+            ProblemCode::InvalidValue,
+            ProblemCode::TooLong,
+            ProblemCode::OutOfRange,
+            ProblemCode::SenderUnknown,
+            ProblemCode::ProviderUnknown,
+            ProblemCode::CampaignState,
+        ])
+        .answers::<CampaignBody>(200, "The campaign afterwards.")
 }
 
 fn start() -> Operation {

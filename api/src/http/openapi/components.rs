@@ -2,7 +2,7 @@
 
 use schemas::http::PageBody;
 use schemas::http::accounts::{AccountBody, AccountRequest, KeyRequest, NewKeyBody};
-use schemas::http::campaigns::{CampaignBody, CampaignRequest};
+use schemas::http::campaigns::{CampaignBody, CampaignPatch, CampaignRequest};
 use schemas::http::contact_lists::{ContactListBody, ContactListRequest};
 use schemas::http::health::{LiveBody, ReadyBody};
 use schemas::http::jobs::JobBody;
@@ -87,6 +87,7 @@ fn schemas() -> Map<String, Value> {
     add::<MessageBody>(&mut schemas);
     add_as::<PageBody<MessageBody>>(MESSAGE_PAGE, &mut schemas);
     add::<CampaignRequest>(&mut schemas);
+    add::<CampaignPatch>(&mut schemas);
     add::<CampaignBody>(&mut schemas);
     add::<ContactListRequest>(&mut schemas);
     add::<ContactListBody>(&mut schemas);

@@ -106,7 +106,7 @@ impl CampaignErrand {
             job: None,
             campaign: None,
             started_at: None,
-            commands: Commands::new(plan.commands),
+            commands: Commands::new(plan.commands, plan.change),
             seen: None,
         }
     }
@@ -162,20 +162,24 @@ impl CampaignErrand {
             Stage::LateUpload => upload(&self.late, self.lists.first(), "late"),
             Stage::Job | Stage::LateJob => Ask::get(job.unwrap_or_default()),
             Stage::Create => {
-                let wanted = json!({
+                let mut wanted = json!({
                     "lists": self.lists,
                     "template": self.text("{{ first_name }}"),
                     "class": self.plan.class.as_str(),
                     "validity_period": self.plan.validity_seconds,
                 });
+                if let Some(rate) = self.plan.rate {
+                    wanted["rate"] = json!(rate);
+                }
                 Ask::post("/v1/campaigns".to_owned(), key("campaign"), &wanted)
             }
             Stage::Start => Ask::post(format!("{campaign}/start"), key("start"), &json!({})),
             Stage::Command => {
                 let asked = self.commands.ask(now);
-                let (word, place) = asked.map_or(("", 0), |(what, place)| (what.word(), place));
-                let key = Some(format!("{word}-{}-{place}", self.number));
-                Ask::post(format!("{campaign}/{word}"), key, &json!({}))
+                asked.map_or_else(
+                    || Ask::get(campaign.clone()),
+                    |(command, place)| command.request(&campaign, self.number, place),
+                )
             }
             Stage::Watch => Ask::get(campaign),
         };

@@ -2,11 +2,17 @@
 
 use std::collections::VecDeque;
 
-use crate::simulation::plan::CommandsPlan;
+use schemas::ProviderId;
+use serde_json::{Value, json};
+
+use super::Ask;
+use crate::simulation::plan::{ChangePlan, CommandsPlan};
 
 /// A command.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Command {
+    /// It goes at another rate, or elsewhere.
+    Change(ChangePlan),
     /// Nothing more begins until it goes on.
     Pause,
     /// It goes on.
@@ -16,9 +22,25 @@ pub enum Command {
 }
 
 impl Command {
+    /// The request, the `place`th of them to campaign `number`.
+    pub fn request(self, path: &str, number: usize, place: usize) -> Ask {
+        if let Self::Change(change) = self {
+            return Ask {
+                method: "PATCH",
+                path: path.to_owned(),
+                key: None,
+                body: body_of(change).to_string().into_bytes(),
+            };
+        }
+        let word = self.word();
+        let key = Some(format!("{word}-{number}-{place}"));
+        Ask::post(format!("{path}/{word}"), key, &json!({}))
+    }
+
     /// The last part of its path.
-    pub const fn word(self) -> &'static str {
+    const fn word(self) -> &'static str {
         match self {
+            Self::Change(_) => "",
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Cancel => "cancel",
@@ -50,8 +72,9 @@ pub struct Commands {
 
 impl Commands {
     /// What was planned.
-    pub fn new(plan: CommandsPlan) -> Self {
-        let mut left = VecDeque::new();
+    pub fn new(plan: CommandsPlan, change: Option<ChangePlan>) -> Self {
+        let change = change.map(|change| (change.after_ms, Command::Change(change)));
+        let mut left: VecDeque<_> = change.into_iter().collect();
         for _ in 0..plan.pauses {
             left.push_back((plan.runs_ms, Command::Pause));
             left.push_back((plan.rests_ms, Command::Resume));
@@ -106,4 +129,15 @@ impl Commands {
         let canceled = |made: &Commanded| made.command == Command::Cancel;
         !self.are_too_late && self.made.iter().any(canceled)
     }
+}
+
+fn body_of(change: ChangePlan) -> Value {
+    let provider = change.provider.map(id_of);
+    let providers: Vec<ProviderId> = provider.into_iter().collect();
+    json!({ "rate": change.rate, "providers": providers })
+}
+
+/// The id of the provider account at this place.
+pub fn id_of(place: usize) -> ProviderId {
+    ProviderId::of_name(&format!("sandbox-{}", place + 1))
 }

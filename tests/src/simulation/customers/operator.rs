@@ -2,9 +2,9 @@
 //! that back.
 
 use api::in_process::{DoorAnswer, DoorRequest};
-use schemas::ProviderId;
 use serde_json::{Value, json};
 
+use super::commands::id_of;
 use super::{Heard, Next, again_after};
 use crate::simulation::plan::OrderPlan;
 
@@ -54,7 +54,7 @@ impl OperatorErrand {
                 heard_at: None,
             });
         }
-        let provider = ProviderId::of_name(&format!("sandbox-{}", self.plan.provider + 1));
+        let provider = id_of(self.plan.provider);
         DoorRequest {
             method: "PATCH",
             path_and_query: format!("/v1/providers/{provider}"),

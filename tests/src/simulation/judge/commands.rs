@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use schemas::{CampaignId, Message, UnixMicros};
+use schemas::{CampaignId, Message};
 
-use super::kept_from;
+use super::{instant, kept_from};
 use crate::simulation::Simulation;
 use crate::simulation::customers::Kind;
 use crate::simulation::customers::commands::{Command, Commands};
-use crate::simulation::time::Time;
 
 /// Judges when every message of a campaign began.
 pub fn judge(simulation: &Simulation, messages: &[Message]) {
@@ -64,13 +63,10 @@ fn rests_of(simulation: &Simulation, commands: &Commands) -> Vec<(u64, u64)> {
     rests
 }
 
-fn instant(at: UnixMicros) -> u64 {
-    Time::of_true_wall(at.0.unsigned_abs())
-}
-
 fn count(simulation: &Simulation, commands: &Commands) {
     for made in commands.made.iter().filter(|made| made.heard_at.is_some()) {
         simulation.tally.count(match made.command {
+            Command::Change(_) => "a campaign was changed",
             Command::Pause => "a campaign was paused",
             Command::Resume => "a campaign went on",
             Command::Cancel => "a campaign was canceled",

@@ -1,6 +1,7 @@
 //! Whether all is well: customers were promised something, providers took texts, and the
 //! node tells a story. The three must agree.
 
+mod campaign_limits;
 mod commands;
 mod consent;
 mod messages;
@@ -14,10 +15,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use engine::storage::compare_memory_with_rebuilt;
 use engine::verify;
 use schemas::campaign::{Campaign, CampaignState, CampaignTally};
-use schemas::{CampaignId, Message, MessageClass, MessageStatus, PartitionCount};
+use schemas::{CampaignId, Message, MessageClass, MessageStatus, PartitionCount, UnixMicros};
 
 use super::Simulation;
 use super::customers::Kind;
+use super::time::Time;
 
 /// Microseconds within which the first of a campaign is frozen, also where the disk and
 /// every task are as slow as a schedule makes them.
@@ -33,6 +35,11 @@ const STEPS_OF_A_COMMAND: u64 = 12;
 pub fn kept_from(simulation: &Simulation, heard: u64) -> u64 {
     let held = simulation.plan.task_hold.1 * 1_000 * STEPS_OF_A_COMMAND;
     after(simulation, heard, KEPT_WITHIN + held)
+}
+
+/// When something was written down, by a clock that was never set.
+fn instant(at: UnixMicros) -> u64 {
+    Time::of_true_wall(at.0.unsigned_abs())
 }
 
 /// When the process has had so many microseconds since an instant. While it stands still it can
@@ -115,6 +122,7 @@ pub fn everything(simulation: &Simulation) {
     receipts::judge(simulation, &messages);
     wire::judge(simulation, &messages);
     commands::judge(simulation, &messages);
+    campaign_limits::judge(simulation, &messages);
     consent::judge(simulation, &messages);
     campaigns(simulation, &messages);
     if !simulation.plan.trim {

@@ -10,7 +10,7 @@ use schemas::{Message, UnixMicros};
 
 use super::{after, orders};
 use crate::simulation::Simulation;
-use crate::simulation::ledger::Call;
+use crate::simulation::ledger::{Call, Entries};
 use crate::simulation::plan::LONG_OUTAGE_MS;
 
 /// A request may leave so many microseconds after its stamp where tasks are not held up.
@@ -33,16 +33,9 @@ const FALLS_ASLEEP_WITHIN: u64 = 1_000_000;
 
 /// Judges every request.
 pub fn judge(simulation: &Simulation, messages: &[Message]) {
-    let held = simulation.plan.task_hold;
-    // From the stamp to the line there are a few steps, and as many from an answer to the
-    // pause that it asks for. Each of them may be held up.
-    let slack = SLACK + if held.0 > 0.0 { 8 * held.1 * 1_000 } else { 0 };
+    let slack = slack_of(simulation);
     let entries = simulation.world.ledger.entries();
-    let calls: Vec<&Call> = entries
-        .calls
-        .iter()
-        .filter(|call| !is_behind_a_freeze(simulation, call.at))
-        .collect();
+    let calls = calls_of(simulation, &entries);
     for place in 0..simulation.world.providers().len() {
         let calls: Vec<&Call> = calls
             .iter()
@@ -66,6 +59,22 @@ pub fn judge(simulation: &Simulation, messages: &[Message]) {
     if !simulation.wall_jumped.get() {
         times(simulation, messages, &calls, slack);
     }
+}
+
+/// How many microseconds after its stamp a request may leave. From the stamp to the line there
+/// are a few steps, and as many from an answer to the pause that it asks for. Each of them may be
+/// held up.
+pub(super) fn slack_of(simulation: &Simulation) -> u64 {
+    let held = simulation.plan.task_hold;
+    SLACK + if held.0 > 0.0 { 8 * held.1 * 1_000 } else { 0 }
+}
+
+/// The requests whose instants tell something.
+pub(super) fn calls_of<'a>(simulation: &Simulation, entries: &'a Entries) -> Vec<&'a Call> {
+    let calls = entries.calls.iter();
+    calls
+        .filter(|call| !is_behind_a_freeze(simulation, call.at))
+        .collect()
 }
 
 /// What was let go before a freeze leaves after it; nobody can help that.

@@ -32,6 +32,21 @@ pub struct CampaignPlan {
     pub is_long: bool,
     /// What is asked of it once it was started.
     pub commands: CommandsPlan,
+    /// Segments per second that it goes at most, where its customer limits it.
+    pub rate: Option<f64>,
+    /// What is changed while it runs.
+    pub change: Option<ChangePlan>,
+}
+
+/// A change of a campaign that was started, before anything else is asked of it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct ChangePlan {
+    /// Milliseconds that it runs before.
+    pub after_ms: u64,
+    /// Segments per second that it goes at most from then on; `None` is no limit.
+    pub rate: Option<f64>,
+    /// The provider account that carries it from then on; `None` is any.
+    pub provider: Option<usize>,
 }
 
 /// Commands to a campaign that was started.
@@ -106,6 +121,8 @@ impl CampaignPlan {
 pub(super) fn campaign(
     chance: &mut Chance,
     orders: &mut Chance,
+    limits: &mut Chance,
+    places: u64,
     accounts: usize,
     receipts_come: bool,
 ) -> CampaignPlan {
@@ -154,7 +171,27 @@ pub(super) fn campaign(
         },
         is_long: chance.hits(0.1),
         commands: commands(orders),
+        rate: limit(limits, recipients),
+        change: change(limits, recipients, places),
     }
+}
+
+/// A limit that lets a campaign take some seconds.
+fn limit(chance: &mut Chance, recipients: u64) -> Option<f64> {
+    let rate = (recipients as f64 / chance.between(2, 9) as f64).max(1.0);
+    // A fractional one has a window of its own.
+    let rate = if chance.hits(0.6) { rate.ceil() } else { rate };
+    chance.hits(0.2).then_some(rate)
+}
+
+fn change(chance: &mut Chance, recipients: u64, places: u64) -> Option<ChangePlan> {
+    let (place, is_one) = (chance.between(0, places - 1), chance.hits(0.5));
+    let drawn = ChangePlan {
+        after_ms: chance.between(0, 2_500),
+        rate: limit(chance, recipients),
+        provider: is_one.then_some(place as usize),
+    };
+    chance.hits(0.15).then_some(drawn)
 }
 
 fn commands(chance: &mut Chance) -> CommandsPlan {
