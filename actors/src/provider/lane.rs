@@ -253,7 +253,7 @@ impl Lane {
                     return Some((ticket, Permit { at: now, opening }));
                 }
                 // Nothing else may go either, and other senders may have better use for it.
-                Err(_) if ticket.ready_at(now) > now + PATIENCE => return None,
+                Err(_) if ticket.ready_at(now) > now + LIMIT_PATIENCE => return None,
                 Err(wait) => {
                     let wait = Duration::from_micros(wait.until.saturating_sub(now));
                     let pause = pin!(self.runtime.sleep(wait.min(LONGEST_SLEEP)));
@@ -327,7 +327,7 @@ fn sign_of(outcome: &SubmitOutcome) -> Sign {
 /// An attempt goes back that its campaign's or account's limit lets wait for longer than this,
 /// in microseconds: work is given out 20 ms ahead of such a limit, so it was lowered meanwhile,
 /// or others took what was due.
-const PATIENCE: u64 = 100_000;
+const LIMIT_PATIENCE: u64 = 100_000;
 
 /// A waiting attempt looks again this often whether the lane was closed.
 const LONGEST_SLEEP: Duration = Duration::from_millis(250);
