@@ -85,7 +85,7 @@ impl Control {
             let prefix = Campaign::partition_key(account.id);
             let campaigns = self.all::<Campaign>(&prefix).await?;
             for campaign in campaigns.iter().filter(|campaign| campaign.is_under_way()) {
-                self.holds.resume(campaign, self.runtime.boot());
+                self.holds.resume(campaign, &self.runtime);
                 starts.push(Start::Campaign(account.id, campaign.id));
             }
             for job in self.all::<Job>(&prefix).await? {
@@ -134,7 +134,7 @@ impl Control {
                 let key = Campaign::key_of(account, campaign);
                 if let Some(row) = self.store.get::<Campaign>(&key).await? {
                     // Its coordinator may be failing just now, and nothing may begin meanwhile.
-                    self.holds.set(&row, self.runtime.boot());
+                    self.holds.set(&row, &self.runtime);
                 }
                 Some(Start::Campaign(account, campaign))
             }

@@ -251,6 +251,8 @@ async fn write_rows(store: &Store, runtime: &Runtime) -> Result<(), BenchError> 
         from: None,
         providers: Vec::new(),
         rate_millionths: None,
+        send_at: None,
+        window: None,
         validity_seconds: VALIDITY_SECONDS,
         state: CampaignState::Draft,
         created_at,

@@ -14,6 +14,7 @@ pub mod pacing;
 pub mod provider;
 pub mod retry;
 pub mod runtime;
+pub mod send_window;
 pub mod settings;
 pub mod storage;
 pub mod store;

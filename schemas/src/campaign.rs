@@ -19,6 +19,8 @@ use crate::time::UnixMicros;
 pub enum CampaignState {
     /// Written down, not started.
     Draft,
+    /// Started, and its time has not come.
+    Scheduled,
     /// Started: its audience is frozen and sent.
     Running,
     /// Started, and nothing more of it begins until it goes on.
@@ -35,6 +37,7 @@ impl CampaignState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Draft => "draft",
+            Self::Scheduled => "scheduled",
             Self::Running => "running",
             Self::Paused => "paused",
             Self::Canceled => "canceled",
@@ -69,16 +72,33 @@ pub struct Campaign {
     pub rate_millionths: Option<u64>,
     /// How long each message may be sent after launch, in seconds.
     pub validity_seconds: u32,
+    /// Not before this instant.
+    #[serde(default)]
+    pub send_at: Option<UnixMicros>,
+    /// When on a day texts of it may begin; always, where there is none.
+    #[serde(default)]
+    pub window: Option<SendWindow>,
     /// Where it stands.
     pub state: CampaignState,
     /// When it was created.
     pub created_at: UnixMicros,
-    /// When it was started: the instant in its messages' ids.
+    /// When it began to run: the instant in its messages' ids.
     pub started_at: Option<UnixMicros>,
     /// When its last message stopped being pending, be it finished or canceled.
     pub finished_at: Option<UnixMicros>,
     /// See [`Versioned`].
     pub version: u64,
+}
+
+/// When on a day texts may begin, by the clocks of one place.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SendWindow {
+    /// The first minute of a day, from midnight.
+    pub from: u16,
+    /// The minute behind the last one; before `from`, where the window is open over midnight.
+    pub until: u16,
+    /// The place: a name of the IANA database of time zones, such as `Europe/Berlin`.
+    pub time_zone: String,
 }
 
 impl Campaign {
@@ -89,8 +109,8 @@ impl Campaign {
 
     /// Whether somebody has to look after it: it was started and is not over.
     pub fn is_under_way(&self) -> bool {
-        let was_started = self.started_at.is_some() && self.finished_at.is_none();
-        was_started && self.state != CampaignState::Draft
+        let was_started = self.started_at.is_some() || self.state == CampaignState::Scheduled;
+        was_started && self.finished_at.is_none()
     }
 
     /// The partition key of an account's campaigns.

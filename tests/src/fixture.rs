@@ -206,6 +206,8 @@ impl TestNode {
             from: None,
             providers: Vec::new(),
             rate_millionths: None,
+            send_at: None,
+            window: None,
             validity_seconds: 3_600,
             state: CampaignState::Running,
             created_at: now,

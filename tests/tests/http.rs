@@ -9,6 +9,8 @@ mod authentication;
 mod bad_input;
 #[path = "http/campaign_commands.rs"]
 mod campaign_commands;
+#[path = "http/campaign_times.rs"]
+mod campaign_times;
 #[path = "http/campaigns.rs"]
 mod campaigns;
 #[path = "http/document.rs"]

@@ -1,5 +1,5 @@
-//! The coordinator of one running campaign: it freezes the audience, tells the
-//! dispatcher how far, carries out what is commanded, and writes down when nothing is
+//! The coordinator of one campaign that was started: it waits for its time, freezes the
+//! audience, tells the dispatcher how far, carries out what is commanded, and writes down when nothing is
 //! pending any more.
 
 use std::collections::BTreeMap;
@@ -8,23 +8,22 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use engine::dispatch::audience::CampaignPlan;
-use engine::dispatch::freeze::{Freeze, FreezeError};
 use engine::dispatch::routing::Routing;
 use engine::journal::Journal;
 use engine::runtime::Runtime;
+use engine::send_window::changes_at;
 use engine::store::{Replaced, Store, StoreError};
-use futures::future::try_join_all;
-use schemas::account::Account;
 use schemas::campaign::{Campaign, CampaignState, CampaignTally};
 use schemas::{AccountId, CampaignId, MessageStatus, Partition};
+use tokio::sync::Notify;
 
-use crate::control::DISK_FULL_PAUSE;
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::holds::{Hold, Holds};
 use crate::dispatch::messages::{CampaignEnded, CampaignHeld, CampaignRuns};
 use crate::instruments::CampaignInstrument;
 
 use super::held::{self, FollowError};
+use super::launch::run;
 use crate::supervision::{Escalation, Lifeline, Post, TaskPanicked, spawn_for};
 
 /// How often the row and the numbers are looked at: what was commanded, and whether the
@@ -62,6 +61,8 @@ pub struct CampaignCoordinator {
     looking: bool,
     /// Whether it was called while it looked.
     called: bool,
+    /// Its row was changed while it waits for its time.
+    changed: Arc<Notify>,
     instrument: CampaignInstrument,
     lifeline: Lifeline,
 }
@@ -75,6 +76,7 @@ impl CampaignCoordinator {
             chunks: BTreeMap::new(),
             looking: false,
             called: false,
+            changed: Arc::default(),
             instrument: CampaignInstrument::default(),
             lifeline,
         }
@@ -95,13 +97,27 @@ impl CampaignCoordinator {
         }
     }
 
-    fn look(&mut self, context: &Context<Self>) {
-        self.instrument
-            .is(match self.parts.holds.of(self.parts.campaign) {
-                None => "running",
-                Some(Hold::Paused) => "paused",
-                Some(Hold::Canceled) => "canceled",
-            });
+    /// A window closes at its minute, not at the next look.
+    fn look_when_window_changes(&self, plan: &CampaignPlan, context: &mut Context<Self>) {
+        let now = self.parts.runtime.now();
+        let Some(window) = &plan.campaign.window else {
+            return;
+        };
+        let left = changes_at(window, now).0.saturating_sub(now.0);
+        let wait = Duration::from_micros(u64::try_from(left).unwrap_or(u64::MAX));
+        if wait < LOOK_EVERY {
+            context.run_later(wait, |coordinator, context| coordinator.look(context));
+        }
+    }
+
+    fn look(&mut self, context: &mut Context<Self>) {
+        if let Some(plan) = &self.plan {
+            // The time of day may have closed it.
+            self.parts.holds.set(&plan.campaign, &self.parts.runtime);
+            let hold = self.parts.holds.of(self.parts.campaign);
+            self.instrument.is(Hold::word(hold));
+            self.look_when_window_changes(plan, context);
+        }
         self.tell_dispatcher();
         let Some(plan) = self.plan.as_ref().filter(|_| !self.looking) else {
             self.called = true;
@@ -119,100 +135,6 @@ impl CampaignCoordinator {
     }
 }
 
-/// Loads the campaign's row and its account, and freezes the audience.
-async fn run(
-    parts: CoordinatorParts,
-    address: Addr<CampaignCoordinator>,
-) -> Result<(), FreezeError> {
-    let Some(plan) = load(&parts).await? else {
-        let _ = address.send(Looked::Over).await;
-        return Ok(());
-    };
-    let plan = Arc::new(plan);
-    let _ = address.send(Loaded(Arc::clone(&plan))).await;
-    let partitions = parts.journal.partitions();
-    let mut freezes = Vec::new();
-    for partition in partitions.all() {
-        let freeze = Freeze::resume(&parts.store, &plan.campaign, partitions, partition).await?;
-        let _ = address
-            .send(Frozen {
-                partition,
-                chunks: freeze.chunks(),
-            })
-            .await;
-        freezes.push(freeze);
-    }
-    // All first chunks together: a small campaign is frozen with them, in two commits.
-    let first = freezes.iter_mut().filter(|freeze| freeze.chunks() == 0);
-    let first = first.map(|freeze| next_chunk(&parts, &plan.campaign, freeze, &address));
-    try_join_all(first).await?;
-    // Then round by round, so that every partition goes on.
-    while freezes.iter().any(|freeze| !freeze.is_done()) {
-        if parts.holds.of(parts.campaign) == Some(Hold::Canceled) {
-            // The audience ends where it is.
-            return Ok(());
-        }
-        for freeze in freezes.iter_mut().filter(|freeze| !freeze.is_done()) {
-            next_chunk(&parts, &plan.campaign, freeze, &address).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Freezes the next chunk and tells of it. While the disk is nearly full a freeze waits, as an
-/// import does: what is in flight needs the node, and the rest of the audience can come later.
-async fn next_chunk(
-    parts: &CoordinatorParts,
-    campaign: &Campaign,
-    freeze: &mut Freeze,
-    address: &Addr<CampaignCoordinator>,
-) -> Result<(), FreezeError> {
-    while let Err(error) = freeze
-        .next_chunk(&parts.store, &parts.journal, campaign)
-        .await
-    {
-        if !matches!(error, FreezeError::Store(StoreError::DiskFull { .. })) {
-            return Err(error);
-        }
-        parts.runtime.sleep(DISK_FULL_PAUSE).await;
-        // The members that were read are not in a chunk: it reads them again.
-        let (partitions, partition) = (parts.journal.partitions(), freeze.partition());
-        *freeze = Freeze::resume(&parts.store, campaign, partitions, partition).await?;
-    }
-    let frozen = Frozen {
-        partition: freeze.partition(),
-        chunks: freeze.chunks(),
-    };
-    let _ = address.send(frozen).await;
-    Ok(())
-}
-
-async fn load(parts: &CoordinatorParts) -> Result<Option<CampaignPlan>, StoreError> {
-    let key = Campaign::key_of(parts.account, parts.campaign);
-    let Some(campaign) = parts.store.get::<Campaign>(&key).await? else {
-        return Ok(None);
-    };
-    if !campaign.is_under_way() {
-        return Ok(None);
-    }
-    parts.holds.set(&campaign, parts.runtime.boot());
-    let Some(account) = parts
-        .store
-        .get::<Account>(&Account::key_of(parts.account))
-        .await?
-    else {
-        return Ok(None);
-    };
-    match CampaignPlan::new(campaign, &account.number_key, &parts.routing) {
-        Ok(plan) => Ok(Some(plan)),
-        Err(error) => {
-            // The door compiles a template before it takes a campaign.
-            tracing::error!(campaign = %parts.campaign, %error, "a running campaign's template does not compile");
-            Ok(None)
-        }
-    }
-}
-
 /// Does what the campaign's state asks for, and tells what its row says now. The row is what
 /// people's commands change, so it is read each time.
 async fn follow(parts: &CoordinatorParts, may_resend: bool) -> Result<Looked, FollowError> {
@@ -220,12 +142,12 @@ async fn follow(parts: &CoordinatorParts, may_resend: bool) -> Result<Looked, Fo
     let Some(campaign) = parts.store.get::<Campaign>(&key).await? else {
         return Ok(Looked::Over);
     };
-    parts.holds.set(&campaign, parts.runtime.boot());
+    parts.holds.set(&campaign, &parts.runtime);
     let hold = parts.holds.of(campaign.id);
     let tallies = tallies(parts).await?;
     match hold {
         None => held::release(parts, &tallies).await?,
-        Some(Hold::Paused) => {}
+        Some(Hold::Paused | Hold::Closed) => {}
         Some(Hold::Canceled) => held::withdraw(parts, &tallies).await?,
     }
     let is_canceled = hold == Some(Hold::Canceled);
@@ -278,9 +200,10 @@ impl Actor for CampaignCoordinator {
 
     fn started(&mut self, context: &mut Self::Context) {
         let (parts, address) = (self.parts.clone(), context.address());
+        let changed = Arc::clone(&self.changed);
         spawn_for(&self.parts.runtime, context.address(), async move {
             let escalation = parts.escalation.clone();
-            if let Err(error) = run(parts, address).await {
+            if let Err(error) = run(parts, address, changed).await {
                 escalation.raise(error.to_string());
             }
         });
@@ -288,9 +211,22 @@ impl Actor for CampaignCoordinator {
     }
 }
 
+/// Its time has not come.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Loaded(Arc<CampaignPlan>);
+pub(super) struct Waits;
+
+impl Handler<Waits> for CampaignCoordinator {
+    type Result = ();
+
+    fn handle(&mut self, _: Waits, _: &mut Self::Context) {
+        self.instrument.is("scheduled");
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Loaded(pub(super) Arc<CampaignPlan>);
 
 impl Handler<Loaded> for CampaignCoordinator {
     type Result = ();
@@ -302,9 +238,9 @@ impl Handler<Loaded> for CampaignCoordinator {
 
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Frozen {
-    partition: Partition,
-    chunks: u32,
+pub(super) struct Frozen {
+    pub(super) partition: Partition,
+    pub(super) chunks: u32,
 }
 
 impl Handler<Frozen> for CampaignCoordinator {
@@ -318,7 +254,7 @@ impl Handler<Frozen> for CampaignCoordinator {
 
 #[derive(Message)]
 #[rtype(result = "()")]
-enum Looked {
+pub(super) enum Looked {
     /// As its row has it.
     UnderWay(Box<Campaign>),
     /// Nothing of it is pending any more.
@@ -361,6 +297,7 @@ impl Handler<Look> for CampaignCoordinator {
     type Result = ();
 
     fn handle(&mut self, _: Look, context: &mut Self::Context) {
+        self.changed.notify_one();
         self.look(context);
     }
 }

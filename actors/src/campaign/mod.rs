@@ -2,3 +2,4 @@
 
 pub mod coordinator;
 mod held;
+mod launch;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use engine::pacing::{Limited, Limits, Pace};
-use engine::runtime::BootMicros;
-use schemas::campaign::{Campaign, CampaignState};
+use engine::runtime::Runtime;
+use engine::send_window::is_open;
+use schemas::campaign::{Campaign, CampaignState, SendWindow};
 use schemas::change::Change;
 use schemas::{CampaignId, Envelope, UnixMicros};
 
@@ -15,17 +16,34 @@ use schemas::{CampaignId, Envelope, UnixMicros};
 pub enum Hold {
     /// It is paused: what is due is put aside until it goes on.
     Paused,
+    /// Its window is closed: what is due is put aside until it opens.
+    Closed,
     /// It is canceled: what is due is put aside, and withdrawn by its coordinator.
     Canceled,
 }
 
 impl Hold {
-    /// What a campaign's state means for its messages.
-    pub const fn of(state: CampaignState) -> Option<Self> {
-        match state {
+    /// What a campaign's state, and the time of day, mean for its messages.
+    pub fn of(campaign: &Campaign, now: UnixMicros) -> Option<Self> {
+        match campaign.state {
             CampaignState::Paused => Some(Self::Paused),
             CampaignState::Canceled => Some(Self::Canceled),
-            CampaignState::Draft | CampaignState::Running | CampaignState::Finished => None,
+            CampaignState::Running => {
+                let closed = |window: &SendWindow| !is_open(window, now);
+                let window = campaign.window.as_ref();
+                window.is_some_and(closed).then_some(Self::Closed)
+            }
+            CampaignState::Draft | CampaignState::Scheduled | CampaignState::Finished => None,
+        }
+    }
+
+    /// The stable word for what a campaign does that is held, or not.
+    pub const fn word(hold: Option<Self>) -> &'static str {
+        match hold {
+            None => "running",
+            Some(Self::Paused) => "paused",
+            Some(Self::Closed) => "outside_window",
+            Some(Self::Canceled) => "canceled",
         }
     }
 }
@@ -73,25 +91,27 @@ impl Holds {
 
     /// Holds a campaign or lets it go on, and as fast, as its row has it. Two may have read the
     /// row, and the one with the older version comes too late.
-    pub fn set(&self, campaign: &Campaign, now: BootMicros) {
+    pub fn set(&self, campaign: &Campaign, runtime: &Runtime) {
         let mut holds = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let known = Known {
             version: campaign.version,
-            hold: Hold::of(campaign.state),
+            hold: Hold::of(campaign, runtime.now()),
         };
         let is_older = |other: &Known| other.version > known.version;
         if !holds.get(&campaign.id).is_some_and(is_older) {
             holds.insert(campaign.id, known);
             let limited = Limited::Campaign(campaign.id);
-            self.limits.set(limited, pace_of(campaign.rate()), now);
+            let pace = pace_of(campaign.rate());
+            self.limits.set(limited, pace, runtime.boot());
         }
     }
 
     /// The same in a node that has just started: texts of it may have left until a moment ago.
-    pub fn resume(&self, campaign: &Campaign, now: BootMicros) {
+    pub fn resume(&self, campaign: &Campaign, runtime: &Runtime) {
         let (limited, pace) = (Limited::Campaign(campaign.id), pace_of(campaign.rate()));
+        let now = runtime.boot();
         self.limits.resume(limited, pace, now, LARGEST_TEXT);
-        self.set(campaign, now);
+        self.set(campaign, runtime);
     }
 
     /// Nobody looks after the campaign any more.

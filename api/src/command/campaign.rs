@@ -49,7 +49,10 @@ async fn watch(
             CampaignState::Finished | CampaignState::Canceled => {
                 body.numbers.pending == 0 && !body.numbers.still_counting
             }
-            CampaignState::Draft | CampaignState::Running | CampaignState::Paused => false,
+            CampaignState::Draft
+            | CampaignState::Scheduled
+            | CampaignState::Running
+            | CampaignState::Paused => false,
         };
         if is_over {
             progress.end();
@@ -72,6 +75,7 @@ fn last_words(body: &CampaignBody) -> String {
         CampaignState::Canceled => "canceled",
         CampaignState::Finished
         | CampaignState::Draft
+        | CampaignState::Scheduled
         | CampaignState::Running
         | CampaignState::Paused => "finished",
     };

@@ -199,7 +199,8 @@ impl User {
                 let path = format!("{path}/start");
                 let _: CampaignBody = self.client.post(&path, &serde_json::json!({})).await?;
             }
-            CampaignState::Running
+            CampaignState::Scheduled
+            | CampaignState::Running
             | CampaignState::Paused
             | CampaignState::Canceled
             | CampaignState::Finished => {}

@@ -1,23 +1,20 @@
-//! `POST /v1/campaigns/{id}/pause|resume|cancel` and `PATCH /v1/campaigns/{id}`. A command
-//! changes the campaign's row, and its coordinator is told to read it; it reads it twice a
-//! second in any case.
+//! `POST /v1/campaigns/{id}/pause|resume|cancel`. A command changes the campaign's row, and
+//! its coordinator is told to read it; it reads it twice a second in any case.
 
 use actix_web::http::StatusCode;
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, web};
 use engine::store::Replaced;
 use schemas::campaign::{Campaign, CampaignState, ControlRecord};
-use schemas::http::campaigns::CampaignPatch;
 use schemas::{CampaignId, UnixMicros};
 
 use super::campaigns::{announce, find, whole};
-use super::fields;
 use crate::auth::Caller;
 use crate::doors::DoorState;
 use crate::idempotency::IdempotencyHeader;
-use crate::json::{JsonBody, answer, created};
+use crate::json::created;
 use crate::parameters::PathId;
-use crate::problem::{FieldProblems, Problem, ProblemCode};
+use crate::problem::{Problem, ProblemCode};
 
 /// What a command comes with.
 pub type Asked = (
@@ -44,6 +41,7 @@ impl Command {
             Self::Resume => &[CampaignState::Paused],
             Self::Cancel => &[
                 CampaignState::Draft,
+                CampaignState::Scheduled,
                 CampaignState::Running,
                 CampaignState::Paused,
             ],
@@ -62,8 +60,8 @@ impl Command {
     /// Changes a campaign's state.
     fn apply_to(self, campaign: &mut Campaign, now: UnixMicros) -> Result<(), Problem> {
         check(campaign, self.from(), self.participle())?;
-        if campaign.state == CampaignState::Draft {
-            // Nobody looks after it: there is nothing to withdraw.
+        if campaign.started_at.is_none() {
+            // Nothing of it was frozen: there is nothing to withdraw.
             campaign.finished_at = Some(now);
         }
         campaign.state = self.to();
@@ -134,61 +132,9 @@ async fn carry_out(command: Command, asked: Asked) -> Result<HttpResponse, Probl
     Ok(created(StatusCode::OK, &location, claim.replayed, &body))
 }
 
-/// Changes how fast a campaign goes, through whom, or its name: within a second, for all of it
-/// that has not begun.
-///
-/// # Errors
-/// The problem, `campaign_state` when it is over.
-pub async fn change(
-    caller: Caller,
-    state: web::Data<DoorState>,
-    path: PathId<CampaignId>,
-    body: JsonBody<CampaignPatch>,
-) -> Result<HttpResponse, Problem> {
-    let mut campaign = find(&state, caller.0, path.0).await?;
-    let campaign = loop {
-        apply_patch(&state, &mut campaign, &body.value)?;
-        match state.store().replace(campaign).await? {
-            Replaced::Stored(stored) => break stored,
-            Replaced::Conflict(Some(other)) => campaign = other,
-            Replaced::Conflict(None) => return Err(Problem::new(ProblemCode::NotFound)),
-        }
-    };
-    tell(&state, &campaign).await?;
-    Ok(answer(StatusCode::OK, &whole(&state, &campaign).await?))
-}
-
-/// Where it can be changed.
-const CHANGEABLE: &[CampaignState] = &[
-    CampaignState::Draft,
-    CampaignState::Running,
-    CampaignState::Paused,
-];
-
-fn apply_patch(
-    state: &DoorState,
-    campaign: &mut Campaign,
-    patch: &CampaignPatch,
-) -> Result<(), Problem> {
-    let mut problems = FieldProblems::default();
-    if let Some(name) = patch.name.clone() {
-        campaign.name = fields::required_name(&mut problems, Some(name));
-    }
-    if let Some(providers) = &patch.providers {
-        campaign.providers = fields::providers(&mut problems, state, providers);
-        let from = campaign.from.take();
-        campaign.from = fields::sender(&mut problems, state, from, &campaign.providers);
-    }
-    if let Some(rate) = patch.rate {
-        campaign.rate_millionths = rate.map(|rate| fields::rate_millionths(&mut problems, rate));
-    }
-    problems.finish()?;
-    check(campaign, CHANGEABLE, "changed")
-}
-
-/// Tells every node of what was asked of a campaign that somebody looks after.
-async fn tell(state: &DoorState, campaign: &Campaign) -> Result<(), Problem> {
-    if !campaign.is_under_way() {
+/// Tells every node of what was asked of a campaign that somebody may look after.
+pub(super) async fn tell(state: &DoorState, campaign: &Campaign) -> Result<(), Problem> {
+    if campaign.state == CampaignState::Draft {
         return Ok(());
     }
     let record = ControlRecord::CampaignChanged {
@@ -199,7 +145,11 @@ async fn tell(state: &DoorState, campaign: &Campaign) -> Result<(), Problem> {
 }
 
 /// Refuses what cannot be done in the state that a campaign is in.
-fn check(campaign: &Campaign, allowed: &[CampaignState], done: &str) -> Result<(), Problem> {
+pub(super) fn check(
+    campaign: &Campaign,
+    allowed: &[CampaignState],
+    done: &str,
+) -> Result<(), Problem> {
     if allowed.contains(&campaign.state) {
         return Ok(());
     }

@@ -10,9 +10,9 @@ use schemas::campaign::{Campaign, CampaignState, CampaignTally, ControlRecord};
 use schemas::contact::ContactList;
 use schemas::http::campaigns::{CampaignBody, CampaignNumbers, CampaignRequest};
 use schemas::record::KeyPart;
-use schemas::{AccountId, CampaignId, ListId, MessageClass, Partition};
+use schemas::{AccountId, CampaignId, ListId, MessageClass, Partition, UnixMicros};
 
-use super::fields;
+use super::{fields, times};
 use crate::auth::Caller;
 use crate::doors::DoorState;
 use crate::idempotency::IdempotencyHeader;
@@ -82,7 +82,12 @@ async fn judge(
     let rate_millionths = request
         .rate
         .map(|rate| fields::rate_millionths(&mut problems, rate));
-    let validity_seconds = fields::validity_seconds(&mut problems, request.validity_period);
+    let send_at = times::send_at(&mut problems, request.send_at.as_deref(), now);
+    let window = request.window.as_ref();
+    let window = window.map(|window| times::window(&mut problems, window));
+    let validity = request.validity_period;
+    let validity_seconds =
+        times::campaign_validity_seconds(&mut problems, validity, window.is_some());
     problems.finish()?;
     Ok(Campaign {
         account,
@@ -95,6 +100,8 @@ async fn judge(
         providers,
         rate_millionths,
         validity_seconds,
+        send_at,
+        window,
         state: CampaignState::Draft,
         created_at: now,
         started_at: None,
@@ -158,10 +165,12 @@ fn template(problems: &mut FieldProblems, given: Option<String>) -> String {
     source
 }
 
-/// Starts a campaign: its state is stored first, then every node is told.
+/// Starts a campaign, or lets it wait for its time: its state is stored first, then every node
+/// is told.
 ///
 /// # Errors
-/// The problem, `campaign_state` when it was started before.
+/// The problem, `campaign_state` when it was started before, `send_at_in_past` when its time
+/// has passed: whoever let it pass may not want it sent now.
 pub async fn start(
     caller: Caller,
     state: web::Data<DoorState>,
@@ -178,7 +187,7 @@ pub async fn start(
     }
     let claim = header.claim(&state, account, &body, *id.as_bytes()).await?;
     // Twins under one key may overtake each other: for them, started is started.
-    let campaign = set_running(&state, campaign, header.has_key()).await?;
+    let campaign = set_started(&state, campaign, header.has_key()).await?;
     // Told again on a replay: the first request may have ended between the two.
     let record = ControlRecord::CampaignChanged {
         account,
@@ -195,7 +204,7 @@ pub async fn start(
     ))
 }
 
-async fn set_running(
+async fn set_started(
     state: &DoorState,
     mut campaign: Campaign,
     started_is_fine: bool,
@@ -203,24 +212,41 @@ async fn set_running(
     loop {
         match campaign.state {
             CampaignState::Draft => {}
-            CampaignState::Running
+            CampaignState::Scheduled
+            | CampaignState::Running
             | CampaignState::Paused
             | CampaignState::Canceled
             | CampaignState::Finished => {
-                return if started_is_fine && campaign.started_at.is_some() {
+                let was_started = campaign.started_at.is_some() || campaign.is_under_way();
+                return if started_is_fine && was_started {
                     Ok(campaign)
                 } else {
                     Err(not_startable(&campaign))
                 };
             }
         }
-        campaign.state = CampaignState::Running;
-        campaign.started_at = Some(state.runtime().now());
+        let now = state.runtime().now();
+        if campaign.send_at.is_some() {
+            let mut problems = FieldProblems::default();
+            check_time(&mut problems, &campaign, now);
+            problems.finish()?;
+            campaign.state = CampaignState::Scheduled;
+        } else {
+            campaign.state = CampaignState::Running;
+            campaign.started_at = Some(now);
+        }
         campaign = match state.store().replace(campaign).await? {
             Replaced::Stored(campaign) => return Ok(campaign),
             Replaced::Conflict(Some(other)) => other,
             Replaced::Conflict(None) => return Err(Problem::new(ProblemCode::NotFound)),
         };
+    }
+}
+
+fn check_time(problems: &mut FieldProblems, campaign: &Campaign, now: UnixMicros) {
+    if campaign.send_at.is_some_and(|send_at| send_at < now) {
+        let detail = "has passed; change it, or set it to null to begin at once";
+        problems.field("/send_at", ProblemCode::SendAtInPast, detail);
     }
 }
 

@@ -12,13 +12,10 @@ use crate::problem::{FieldProblems, ProblemCode};
 
 /// The longest name of anything, in characters: what fits in a column of a list.
 const NAME_CHARACTERS_MAX: usize = 200;
-/// The longest time for which a message may be sent, in seconds: ten hours, which is
-/// also the longest that Twilio keeps a text in its queue, and its default.
-pub const VALIDITY_SECONDS_MAX: u32 = 36_000;
 
 /// What stands in for a value that was refused; nobody reads it, because the problems
 /// end the request first.
-fn refused<T: Default>() -> T {
+pub(super) fn refused<T: Default>() -> T {
     T::default()
 }
 
@@ -142,19 +139,4 @@ pub fn sender(
         problems.field("/from", ProblemCode::SenderUnknown, detail);
     }
     Some(sender)
-}
-
-/// For how long a message may be sent, in seconds.
-pub fn validity_seconds(problems: &mut FieldProblems, given: Option<u64>) -> u32 {
-    let Some(given) = given else {
-        return VALIDITY_SECONDS_MAX;
-    };
-    match u32::try_from(given) {
-        Ok(seconds) if (1..=VALIDITY_SECONDS_MAX).contains(&seconds) => seconds,
-        Ok(_) | Err(_) => {
-            let detail = format!("is not from 1 to {VALIDITY_SECONDS_MAX} seconds");
-            problems.field("/validity_period", ProblemCode::OutOfRange, detail);
-            refused()
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! The resources, one file each, and the table of routes.
 
 mod accounts;
+mod campaign_change;
 mod campaign_commands;
 mod campaigns;
 mod contact_lists;
@@ -16,6 +17,7 @@ mod openapi;
 mod outgoing;
 mod providers;
 pub mod routes;
+mod times;
 mod verifications;
 mod webhooks;
 

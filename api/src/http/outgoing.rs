@@ -3,17 +3,14 @@
 
 use engine::text::count_segments;
 use schemas::http::messages::{MessageRequest, Recipient};
-use schemas::{AccountId, Body, Envelope, MessageClass, MessageId, Phone, UnixMicros};
+use schemas::{AccountId, Body, Envelope, MessageClass, MessageId, Phone};
 
-use super::fields;
+use super::{fields, times};
 use crate::doors::DoorState;
 use crate::problem::{FieldProblems, Problem, ProblemCode};
 
 /// The longest text, in characters, as Twilio takes it (its error 21617).
 const BODY_CHARACTERS_MAX: usize = 1_600;
-/// How far ahead `send_at` may lie, in days, as with Twilio's own scheduling.
-const SEND_AT_DAYS_MAX: i64 = 35;
-const MICROS_A_DAY: i64 = 86_400_000_000;
 
 /// The message that `request` asks for, with an id of its own.
 ///
@@ -31,8 +28,8 @@ pub fn envelope(
     let class = required_class(&mut problems, request.class.as_deref());
     let provider = fields::provider(&mut problems, state, request.provider.as_deref());
     let from = fields::sender(&mut problems, state, request.from, provider.as_slice());
-    let send_at = send_at(&mut problems, request.send_at.as_deref(), now);
-    let validity = fields::validity_seconds(&mut problems, request.validity_period);
+    let send_at = times::send_at(&mut problems, request.send_at.as_deref(), now);
+    let validity = times::validity_seconds(&mut problems, request.validity_period);
     problems.finish()?;
     let (Some(to), Some(body), Some(class)) = (to, body, class) else {
         return Err(Problem::new(ProblemCode::Required));
@@ -96,24 +93,4 @@ fn required_class(problems: &mut FieldProblems, given: Option<&str>) -> Option<M
         return None;
     };
     fields::class(problems, given)
-}
-
-fn send_at(
-    problems: &mut FieldProblems,
-    given: Option<&str>,
-    now: UnixMicros,
-) -> Option<UnixMicros> {
-    let given = given?;
-    let Some(at) = UnixMicros::from_rfc3339(given) else {
-        let detail = "is not a time as RFC 3339 has it, such as 2026-01-02T15:30:00Z";
-        problems.field("/send_at", ProblemCode::InvalidValue, detail);
-        return None;
-    };
-    if at < now {
-        problems.field("/send_at", ProblemCode::SendAtInPast, "has passed");
-    } else if at > now.plus_micros(SEND_AT_DAYS_MAX * MICROS_A_DAY) {
-        let detail = format!("is more than {SEND_AT_DAYS_MAX} days ahead");
-        problems.field("/send_at", ProblemCode::SendAtTooFar, detail);
-    }
-    Some(at)
 }

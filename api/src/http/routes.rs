@@ -6,8 +6,8 @@ use actix_web::middleware::from_fn;
 use actix_web::{HttpResponse, Resource, ResponseError, Route, web};
 
 use super::{
-    accounts, campaign_commands, campaigns, contact_lists, docs, health, imports, jobs, messages,
-    metrics, openapi, providers, verifications, webhooks,
+    accounts, campaign_change, campaign_commands, campaigns, contact_lists, docs, health, imports,
+    jobs, messages, metrics, openapi, providers, verifications, webhooks,
 };
 use crate::auth::authenticate;
 use crate::problem::{Problem, ProblemCode};
@@ -88,7 +88,7 @@ const WITH_KEY: &[Path] = &[
         "/campaigns/{id}",
         &[
             (Method::GET, || web::to(campaigns::show)),
-            (Method::PATCH, || web::to(campaign_commands::change)),
+            (Method::PATCH, || web::to(campaign_change::change)),
         ],
     ),
     path(

@@ -85,6 +85,8 @@ fn spoil(data: &Path) {
             from: None,
             providers: Vec::new(),
             rate_millionths: None,
+            send_at: None,
+            window: None,
             validity_seconds: 3_600,
             state: CampaignState::Draft,
             created_at: runtime.now(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use schemas::account::{Account, ApiKey};
 use schemas::audience::{AudienceChunk, NumberKey};
-use schemas::campaign::{Campaign, CampaignState, CampaignTally, HeldMessage};
+use schemas::campaign::{Campaign, CampaignState, CampaignTally, HeldMessage, SendWindow};
 use schemas::consent::Consent;
 use schemas::contact::{Contact, ContactList, ListMember};
 use schemas::job::{ImportPosition, Job, JobProgress, JobReject, JobState, JobWork};
@@ -128,6 +128,12 @@ pub(crate) fn campaign() -> Campaign {
         providers: vec![ProviderId::of_name("one")],
         rate_millionths: Some(12_500_000),
         validity_seconds: 14_400,
+        send_at: Some(AT),
+        window: Some(SendWindow {
+            from: 540,
+            until: 1_200,
+            time_zone: "Europe/Berlin".to_owned(),
+        }),
         state: CampaignState::Running,
         created_at: AT,
         started_at: Some(AT),

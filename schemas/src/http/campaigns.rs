@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::campaign::{Campaign, CampaignState, CampaignTally};
+use crate::campaign::{Campaign, CampaignState, CampaignTally, SendWindow};
 use crate::id::{CampaignId, ListId, ProviderId};
 use crate::message::MessageClass;
 use crate::status::MessageStatus;
@@ -45,10 +45,49 @@ pub struct CampaignRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0.01, maximum = 1_000_000)]
     pub rate: Option<f64>,
-    /// For how long each message may be sent after the start, in seconds: 1 to 36,000.
+    /// For how long each message may be sent after the start, in seconds: 1 to 1,209,600, two
+    /// weeks. Left out, ten hours, and three days where there is a window.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 36_000)]
+    #[schema(minimum = 1, maximum = 1_209_600)]
     pub validity_period: Option<u64>,
+    /// Once started, it begins at this instant, RFC 3339; left out, at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub send_at: Option<String>,
+    /// When on a day texts of it may begin; left out, always.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<SendWindowBody>,
+}
+
+/// When on a day texts may begin, by the clocks of one place.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SendWindowBody {
+    /// The first minute, such as `09:00`.
+    #[schema(pattern = r"^([01][0-9]|2[0-3]):[0-5][0-9]$", examples("09:00"))]
+    pub from: String,
+    /// The minute behind the last one, such as `20:00`, or `24:00`; before `from`, it is open
+    /// over midnight.
+    #[schema(
+        pattern = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$",
+        examples("20:00")
+    )]
+    pub until: String,
+    /// The place, as the IANA database of time zones calls it.
+    #[schema(examples("Europe/Berlin"))]
+    pub time_zone: String,
+}
+
+impl SendWindowBody {
+    /// The body of a stored window.
+    fn of(window: &SendWindow) -> Self {
+        let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
+        Self {
+            from: clock(window.from),
+            until: clock(window.until),
+            time_zone: window.time_zone.clone(),
+        }
+    }
 }
 
 /// `PATCH /v1/campaigns/{id}`: what is left out stays as it is.
@@ -76,6 +115,22 @@ pub struct CampaignPatch {
     )]
     #[schema(value_type = Option<f64>, minimum = 0.01, maximum = 1_000_000)]
     pub rate: Option<Option<f64>>,
+    /// It begins at this instant, RFC 3339; null is at once. Only of one that has not begun.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub send_at: Option<Option<String>>,
+    /// When on a day texts of it may begin from now on; null is always.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(value_type = Option<SendWindowBody>)]
+    pub window: Option<Option<SendWindowBody>>,
 }
 
 /// Tells null from what is left out.
@@ -112,10 +167,16 @@ pub struct CampaignBody {
     pub rate: Option<f64>,
     /// For how long each message may be sent after the start, in seconds.
     pub validity_period: u32,
+    /// When it is to begin, RFC 3339; null is at its start.
+    #[schema(format = DateTime, required = true)]
+    pub send_at: Option<String>,
+    /// When on a day texts of it may begin; null is always.
+    #[schema(required = true)]
+    pub window: Option<SendWindowBody>,
     /// When it was created, RFC 3339.
     #[schema(format = DateTime)]
     pub created_at: String,
-    /// When it was started, RFC 3339.
+    /// When it began to run, RFC 3339.
     #[schema(format = DateTime, required = true)]
     pub started_at: Option<String>,
     /// When nothing of it was pending any more, RFC 3339.
@@ -190,6 +251,8 @@ impl CampaignBody {
             providers: campaign.providers.clone(),
             rate: campaign.rate(),
             validity_period: campaign.validity_seconds,
+            send_at: campaign.send_at.map(|at| at.to_rfc3339()),
+            window: campaign.window.as_ref().map(SendWindowBody::of),
             created_at: campaign.created_at.to_rfc3339(),
             started_at: campaign.started_at.map(|at| at.to_rfc3339()),
             finished_at: campaign.finished_at.map(|at| at.to_rfc3339()),

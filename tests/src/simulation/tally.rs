@@ -32,7 +32,7 @@ impl Tally {
 }
 
 /// What must come about in any large number of schedules.
-pub const EXERCISED: [&str; 64] = [
+pub const EXERCISED: [&str; 67] = [
     "W1: cut off after the provider had it",
     "W2: cut off before the provider had it",
     "W3: 5xx, taken",
@@ -51,11 +51,14 @@ pub const EXERCISED: [&str; 64] = [
     "W19: stopped in good order",
     "a campaign stalled",
     "a campaign was canceled",
+    "a campaign was canceled before its time",
     "a campaign was changed",
     "a campaign was limited",
     "a campaign was sent elsewhere",
     "a campaign was paused",
     "a campaign went on",
+    "a campaign waited for its time",
+    "a campaign waited for its window",
     "a command came too late",
     "a message was put aside",
     "a person said STOP",

@@ -28,6 +28,9 @@ struct State {
 }
 
 impl Time {
+    /// The true time of day at which windows open: the first whole minute.
+    pub const OPENS_AT: u64 = (EPOCH / 60_000_000 + 1) * 60_000_000;
+
     /// The time that has passed.
     pub fn now(&self) -> u64 {
         self.state().now()

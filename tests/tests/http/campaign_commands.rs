@@ -54,7 +54,7 @@ async fn what_cannot_be_names_the_states_that_allow_it() {
         (
             vec!["start", "cancel"],
             "cancel",
-            "draft or running or paused",
+            "draft or scheduled or running or paused",
         ),
         (vec!["cancel"], "start", "draft"),
     ];

@@ -50,6 +50,8 @@ fn create() -> Operation {
             ProblemCode::ProviderUnknown,
             ProblemCode::ListUnknown,
             ProblemCode::InvalidTemplate,
+            ProblemCode::SendAtInPast,
+            ProblemCode::SendAtTooFar,
         ])
         .answers::<CampaignBody>(201, "The campaign, a draft.")
         .sends("Location", "Location")
@@ -71,9 +73,10 @@ fn show() -> Operation {
 fn change() -> Operation {
     Operation::new("patch", "/v1/campaigns/{id}", TAG, "changeCampaign")
         .does(
-            "Change how fast a campaign goes, or through whom",
+            "Change how fast a campaign goes, through whom, or when",
             "Takes one that is not over. What has not begun within a second obeys; what had begun \
-             goes on to its end. What is left out stays as it is.",
+             goes on to its end. What is left out stays as it is. Its time can be changed until it \
+             begins.",
         )
         .with_api_key()
         .with_id::<CampaignId>()
@@ -86,17 +89,21 @@ fn change() -> Operation {
             ProblemCode::OutOfRange,
             ProblemCode::SenderUnknown,
             ProblemCode::ProviderUnknown,
+            ProblemCode::SendAtInPast,
+            ProblemCode::SendAtTooFar,
             ProblemCode::CampaignState,
         ])
         .answers::<CampaignBody>(200, "The campaign afterwards.")
 }
 
 fn start() -> Operation {
-    command("/v1/campaigns/{id}/start", "startCampaign", 202).does(
-        "Start a campaign",
-        "Takes a draft. Its audience is frozen while it is sent; until that is done, \
-         `still_counting` is true.",
-    )
+    command("/v1/campaigns/{id}/start", "startCampaign", 202)
+        .does(
+            "Start a campaign",
+            "Takes a draft. One with a `send_at` is `scheduled` until then. Its audience is frozen \
+         when it begins, while it is sent; until that is done, `still_counting` is true.",
+        )
+        .fails(&[ProblemCode::SendAtInPast])
 }
 
 fn pause() -> Operation {

@@ -175,7 +175,7 @@ impl Course<'_> {
                 _ if campaign > 0 => body.state == CampaignState::Canceled,
                 CampaignState::Paused => self.paused.is_some(),
                 CampaignState::Running | CampaignState::Finished => self.paused.is_none(),
-                CampaignState::Draft | CampaignState::Canceled => false,
+                CampaignState::Draft | CampaignState::Scheduled | CampaignState::Canceled => false,
             };
             if !is_right || body.id != id {
                 self.figures.wrong(&format!("{told}: {body:?}"));

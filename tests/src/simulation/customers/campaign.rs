@@ -8,14 +8,15 @@ use schemas::http::contact_lists::ContactListBody;
 use schemas::http::jobs::JobBody;
 use schemas::http::problem::ProblemBody;
 use schemas::job::JobState;
-use schemas::{CampaignId, JobId, ListId, MessageClass};
-use serde_json::json;
+use schemas::{CampaignId, JobId, ListId, MessageClass, UnixMicros};
+use serde_json::{Value, json};
 
 use super::audience::{ContactsFile, contacts_file, number_of};
 use super::commands::Commands;
 use super::{Ask, Asked, Heard, Next, again_after, is_for_later, json};
 use crate::simulation::chance::Chance;
 use crate::simulation::plan::CampaignPlan;
+use crate::simulation::time::Time;
 
 /// Numbers between the first people of two campaigns: many people are in both.
 const NUMBERS_APART: u64 = 40;
@@ -50,6 +51,8 @@ pub struct CampaignErrand {
     pub campaign: Option<CampaignId>,
     /// When its start was first acknowledged, in microseconds.
     pub started_at: Option<u64>,
+    /// The `send_at` that it was given last.
+    pub send_at: Option<UnixMicros>,
     /// What is asked of it while it runs.
     pub commands: Commands,
     /// The numbers that were seen last.
@@ -62,6 +65,7 @@ enum Stage {
     Upload,
     Job,
     Create,
+    Schedule,
     Start,
     Command,
     LateUpload,
@@ -106,6 +110,7 @@ impl CampaignErrand {
             job: None,
             campaign: None,
             started_at: None,
+            send_at: None,
             commands: Commands::new(plan.commands, plan.change),
             seen: None,
         }
@@ -140,7 +145,7 @@ impl CampaignErrand {
         format!("Hi {name}, this is campaign {}.{more}", self.number)
     }
 
-    pub(super) fn ask(&mut self, now: u64) -> Asked {
+    pub(super) fn ask(&mut self, now: u64, wall: UnixMicros) -> Asked {
         let key = |what: &str| Some(format!("{what}-{}-{}", self.number, self.lists.len()));
         let upload = |file: &ContactsFile, list: Option<&ListId>, what: &str| Ask {
             method: "POST",
@@ -171,7 +176,16 @@ impl CampaignErrand {
                 if let Some(rate) = self.plan.rate {
                     wanted["rate"] = json!(rate);
                 }
+                if self.plan.has_window {
+                    wanted["window"] = window();
+                }
                 Ask::post("/v1/campaigns".to_owned(), key("campaign"), &wanted)
+            }
+            Stage::Schedule => {
+                let after_ms = self.plan.send_after_ms.unwrap_or(0);
+                let send_at = wall.plus_micros(after_ms as i64 * 1_000);
+                self.send_at = Some(send_at);
+                Ask::patch(campaign, &json!({ "send_at": send_at.to_rfc3339() }))
             }
             Stage::Start => Ask::post(format!("{campaign}/start"), key("start"), &json!({})),
             Stage::Command => {
@@ -195,6 +209,9 @@ impl CampaignErrand {
             self.stage = self.after_commands();
             return Ok(Next::After(0));
         }
+        if answer.is_some_and(|answer| self.is_rescheduled(answer)) {
+            return Ok(Next::After(0));
+        }
         let Some(answer) = answer.filter(|answer| !is_for_later(answer)) else {
             return Ok(again);
         };
@@ -213,6 +230,7 @@ impl CampaignErrand {
                 self.judge_job(&job)?;
             }
             Stage::Create => self.campaign = Some(json::<CampaignBody>(answer)?.id),
+            Stage::Schedule => {}
             Stage::Start => {
                 self.started_at.get_or_insert(now);
             }
@@ -227,7 +245,8 @@ impl CampaignErrand {
             Stage::Upload => Stage::Job,
             Stage::Job if self.lists.len() < self.files.len() => Stage::List,
             Stage::Job => Stage::Create,
-            Stage::Create => Stage::Start,
+            Stage::Create if self.plan.send_after_ms.is_some() => Stage::Schedule,
+            Stage::Create | Stage::Schedule => Stage::Start,
             Stage::Start | Stage::Command if self.commands.next().is_some() => Stage::Command,
             Stage::Start | Stage::Command => self.after_commands(),
             Stage::LateUpload => Stage::LateJob,
@@ -240,10 +259,28 @@ impl CampaignErrand {
             | Stage::Upload
             | Stage::Job
             | Stage::Create
+            | Stage::Schedule
             | Stage::LateUpload
             | Stage::LateJob
             | Stage::Watch => Next::After(0),
         })
+    }
+
+    /// Whether it is to be given another time, or need not be.
+    fn is_rescheduled(&mut self, answer: &DoorAnswer) -> bool {
+        let is_late = self.plan.send_after_ms.is_some() && answer.status == 422;
+        if is_late && matches!(self.stage, Stage::Schedule | Stage::Start) {
+            // Its time passed before it was started.
+            self.stage = Stage::Schedule;
+            return true;
+        }
+        let has_begun = self.stage == Stage::Schedule && is_over(answer);
+        if has_begun {
+            // It was started before its time, and nobody heard of that.
+            self.send_at = None;
+            self.stage = Stage::Start;
+        }
+        has_begun
     }
 
     fn after_commands(&self) -> Stage {
@@ -338,6 +375,13 @@ impl CampaignErrand {
     }
 }
 
+/// A window from the schedule's second minute on, for two hours.
+fn window() -> Value {
+    let minute = Time::OPENS_AT / 60_000_000 % (24 * 60);
+    let clock = |minute: u64| format!("{:02}:{:02}", minute / 60 % 24, minute % 60);
+    json!({ "from": clock(minute), "until": clock(minute + 120), "time_zone": "Etc/UTC" })
+}
+
 /// The counts that can only grow.
 fn ends(numbers: &CampaignNumbers) -> [u64; 6] {
     [
@@ -350,8 +394,12 @@ fn ends(numbers: &CampaignNumbers) -> [u64; 6] {
     ]
 }
 
-/// Whether it is refused because of the state that the campaign is in.
+/// Whether it is refused because of the state that the campaign is in, and not because its time
+/// has not come.
 fn is_over(answer: &DoorAnswer) -> bool {
-    let problem: Result<ProblemBody, String> = json(answer);
-    answer.status == 409 && problem.is_ok_and(|problem| problem.code == "campaign_state")
+    let is_so = |problem: ProblemBody| {
+        let detail = problem.detail.unwrap_or_default();
+        problem.code == "campaign_state" && !detail.starts_with("the campaign is scheduled;")
+    };
+    answer.status == 409 && json(answer).is_ok_and(is_so)
 }

@@ -25,12 +25,7 @@ impl Command {
     /// The request, the `place`th of them to campaign `number`.
     pub fn request(self, path: &str, number: usize, place: usize) -> Ask {
         if let Self::Change(change) = self {
-            return Ask {
-                method: "PATCH",
-                path: path.to_owned(),
-                key: None,
-                body: body_of(change).to_string().into_bytes(),
-            };
+            return Ask::patch(path.to_owned(), &body_of(change));
         }
         let word = self.word();
         let key = Some(format!("{word}-{number}-{place}"));

@@ -117,6 +117,16 @@ impl Ask {
         }
     }
 
+    /// A PATCH of JSON.
+    pub fn patch(path: String, body: &serde_json::Value) -> Self {
+        Self {
+            method: "PATCH",
+            path,
+            key: None,
+            body: body.to_string().into_bytes(),
+        }
+    }
+
     fn with_secret(self, secret: &str) -> DoorRequest {
         let mut headers = vec![
             ("authorization".to_owned(), format!("Bearer {secret}")),
@@ -236,7 +246,7 @@ impl Customers {
             Kind::Person(person) => return vec![person.ask(now)],
             Kind::Operator(operator) => return vec![operator.ask(now)],
             Kind::Single(single) => single.ask(wall),
-            Kind::Campaign(campaign) => campaign.ask(now),
+            Kind::Campaign(campaign) => campaign.ask(now, wall),
         };
         let twin = asked.has_twin.then(|| asked.request.clone());
         let requests = [Some(asked.request), twin].into_iter().flatten();

@@ -1,11 +1,12 @@
 //! Limits of campaigns: none goes faster than it may, or through others than it may, from a
-//! second after a change was acknowledged until the next is asked for.
+//! second after a change was acknowledged until the next is asked for; none before its time, or
+//! outside of its window.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use engine::pacing::Pace;
-use schemas::{CampaignId, Message, ProviderId};
+use schemas::{CampaignId, Message, ProviderId, UnixMicros};
 
 use super::wire::{calls_of, excess, slack_of};
 use super::{instant, kept_from};
@@ -13,6 +14,7 @@ use crate::simulation::Simulation;
 use crate::simulation::customers::Kind;
 use crate::simulation::customers::campaign::CampaignErrand;
 use crate::simulation::customers::commands::{Command, id_of};
+use crate::simulation::time::Time;
 
 /// What holds for a time.
 struct Rule {
@@ -33,6 +35,9 @@ pub fn judge(simulation: &Simulation, messages: &[Message]) {
         if let Kind::Campaign(campaign) = &errand.kind
             && let Some(messages) = campaign.campaign.and_then(|id| campaigns.get(&id))
         {
+            if let Some(wrong) = too_early(simulation, campaign, messages) {
+                simulation.violated(format!("campaign {}: {wrong}", campaign.number));
+            }
             for rule in rules(simulation, campaign) {
                 if let Some(wrong) = too_fast(simulation, &rule, messages) {
                     simulation.violated(format!("campaign {}: {wrong}", campaign.number));
@@ -90,6 +95,33 @@ fn too_fast(simulation: &Simulation, rule: &Rule, messages: &[&Message]) -> Opti
     let (from, to, most) = (from.at, to.at, pace.segments_in_window());
     Some(format!(
         "{segments} segments from {from} to {to} µs, {most} allowed by its own limit"
+    ))
+}
+
+/// Whether something began before its time, or before its window opened.
+fn too_early(
+    simulation: &Simulation,
+    campaign: &CampaignErrand,
+    messages: &[&Message],
+) -> Option<String> {
+    if simulation.wall_jumped.get() {
+        return None;
+    }
+    let opens_at = UnixMicros(Time::OPENS_AT as i64);
+    let opens_at = campaign.plan.has_window.then_some(opens_at);
+    if opens_at.is_some() {
+        simulation.tally.count("a campaign waited for its window");
+    }
+    if campaign.send_at.is_some() {
+        simulation.tally.count("a campaign waited for its time");
+    }
+    let not_before = opens_at.max(campaign.send_at)?;
+    let entries = messages.iter().flat_map(|message| &message.timeline);
+    let mut begun = entries.filter(|entry| entry.event == "attempt_begun");
+    let early = begun.find(|entry| entry.at < not_before)?;
+    let (at, not_before) = (instant(early.at), instant(not_before));
+    Some(format!(
+        "something began at {at} µs, and not before {not_before} µs it may"
     ))
 }
 

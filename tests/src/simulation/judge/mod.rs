@@ -73,7 +73,8 @@ pub fn after_a_life(simulation: &Simulation, in_good_order: bool) {
     }
 }
 
-/// In a life in which nothing went wrong, a campaign that was started is taken up soon.
+/// In a life in which nothing went wrong, a campaign that was started to run at once is taken
+/// up soon.
 pub fn starts_were_heard(simulation: &Simulation, begun: u64, ended: u64) {
     let state = simulation.customers.state();
     let is_in_time = |at: u64| at >= begun && at + TAKEN_UP_WITHIN <= ended;
@@ -81,7 +82,9 @@ pub fn starts_were_heard(simulation: &Simulation, begun: u64, ended: u64) {
         .errands
         .iter()
         .filter_map(|errand| match &errand.kind {
-            Kind::Campaign(wanted) if wanted.started_at.is_some_and(is_in_time) => Some(wanted),
+            Kind::Campaign(wanted) if wanted.started_at.is_some_and(is_in_time) => {
+                Some(wanted).filter(|wanted| wanted.plan.send_after_ms.is_none())
+            }
             Kind::Campaign(_) | Kind::Single(_) | Kind::Person(_) | Kind::Operator(_) => None,
         });
     let mut started = started.peekable();
@@ -189,6 +192,13 @@ fn campaigns(simulation: &Simulation, messages: &[Message]) {
             continue;
         };
         let people = wanted.people();
+        let has_begun = known.get(&id).is_none_or(|row| row.started_at.is_some());
+        if !has_begun && wanted.commands.is_canceled() {
+            simulation
+                .tally
+                .count("a campaign was canceled before its time");
+            continue;
+        }
         let (counts, told) = (counted.remove(&id).unwrap_or_default(), told.remove(&id));
         let Some(told) = told else {
             simulation.violated(format!("{id} has no numbers"));

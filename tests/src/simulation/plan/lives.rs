@@ -19,6 +19,14 @@ pub struct LifePlan {
     pub reboots: bool,
 }
 
+impl LifePlan {
+    /// Whether somebody sets the wall clock.
+    pub(super) fn sets_the_clock(&self) -> bool {
+        let mut disturbances = self.disturbances.iter();
+        disturbances.any(|(_, what)| matches!(what, Disturbance::ClockJump(_)))
+    }
+}
+
 /// How a life ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {

@@ -36,6 +36,10 @@ pub struct CampaignPlan {
     pub rate: Option<f64>,
     /// What is changed while it runs.
     pub change: Option<ChangePlan>,
+    /// Milliseconds from its making to its `send_at`, if it is scheduled.
+    pub send_after_ms: Option<u64>,
+    /// Whether it has a window that opens in the schedule's second minute.
+    pub has_window: bool,
 }
 
 /// A change of a campaign that was started, before anything else is asked of it.
@@ -136,7 +140,7 @@ pub(super) fn campaign(
         chance.between(5, 164)
     };
     let shared = chance.between(0, recipients / 4);
-    CampaignPlan {
+    let mut drawn = CampaignPlan {
         account: chance.between(0, accounts as u64 - 1) as usize,
         // Side by side now and then, so that what starts them is told at once.
         at_ms: chance.between(0, 3) * 500,
@@ -173,15 +177,30 @@ pub(super) fn campaign(
         commands: commands(orders),
         rate: limit(limits, recipients),
         change: change(limits, recipients, places),
+        send_after_ms: scheduled(limits),
+        has_window: limits.hits(0.05),
+    };
+    if drawn.send_after_ms.is_some() {
+        // Who comes before its time is in.
+        drawn.late = 0;
     }
+    drawn
 }
 
 /// A limit that lets a campaign take some seconds.
 fn limit(chance: &mut Chance, recipients: u64) -> Option<f64> {
-    let rate = (recipients as f64 / chance.between(2, 9) as f64).max(1.0);
+    // A slow one's window is longer than the rest of a provider account after a start.
+    let slow = if recipients < 30 { 6 } else { 1 };
+    let seconds = chance.between(2, 9) * slow;
+    let rate = (recipients as f64 / seconds as f64).max(0.3);
     // A fractional one has a window of its own.
-    let rate = if chance.hits(0.6) { rate.ceil() } else { rate };
+    let rate = if chance.hits(0.4) { rate.ceil() } else { rate };
     chance.hits(0.2).then_some(rate)
+}
+
+fn scheduled(chance: &mut Chance) -> Option<u64> {
+    let after_ms = chance.between(1_000, 5_000);
+    chance.hits(0.12).then_some(after_ms)
 }
 
 fn change(chance: &mut Chance, recipients: u64, places: u64) -> Option<ChangePlan> {
