@@ -6,6 +6,7 @@
 //! The line is no longer than what is due in the next few milliseconds, so little is
 //! unknown after a crash and nothing queues behind a provider that died.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -16,6 +17,7 @@ use engine::dispatch::outcome;
 use engine::pacing::{Leave, SendStamp, Sign, Wait};
 use engine::provider::{Provider, SubmitRequest};
 use engine::runtime::{BootMicros, Runtime};
+use futures::FutureExt;
 use futures::future::{Either, select};
 use schemas::provider::SubmitOutcome;
 use schemas::{Envelope, MessageClass};
@@ -289,7 +291,7 @@ impl Lane {
             validity_seconds,
         };
         let open = self.instruments.leaves(ticket.segments);
-        let outcome = self.provider.submit(&request).await;
+        let outcome = self.outcome_of(&request).await;
         let now = self.runtime.boot();
         drop(open);
         let took = now.saturating_sub(permit.at);
@@ -301,6 +303,18 @@ impl Lane {
             self.pause(asked.min(MAX_PAUSE));
         }
         ticket.resolve(outcome);
+    }
+
+    /// A panic on the way is the fate of one text, and a sign that the account fails: else it
+    /// would go on to take texts of which nobody knows what became.
+    async fn outcome_of(&self, request: &SubmitRequest) -> SubmitOutcome {
+        let submitted = AssertUnwindSafe(self.provider.submit(request)).catch_unwind();
+        submitted.await.unwrap_or_else(|_| {
+            tracing::error!("a request to a provider account panicked");
+            SubmitOutcome::Unknown {
+                cause: "panicked".to_owned(),
+            }
+        })
     }
 
     fn pause(&self, wait: Duration) {

@@ -164,6 +164,11 @@ impl Machine {
         self.panic(state);
     }
 
+    /// Panics.
+    pub fn panic_now(&self) -> ! {
+        self.panic(self.state())
+    }
+
     /// Counts a task that is started, and panics if an actor must not start any.
     fn call_to_start(&self) {
         let state = self.state();

@@ -9,8 +9,10 @@
 //! - [`world`], [`wire`], [`ledger`]: what is around it, and what really happened;
 //! - [`customers`]: what is asked for and promised;
 //! - [`process`], [`life`], [`doors`]: one process from start to end;
-//! - [`judge`]: whether all is well.
+//! - [`judge`]: whether all is well;
+//! - [`broken_sender`]: one schedule that is not drawn, for a rate that others must keep.
 
+mod broken_sender;
 mod chance;
 mod customers;
 mod doors;
@@ -53,6 +55,7 @@ use tally::Tally;
 use time::Time;
 use world::{Action, World};
 
+pub use broken_sender::{BESIDE, Beside, beside_a_broken_sender};
 pub use panics::catch_panics;
 pub use tally::EXERCISED;
 
@@ -119,10 +122,25 @@ pub struct Report {
 
 /// Runs the schedule of a seed. `folder` is its own for that time.
 pub fn run(seed: u64, folder: &Path, is_told: bool) -> Report {
-    let mut plan = Plan::draw(seed);
+    let plan = Plan::draw(seed);
+    let (messages, providers) = (plan.messages(), plan.providers.len() as u64);
+    let (simulation, crashes) = run_plan(seed, plan, folder, is_told);
+    Report {
+        seed,
+        violations: simulation.violations.take(),
+        counts: simulation.tally.counts(),
+        messages,
+        providers,
+        crashes,
+        hash: simulation.story.hash(),
+        story: simulation.story.lines(),
+    }
+}
+
+/// Runs a plan to its end; tells how many processes ended badly.
+fn run_plan(seed: u64, mut plan: Plan, folder: &Path, is_told: bool) -> (Rc<Simulation>, u64) {
     let (time, tally) = (Arc::<Time>::default(), Arc::<Tally>::default());
     let customers = Customers::new(seed, &plan);
-    let (messages, providers) = (plan.messages(), plan.providers.len() as u64);
     let lives = std::mem::take(&mut plan.lives);
     let world = World::new(seed, &mut plan, &time, &tally);
     let simulation = Rc::new(Simulation {
@@ -152,16 +170,7 @@ pub fn run(seed: u64, folder: &Path, is_told: bool) -> Report {
     for panic in panics::taken() {
         simulation.violated(format!("an unplanned panic: {panic}"));
     }
-    Report {
-        seed,
-        violations: simulation.violations.take(),
-        counts: simulation.tally.counts(),
-        messages,
-        providers,
-        crashes,
-        hash: simulation.story.hash(),
-        story: simulation.story.lines(),
-    }
+    (simulation, crashes)
 }
 
 impl Simulation {

@@ -63,6 +63,15 @@ impl Wire {
         }
     }
 
+    /// Whether its adapter is broken just now.
+    fn panic_if_planted(&self, creates: bool) {
+        let now = self.world.time.now() / 1_000;
+        let planted = self.world.providers()[self.provider].panics;
+        if creates && planted.is_some_and(|(from, until)| (from..until).contains(&now)) {
+            self.machine.panic_now();
+        }
+    }
+
     async fn carry(&self, request: HttpRequest<Bytes>) -> Result<Answer, TransportFailure> {
         let method = if request.method() == hyper::Method::POST {
             Method::Post
@@ -76,6 +85,7 @@ impl Wire {
         }
         sent.body = request.body().to_vec();
         let call = (method == Method::Post).then(|| self.call_of(&sent.body));
+        self.panic_if_planted(call.is_some());
         let _open = Open::new(self, call.is_some());
         let Some(answer) = self.world.send(sent, call) else {
             return Err(TransportFailure::NotSent("connect_refused"));

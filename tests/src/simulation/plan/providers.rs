@@ -22,6 +22,8 @@ pub struct ProviderPlan {
     pub line: LinePlan,
     /// When it cannot be reached, in milliseconds from the start, and how it shows.
     pub outage: Option<(u64, u64, Outage)>,
+    /// When every request to it panics before it leaves, in milliseconds from the start.
+    pub panics: Option<(u64, u64)>,
 }
 
 /// How a provider is out of reach.
@@ -122,6 +124,7 @@ pub(super) fn provider(chance: &mut Chance) -> ProviderPlan {
             delay_ms: chance.pick(&[0, 1, 5, 40]),
         },
         outage,
+        panics: None,
     };
     if plan.lags() {
         // Much is in flight when a process dies, and all of it is sent again at once.
