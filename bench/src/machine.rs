@@ -14,6 +14,11 @@ pub fn boot_micros() -> u64 {
     micros(ClockId::Boottime)
 }
 
+/// Microseconds since 1970, by the wall clock.
+pub fn wall_micros() -> u64 {
+    micros(ClockId::Realtime)
+}
+
 /// CPU time of this process, user and system of all threads, in microseconds.
 pub fn cpu_micros() -> u64 {
     micros(ClockId::ProcessCPUTime)

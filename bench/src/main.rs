@@ -8,6 +8,8 @@ mod engine_run;
 mod failure;
 mod fairness;
 mod hyper_client;
+mod instructions;
+mod latency;
 mod machine;
 mod node;
 mod options;
@@ -27,15 +29,22 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tikv_jemallocator::Jemalloc;
 
 use crate::codes::CodesOptions;
 use crate::dispatch::DispatchOptions;
 use crate::failure::BenchError;
 use crate::fairness::FairnessOptions;
+use crate::instructions::InstructionsOptions;
+use crate::latency::LatencyOptions;
 use crate::outage::OutageOptions;
 use crate::pacing::PacingOptions;
 use crate::provider::Reach;
 use crate::restart::RestartOptions;
+
+/// The allocator of `volley`.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Exit code when a floor is missed: the run itself is fine.
 const MISSED: u8 = 2;
@@ -64,6 +73,10 @@ enum Command {
     Outage(OutageOptions),
     /// Whether accounts that share a provider account get their shares.
     Fairness(FairnessOptions),
+    /// How long texts take from their 202 to the provider.
+    Latency(LatencyOptions),
+    /// Instructions that a text costs, counted by valgrind: the same on a busy machine.
+    Instructions(InstructionsOptions),
     #[command(hide = true)]
     Prepare {
         #[arg(long)]
@@ -77,6 +90,13 @@ enum Command {
         data: PathBuf,
         #[command(flatten)]
         reach: Reach,
+    },
+    #[command(hide = true)]
+    HotPath {
+        #[arg(long)]
+        folder: PathBuf,
+        #[arg(long)]
+        recipients: u64,
     },
     #[command(hide = true)]
     Counter,
@@ -110,10 +130,15 @@ fn run(command: Command) -> Result<bool, BenchError> {
         Command::Codes(options) => codes::run(&options),
         Command::Outage(options) => outage::run(&options),
         Command::Fairness(options) => fairness::run(&options),
+        Command::Latency(options) => latency::run(&options),
+        Command::Instructions(options) => instructions::run(&options),
         Command::Prepare { data, recipients } => {
             node::run_prepare(&data, recipients).map(|()| true)
         }
         Command::Node { data, reach } => node::run_node(&data, &reach).map(|()| true),
+        Command::HotPath { folder, recipients } => {
+            instructions::run_hot_path(&folder, recipients).map(|()| true)
+        }
         Command::Counter => provider::run_counter().map(|()| true),
         Command::Sandbox { data } => provider::run_sandbox(&data).map(|()| true),
     }

@@ -10,13 +10,15 @@
 //! - [`customers`]: what is asked for and promised;
 //! - [`process`], [`life`], [`doors`]: one process from start to end;
 //! - [`judge`]: whether all is well;
-//! - [`broken_sender`]: one schedule that is not drawn, for a rate that others must keep.
+//! - [`broken_sender`], [`hot_path`]: schedules that are not drawn, for a rate that others must
+//!   keep and for what a text costs.
 
 mod broken_sender;
 mod chance;
 mod customers;
 mod doors;
 mod held_back;
+mod hot_path;
 mod judge;
 mod ledger;
 mod life;
@@ -56,6 +58,7 @@ use time::Time;
 use world::{Action, World};
 
 pub use broken_sender::{BESIDE, Beside, beside_a_broken_sender};
+pub use hot_path::hot_path;
 pub use panics::catch_panics;
 pub use tally::EXERCISED;
 
@@ -192,7 +195,7 @@ impl Simulation {
             while is_last && matches!(ending, Ending::Failed(_)) && self.is_well() {
                 number += 1;
                 crashes += 1;
-                ending = self.one_life(number, &calm(), until);
+                ending = self.one_life(number, &LifePlan::calm(), until);
             }
             crashes += u64::from(ending != Ending::Drained);
             number += 1;
@@ -203,7 +206,7 @@ impl Simulation {
         self.time.set_wall_right();
         self.passing_since.set(self.time.true_wall());
         self.world.calm_down();
-        self.one_life(number, &calm(), Until::NothingIsLeft);
+        self.one_life(number, &LifePlan::calm(), Until::NothingIsLeft);
         if !self.is_well() {
             return crashes;
         }
@@ -366,17 +369,6 @@ impl Simulation {
         self.story
             .tell(self.time.now(), || format!("VIOLATED: {what}"));
         self.violations.borrow_mut().push(what);
-    }
-}
-
-/// A life without any disturbance.
-fn calm() -> LifePlan {
-    LifePlan {
-        end: End::Calm,
-        disturbances: Vec::new(),
-        stalls: false,
-        downtime_ms: 0,
-        reboots: false,
     }
 }
 

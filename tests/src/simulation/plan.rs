@@ -1,5 +1,6 @@
 //! What is to happen in one schedule, drawn from its seed before anything runs.
 
+mod calm;
 mod lives;
 mod providers;
 mod wishes;

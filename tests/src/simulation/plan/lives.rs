@@ -20,6 +20,17 @@ pub struct LifePlan {
 }
 
 impl LifePlan {
+    /// A life without any disturbance.
+    pub fn calm() -> Self {
+        Self {
+            end: End::Calm,
+            disturbances: Vec::new(),
+            stalls: false,
+            downtime_ms: 0,
+            reboots: false,
+        }
+    }
+
     /// Whether somebody sets the wall clock.
     pub(super) fn sets_the_clock(&self) -> bool {
         let mut disturbances = self.disturbances.iter();

@@ -1,0 +1,22 @@
+//! One campaign through one fast provider account, nothing going wrong: what a text costs a
+//! node from its line in a file to its last receipt. Time is virtual and there is one thread,
+//! so whoever counts instructions counts the same ones each time.
+
+use std::path::Path;
+
+use super::plan::{Plan, ProviderPlan};
+use super::run_plan;
+
+/// Segments per second: many texts in each group commit, as on a busy node.
+const RATE: f64 = 2_000.0;
+
+/// Sends a campaign to so many people; gives back what must not be.
+pub fn hot_path(recipients: u64, folder: &Path) -> Vec<String> {
+    let account = ProviderPlan {
+        max_in_flight: 64,
+        ..ProviderPlan::calm(RATE)
+    };
+    let plan = Plan::calm(1, vec![account], recipients);
+    let (simulation, _) = run_plan(1, plan, folder, false);
+    simulation.violations.take()
+}
