@@ -15,7 +15,7 @@ use engine::send_window::changes_at;
 use engine::store::{Replaced, Store, StoreError};
 use schemas::campaign::{Campaign, CampaignState, CampaignTally};
 use schemas::{AccountId, CampaignId, MessageStatus, Partition};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::holds::{Hold, Holds};
@@ -29,6 +29,11 @@ use crate::supervision::{Escalation, Lifeline, Post, TaskPanicked, spawn_for};
 /// How often the row and the numbers are looked at: what was commanded, and whether the
 /// campaign is finished.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Chunks that are frozen at a time behind the first ones, over all campaigns: one for each
+/// processor of the smallest machine. When a hundred large campaigns start at once, the next
+/// small one's first chunks wait for two chunks of theirs and not for a hundred.
+pub const FREEZING: usize = 2;
 
 /// What a coordinator is built from.
 #[derive(Clone)]
@@ -45,6 +50,8 @@ pub struct CoordinatorParts {
     pub dispatcher: Post<Dispatcher>,
     /// Where it is written that nothing of it may begin.
     pub holds: Holds,
+    /// Who freezes a chunk behind the first ones, over all campaigns; in order of arrival.
+    pub freezing: Arc<Semaphore>,
     /// Who hears that the store or journal fails.
     pub escalation: Escalation,
     /// Whose campaign.

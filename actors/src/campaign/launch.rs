@@ -59,7 +59,10 @@ pub(super) async fn run(
             return Ok(());
         }
         for freeze in freezes.iter_mut().filter(|freeze| !freeze.is_done()) {
+            // It is never closed, so there is always a turn.
+            let turn = parts.freezing.acquire().await.ok();
             next_chunk(&parts, &plan.campaign, freeze, &address).await?;
+            drop(turn);
         }
     }
     Ok(())

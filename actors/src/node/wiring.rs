@@ -9,11 +9,11 @@ use engine::log::Topic;
 use engine::pacing::LookupSchedule;
 use schemas::MessageClass;
 use schemas::provider::ProviderOrder;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::NodeParts;
 use super::starter::Starter;
-use crate::campaign::coordinator::CoordinatorParts;
+use crate::campaign::coordinator::{CoordinatorParts, FREEZING};
 use crate::control::{Control, ControlError, Start};
 use crate::dispatch::begin::{Beginner, Gate};
 use crate::dispatch::dispatcher::{Dispatcher, DispatcherParts};
@@ -223,6 +223,7 @@ impl Wiring {
             routing: Arc::clone(&self.routing),
             dispatcher: self.dispatcher.clone(),
             holds: self.holds.clone(),
+            freezing: Arc::new(Semaphore::new(FREEZING)),
             escalation: self.escalation.clone(),
             account: schemas::AccountId::from_bytes([0; 16]),
             campaign: schemas::CampaignId::from_bytes([0; 16]),
