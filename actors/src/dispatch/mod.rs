@@ -1,6 +1,7 @@
 //! Dispatching: sources are read ahead a bounded way, and work is given out when a
 //! sender asks for it.
 
+mod admission;
 pub mod begin;
 pub mod demand;
 pub mod dispatcher;
@@ -8,4 +9,6 @@ pub mod due;
 pub mod holds;
 pub mod messages;
 pub mod outcomes;
+pub mod release;
 pub mod source;
+pub mod stranded;

@@ -114,6 +114,17 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Lets a message wait for a provider account, unless its validity has ended.
+    fn offer(&mut self, ready: Ready, at: UnixMicros) {
+        if ready.envelope.valid_until > at {
+            self.ready.push(ready);
+        } else {
+            let envelope = ready.envelope;
+            let ended = Change::ValidityEnded { envelope, at };
+            self.settled.push((ready.origin, ended));
+        }
+    }
+
     /// Where every message was read.
     pub fn origins(&self) -> impl Iterator<Item = &Origin> + '_ {
         let ready = self.ready.iter().map(|ready| &ready.origin);
@@ -163,7 +174,7 @@ impl Readers {
         let at = self.runtime.now();
         for item in page.items {
             match item {
-                AudienceItem::Ready(ready) => batch.ready.push(ready),
+                AudienceItem::Ready(ready) => batch.offer(ready, at),
                 AudienceItem::Skip {
                     origin,
                     recipient,
@@ -303,7 +314,7 @@ impl Readers {
     }
 }
 
-/// Lets a message wait for a provider account, unless none may carry it.
+/// Lets a message wait for a provider account, unless none may carry it or it is too late.
 fn offer(
     batch: &mut Batch,
     origin: Origin,
@@ -320,11 +331,12 @@ fn offer(
         };
         batch.settled.push((origin, skipped));
     } else {
-        batch.ready.push(Ready {
+        let ready = Ready {
             envelope,
             attempt,
             origin,
             routes,
-        });
+        };
+        batch.offer(ready, at);
     }
 }

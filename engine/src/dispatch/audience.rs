@@ -68,11 +68,16 @@ impl CampaignPlan {
         }
     }
 
+    /// When the validity of its messages ends.
+    pub fn valid_until(&self) -> UnixMicros {
+        let validity = Duration::from_secs(u64::from(self.campaign.validity_seconds));
+        self.started_at.plus(validity)
+    }
+
     /// Whether a message of it that is unknown may still be sent again: a transactional one,
     /// until its validity has ended, and a moment longer for what was decided just before.
     pub fn may_resend(&self, now: UnixMicros) -> bool {
-        let validity = Duration::from_secs(u64::from(self.campaign.validity_seconds));
-        let until = self.started_at.plus(validity).plus(RESEND_MARGIN);
+        let until = self.valid_until().plus(RESEND_MARGIN);
         self.campaign.class == MessageClass::Transactional && now < until
     }
 
@@ -233,7 +238,6 @@ async fn item(
         }
     };
     let count = count_segments(&body);
-    let validity = i64::from(campaign.validity_seconds) * 1_000_000;
     let envelope = Envelope {
         account: campaign.account,
         id,
@@ -246,7 +250,7 @@ async fn item(
         // The campaign's may change while it runs.
         provider: None,
         send_at: None,
-        valid_until: plan.started_at.plus_micros(validity),
+        valid_until: plan.valid_until(),
         encoding: count.encoding,
         segments: count.segments,
         created_at: plan.started_at,

@@ -84,6 +84,8 @@ impl<V: View> Applying<'_, V> {
         };
         let mut message =
             stored.unwrap_or_else(|| lives::new_message(&open.envelope, MessageStatus::Queued));
+        // Read again after a crash, it may have begun although it was put aside.
+        self.take_up(&mut message)?;
         begin(&mut message, &open);
         message.last_sent_at = *sent_at;
         self.end(&mut message, &open, outcome, *then, *at)?;

@@ -20,6 +20,7 @@ mod attempts;
 mod campaigns;
 pub(crate) mod checkpoint;
 mod consent;
+mod held;
 mod imports;
 mod lives;
 mod projector;
@@ -37,6 +38,7 @@ use schemas::change::Change;
 use schemas::message::DueKind;
 use schemas::{Partition, PartitionCount, UnixMicros};
 
+pub use held::{CAMPAIGN_HELD, NO_PROVIDER};
 pub use lives::TIMELINE_ENTRIES;
 pub(crate) use projector::{Projector, Reply, Request, stored_partition_count};
 pub use rebuild::Difference;

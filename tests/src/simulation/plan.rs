@@ -2,7 +2,10 @@
 
 mod lives;
 mod providers;
+mod stranded;
 mod wishes;
+
+use engine::dispatch::read_ahead::READ_AHEAD;
 
 use super::chance::{Chance, Stream};
 use lives::lives;
@@ -28,6 +31,10 @@ pub struct Plan {
     pub task_hold: (f64, u64),
     /// The same for the disk's writer.
     pub disk_hold: (f64, u64),
+    /// The provider account that is away for so long that much may go by no other.
+    pub stranded: Option<usize>,
+    /// How many messages are read ahead of those that are sent.
+    pub read_ahead: usize,
     /// Attempts a text gets.
     pub max_attempts: u32,
     /// Milliseconds before the second attempt, at most.
@@ -99,6 +106,8 @@ impl Plan {
             receipts_are_plain: receipts_come && chance.hits(0.08),
             task_hold: chance.pick(&[(0.0, 0), (0.02, 3), (0.05, 10), (0.3, 4)]),
             disk_hold: chance.pick(&[(0.2, 1), (1.0, 2), (0.3, 5), (0.5, 40), (0.15, 300)]),
+            stranded: None,
+            read_ahead: READ_AHEAD,
             max_attempts: chance.pick(&[2, 3, 3, 4]),
             first_delay_ms: chance.pick(&[300, 1_000, 3_000]),
             request_timeout_ms: chance.pick(&[1_500, 3_000]),
@@ -118,6 +127,7 @@ impl Plan {
         if late && chance.hits(0.5) {
             plan.task_hold = BUSY;
         }
+        stranded::draw(&mut plan, &mut Chance::new(seed, Stream::Stranded));
         plan
     }
 

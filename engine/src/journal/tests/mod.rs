@@ -3,6 +3,7 @@
 mod campaigns;
 mod consent;
 mod due;
+mod held;
 mod laws;
 mod model;
 mod receipts;

@@ -8,6 +8,7 @@ mod messages;
 mod orders;
 mod outcome;
 mod receipts;
+mod stranded;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -127,6 +128,7 @@ pub fn everything(simulation: &Simulation) {
     commands::judge(simulation, &messages);
     campaign_limits::judge(simulation, &messages);
     consent::judge(simulation, &messages);
+    stranded::judge(simulation, &messages);
     campaigns(simulation, &messages);
     if !simulation.plan.trim {
         rebuilt(simulation);
