@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::id::{AccountId, CampaignId, ListId, MessageId, ProviderId};
+use crate::id::{AccountId, CampaignId, ListId, ProviderId};
 use crate::message::MessageClass;
 use crate::position::Sequence;
 use crate::record::{CompareAndSet, Key, KeyPart, Projection, Record, Table, Versioned, tables};

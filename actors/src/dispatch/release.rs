@@ -8,7 +8,6 @@ use engine::store::{Order, StoreError};
 use schemas::Partition;
 use schemas::change::Change;
 use schemas::held::{HeldCount, HeldMessage};
-use schemas::record::Record;
 
 use super::dispatcher::LOOK_FOR_DUE_EVERY;
 use super::source::{ReadError, Readers};

@@ -110,7 +110,9 @@ impl Dispatcher {
         let mut held = Vec::new();
         for ready in self.ready.remove_within(unreachable) {
             match ready.origin.source {
-                SourceId::Audience(campaign) => drop(campaigns.insert(campaign)),
+                SourceId::Audience(campaign) => {
+                    campaigns.insert(campaign);
+                }
                 SourceId::Work(_) | SourceId::Due(_) | SourceId::Import(_) => {
                     held.push(self.strand(&ready, now));
                 }

@@ -13,6 +13,7 @@ use schemas::provider::AttemptRef;
 use schemas::record::{KeyPart, Record};
 use schemas::{AccountId, Message, MessageId, MessageStatus, StatusEvent, UnixMicros};
 
+use super::poison::is_poison;
 use super::state::PartitionState;
 use super::view::View;
 use super::{Refusal, Verdict, lives};
@@ -246,6 +247,9 @@ impl<V: View> Applying<'_, V> {
         }
         if self.is_forbidden(&message.envelope)? {
             return Ok(Verdict::Refused(Refusal::OptedOut));
+        }
+        if is_poison(&message) {
+            return Ok(Verdict::Refused(Refusal::Poison));
         }
         let verdict = self.plain_step(account, id, StatusEvent::Resend, at, |message| {
             message.reason = None;

@@ -10,6 +10,7 @@ use schemas::{Envelope, Message, MessageStatus, StatusEvent, UnixMicros};
 
 use super::apply::{Applied, Applying};
 use super::lives::{self, Entry};
+use super::poison::{POISON, is_poison};
 use super::state::OpenAttempt;
 use super::view::View;
 use super::{Refusal, Verdict};
@@ -148,6 +149,9 @@ impl<V: View> Applying<'_, V> {
         }
         if event == StatusEvent::OutcomeUnknown {
             self.became_unknown(open)?;
+            if is_poison(message) {
+                message.reason = Some(POISON.to_owned());
+            }
         }
         match then {
             AfterAttempt::RetryAt(due) => {

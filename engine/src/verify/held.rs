@@ -29,12 +29,11 @@ pub(super) fn check(kv: &dyn KvRead) -> Result<Held, VerifyError> {
         let list = row.list();
         let key = message_key(row.account, row.message);
         let message = rows::get::<Message>(kv, &key)?;
-        let named = message.map(|message| message.held);
         // Rows that were put aside earlier do not tell where they lie.
-        let is_named = match &named {
-            None => false,
-            Some(named) => named.as_ref().is_none_or(|named| *named == list),
-        };
+        let is_named = message.is_some_and(|message| match message.held {
+            Some(named) => named == list,
+            None => matches!(list, HeldList::Campaign(_)),
+        });
         if !is_named {
             let detail = "it lies in a list of what is put aside, and is not";
             return Err(Difference::new(row.message, detail).into());

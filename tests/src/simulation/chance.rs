@@ -21,6 +21,8 @@ pub enum Stream {
     Limits,
     /// Which provider is away for minutes, and what may go by no other.
     Stranded,
+    /// Over which messages everybody panics.
+    Poison,
 }
 
 /// A source of random numbers.

@@ -1,6 +1,7 @@
 //! What is to happen in one schedule, drawn from its seed before anything runs.
 
 mod lives;
+mod poison;
 mod providers;
 mod stranded;
 mod wishes;
@@ -14,7 +15,7 @@ use wishes::{campaign, singles, stops};
 
 pub use lives::{Disturbance, End, LifePlan};
 pub use providers::{LONG_OUTAGE_MS, LinePlan, OrderPlan, Outage, ProviderPlan};
-pub use wishes::{CampaignPlan, ChangePlan, CommandsPlan, SinglePlan, StopPlan};
+pub use wishes::{CampaignPlan, ChangePlan, CommandsPlan, Poison, SinglePlan, StopPlan};
 
 /// One schedule.
 #[derive(Debug)]
@@ -128,6 +129,7 @@ impl Plan {
             plan.task_hold = BUSY;
         }
         stranded::draw(&mut plan, &mut Chance::new(seed, Stream::Stranded));
+        poison::draw(&mut plan, &mut Chance::new(seed, Stream::Poison));
         plan
     }
 

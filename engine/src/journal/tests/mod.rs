@@ -6,6 +6,7 @@ mod due;
 mod held;
 mod laws;
 mod model;
+mod poison;
 mod receipts;
 mod refused;
 mod searches;

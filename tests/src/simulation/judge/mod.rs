@@ -7,6 +7,7 @@ mod consent;
 mod messages;
 mod orders;
 mod outcome;
+mod poison;
 mod receipts;
 mod stranded;
 mod wire;
@@ -129,6 +130,7 @@ pub fn everything(simulation: &Simulation) {
     campaign_limits::judge(simulation, &messages);
     consent::judge(simulation, &messages);
     stranded::judge(simulation, &messages);
+    poison::judge(simulation, &messages);
     campaigns(simulation, &messages);
     if !simulation.plan.trim {
         rebuilt(simulation);

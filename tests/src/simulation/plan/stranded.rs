@@ -41,6 +41,7 @@ pub(super) fn draw(plan: &mut Plan, chance: &mut Chance) {
             is_repeated: false,
             provider: Some(place),
             is_echo: false,
+            poison: None,
         });
     }
     if chance.hits(0.3)
@@ -65,6 +66,7 @@ pub(super) fn draw(plan: &mut Plan, chance: &mut Chance) {
             is_repeated: false,
             provider: None,
             is_echo: false,
+            poison: None,
         });
     }
 }
