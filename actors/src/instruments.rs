@@ -1,6 +1,7 @@
 //! What operators see of the actors on `/metrics`. Labels are few: names of provider accounts
 //! from the settings, classes, states and outcomes; never an id.
 
+use engine::journal::NO_PROVIDER;
 use engine::runtime::BootMicros;
 use metrics::{Counter, Gauge, Histogram, Unit};
 use schemas::provider::SubmitOutcome;
@@ -14,6 +15,7 @@ const ANSWERS: &str = "volley_provider_answers_total";
 const RESTING: &str = "volley_provider_resting";
 const WAITING: &str = "volley_dispatch_waiting_messages";
 const OLDEST: &str = "volley_dispatch_oldest_waiting_timestamp_seconds";
+const HELD: &str = "volley_held_messages";
 const CAMPAIGNS: &str = "volley_campaigns_under_way";
 const ATTEMPTS: &str = "volley_attempts_total";
 pub(crate) const RESTARTS: &str = "volley_actor_restarts_total";
@@ -55,6 +57,11 @@ pub fn describe() {
         Unit::Seconds,
         "When the first of them was accepted, its campaign started or its time came, in seconds \
          since 1970, by class; NaN when none waits."
+    );
+    describe_gauge!(
+        HELD,
+        "Messages that were put aside, by cause: none of the provider accounts works that may \
+         carry them, or their campaign is held."
     );
     describe_gauge!(
         CAMPAIGNS,
@@ -141,31 +148,61 @@ pub(crate) fn waiting(class: MessageClass, messages: usize, since: Option<UnixMi
     metrics::gauge!(OLDEST, "class" => class.as_str()).set(since);
 }
 
+/// Single messages that were put aside: none of the provider accounts works that may carry
+/// them.
+pub(crate) fn held(messages: u64) {
+    // Campaigns' come on top of that, each by its coordinator.
+    metrics::gauge!(HELD, "cause" => NO_PROVIDER, "kind" => "single").set(messages as f64);
+}
+
 /// A campaign among those that are not over, for as long as this lives.
 #[derive(Default)]
-pub struct CampaignInstrument(Option<&'static str>);
+pub struct CampaignInstrument {
+    state: Option<&'static str>,
+    held: Option<(&'static str, u64)>,
+}
 
 impl CampaignInstrument {
     /// What it does now.
     pub fn is(&mut self, state: &'static str) {
-        if self.0 != Some(state) {
-            self.forget();
+        if self.state != Some(state) {
+            self.forget_state();
             metrics::gauge!(CAMPAIGNS, "state" => state).increment(1.0);
-            self.0 = Some(state);
+            self.state = Some(state);
         }
     }
 
-    fn forget(&mut self) {
-        if let Some(state) = self.0.take() {
+    /// So many messages of it are put aside, for this cause.
+    pub fn holds(&mut self, cause: &'static str, messages: u64) {
+        if self.held != Some((cause, messages)) {
+            self.forget_held();
+            held_of_campaigns(cause).increment(messages as f64);
+            self.held = Some((cause, messages));
+        }
+    }
+
+    fn forget_state(&mut self) {
+        if let Some(state) = self.state.take() {
             metrics::gauge!(CAMPAIGNS, "state" => state).decrement(1.0);
+        }
+    }
+
+    fn forget_held(&mut self) {
+        if let Some((cause, messages)) = self.held.take() {
+            held_of_campaigns(cause).decrement(messages as f64);
         }
     }
 }
 
 impl Drop for CampaignInstrument {
     fn drop(&mut self) {
-        self.forget();
+        self.forget_state();
+        self.forget_held();
     }
+}
+
+fn held_of_campaigns(cause: &'static str) -> Gauge {
+    metrics::gauge!(HELD, "cause" => cause, "kind" => "campaign")
 }
 
 /// The stable words of outcomes.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use actors::node::{Node, NodeParts};
 use engine::client::RootKeyFile;
+use engine::dispatch::read_ahead::READ_AHEAD;
 use engine::journal::CommitError;
 use engine::provider::{ProviderAccount, ProviderSettingsError};
 use engine::retry::RetryPolicy;
@@ -159,6 +160,7 @@ pub async fn start(
             ..RetryPolicy::default()
         },
         receipts_come: settings.http.public_url.is_some(),
+        read_ahead: READ_AHEAD,
         imports: imports_folder(&folder),
     })
     .await?;

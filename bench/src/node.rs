@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use actors::import::importer::file_of;
 use actors::node::{Node, NodeParts};
+use engine::dispatch::read_ahead::READ_AHEAD;
 use engine::log::Topic;
 use engine::provider::ProviderAccount;
 use engine::runtime::Runtime;
@@ -125,6 +126,7 @@ async fn start(
         providers,
         retry: engine::retry::RetryPolicy::default(),
         receipts_come,
+        read_ahead: READ_AHEAD,
         imports: imports.clone(),
     };
     let node = Node::start(parts).await.map_err(refused("the node"))?;

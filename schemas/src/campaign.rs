@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::id::{AccountId, CampaignId, ListId, MessageId, ProviderId};
+use crate::id::{AccountId, CampaignId, ListId, ProviderId};
 use crate::message::MessageClass;
 use crate::position::Sequence;
 use crate::record::{CompareAndSet, Key, KeyPart, Projection, Record, Table, Versioned, tables};
@@ -168,7 +168,7 @@ pub struct CampaignTally {
     /// Recipients of whom nothing has begun and nothing was written: they have no rows.
     #[serde(default)]
     pub untouched: u64,
-    /// Messages that were due while it was paused: they have a [`HeldMessage`].
+    /// Messages that were put aside: each has a [`crate::held::HeldMessage`].
     #[serde(default)]
     pub held: u64,
     /// Whether the campaign was canceled: nothing of it begins any more.
@@ -245,40 +245,6 @@ impl Record for CampaignTally {
 
     fn key(&self) -> Key {
         Self::key_of(self.campaign, self.partition)
-    }
-}
-
-/// A message that was due while its campaign was paused: the campaign's own go on, or are
-/// withdrawn, with it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct HeldMessage {
-    /// The campaign.
-    pub campaign: CampaignId,
-    /// The partition.
-    pub partition: Partition,
-    /// Whose message.
-    pub account: AccountId,
-    /// The message.
-    pub message: MessageId,
-    /// The journal sequence that this row includes.
-    pub sequence: Sequence,
-}
-
-impl HeldMessage {
-    /// The partition key of what is held of a campaign in one partition.
-    pub fn partition_key(campaign: CampaignId, partition: Partition) -> Key {
-        vec![KeyPart::Id(*campaign.as_bytes()), KeyPart::U16(partition.0)]
-    }
-}
-
-impl Record for HeldMessage {
-    type Writing = Projection;
-    const TABLE: Table = tables::HELD_MESSAGES;
-
-    fn key(&self) -> Key {
-        let mut key = Self::partition_key(self.campaign, self.partition);
-        key.push(KeyPart::Id(*self.message.as_bytes()));
-        key
     }
 }
 

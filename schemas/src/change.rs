@@ -153,19 +153,30 @@ pub enum Change {
         /// When.
         at: UnixMicros,
     },
-    /// A message was due while its campaign was paused, and is put aside.
+    /// A message that could leave is put aside: its campaign is held, or none of the provider
+    /// accounts works that may carry it.
     MessageHeld {
         /// Whose message.
         account: AccountId,
         /// The message.
         message: MessageId,
+        /// What is to be sent, of a message that may have no row yet.
+        #[serde(default)]
+        envelope: Option<Arc<Envelope>>,
+        /// The provider accounts that may carry it, in order; none when its campaign is held.
+        #[serde(default)]
+        providers: Vec<ProviderId>,
+        /// When it is due all the same, since its validity ends. While a campaign is held its
+        /// messages wait until it goes on.
+        #[serde(default)]
+        until: Option<UnixMicros>,
         /// When.
         at: UnixMicros,
     },
-    /// Its campaign goes on: it is due again.
+    /// What it waited for has come: it is due again.
     MessageReleased {
-        /// The campaign.
-        campaign: CampaignId,
+        /// Its campaign, if it has one.
+        campaign: Option<CampaignId>,
         /// Whose message.
         account: AccountId,
         /// The message.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::held::HeldList;
 use crate::id::{AccountId, CampaignId, ContactId, MessageId, ProviderId};
 use crate::phone::Phone;
 use crate::position::Sequence;
@@ -135,6 +136,9 @@ pub struct Message {
     /// When the next attempt is due, while it waits for one.
     #[serde(rename = "d")]
     pub next_attempt_at: Option<UnixMicros>,
+    /// Where it lies, while it is put aside.
+    #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<HeldList>,
     /// Everything that happened, oldest first.
     #[serde(rename = "t")]
     pub timeline: Vec<TimelineEntry>,

@@ -138,16 +138,18 @@ pub mod tables {
     pub const PROVIDER_STAMPS: Table = table("provider_stamps", 19, 1);
     /// [`crate::text::UnknownAttempt`]
     pub const UNKNOWN_ATTEMPTS: Table = table("unknown_attempts", 20, 2);
-    /// [`crate::campaign::HeldMessage`]
+    /// [`crate::held::HeldMessage`]
     pub const HELD_MESSAGES: Table = table("held_messages", 21, 2);
 
     /// [`crate::consent::Consent`]
     pub const CONSENTS: Table = table("consents", 22, 3);
     /// [`crate::provider::ProviderOrder`]
     pub const PROVIDER_ORDERS: Table = table("provider_orders", 23, 1);
+    /// [`crate::held::HeldCount`]
+    pub const HELD_COUNTS: Table = table("held_counts", 24, 1);
 
     /// Every table whose rows are projections of the journal.
-    pub const PROJECTIONS: [Table; 14] = [
+    pub const PROJECTIONS: [Table; 15] = [
         MESSAGES,
         BINDINGS,
         DUE,
@@ -161,6 +163,7 @@ pub mod tables {
         PROVIDER_STAMPS,
         UNKNOWN_ATTEMPTS,
         HELD_MESSAGES,
+        HELD_COUNTS,
         CONSENTS,
     ];
 }

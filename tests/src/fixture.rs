@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use actors::node::{Node, NodeParts};
+use engine::dispatch::read_ahead::READ_AHEAD;
 use engine::provider::{ProviderAccount, ProviderSettings};
 use engine::runtime::Runtime;
 use engine::storage::{JournalSettings, Storage};
@@ -119,6 +120,7 @@ impl TestNode {
             providers,
             retry: engine::retry::RetryPolicy::default(),
             receipts_come: false,
+            read_ahead: READ_AHEAD,
             imports: imports.clone(),
         })
         .await

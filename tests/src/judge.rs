@@ -246,6 +246,7 @@ mod tests {
             last_attempt_at: None,
             last_sent_at: None,
             next_attempt_at: None,
+            held: None,
             timeline: Vec::new(),
             sequence: 0,
         }

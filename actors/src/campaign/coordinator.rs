@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use engine::dispatch::audience::CampaignPlan;
 use engine::dispatch::routing::Routing;
-use engine::journal::Journal;
+use engine::journal::{CAMPAIGN_HELD, Journal, NO_PROVIDER};
 use engine::runtime::Runtime;
 use engine::send_window::changes_at;
 use engine::store::{Replaced, Store, StoreError};
@@ -21,6 +21,7 @@ use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::holds::{Hold, Holds};
 use crate::dispatch::messages::{CampaignEnded, CampaignHeld, CampaignRuns};
 use crate::instruments::CampaignInstrument;
+use crate::provider::resting::Resting;
 
 use super::held::{self, FollowError};
 use super::launch::run;
@@ -52,6 +53,8 @@ pub struct CoordinatorParts {
     pub holds: Holds,
     /// Who freezes a chunk behind the first ones, over all campaigns; in order of arrival.
     pub freezing: Arc<Semaphore>,
+    /// Which provider accounts rest.
+    pub resting: Resting,
     /// Who hears that the store or journal fails.
     pub escalation: Escalation,
     /// Whose campaign.
@@ -153,7 +156,7 @@ async fn follow(parts: &CoordinatorParts, may_resend: bool) -> Result<Looked, Fo
     let hold = parts.holds.of(campaign.id);
     let tallies = tallies(parts).await?;
     match hold {
-        None => held::release(parts, &tallies).await?,
+        None => held::release(parts, &campaign, &tallies).await?,
         Some(Hold::Paused | Hold::Closed) => {}
         Some(Hold::Canceled) => held::withdraw(parts, &tallies).await?,
     }
@@ -166,7 +169,8 @@ async fn follow(parts: &CoordinatorParts, may_resend: bool) -> Result<Looked, Fo
         finish(parts).await?;
         return Ok(Looked::Over);
     }
-    Ok(Looked::UnderWay(Box::new(campaign)))
+    let held = tallies.iter().map(|tally| tally.held).sum();
+    Ok(Looked::UnderWay(Box::new(campaign), held))
 }
 
 /// The campaign's numbers in every partition.
@@ -262,8 +266,8 @@ impl Handler<Frozen> for CampaignCoordinator {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) enum Looked {
-    /// As its row has it.
-    UnderWay(Box<Campaign>),
+    /// As its row has it, with so many messages put aside.
+    UnderWay(Box<Campaign>, u64),
     /// Nothing of it is pending any more.
     Over,
 }
@@ -273,7 +277,7 @@ impl Handler<Looked> for CampaignCoordinator {
 
     fn handle(&mut self, looked: Looked, context: &mut Self::Context) {
         self.looking = false;
-        let Looked::UnderWay(campaign) = looked else {
+        let Looked::UnderWay(campaign, held) = looked else {
             self.parts
                 .dispatcher
                 .tell(CampaignEnded(self.parts.campaign));
@@ -282,6 +286,11 @@ impl Handler<Looked> for CampaignCoordinator {
             context.stop();
             return;
         };
+        let cause = match self.parts.holds.of(self.parts.campaign) {
+            Some(_) => CAMPAIGN_HELD,
+            None => NO_PROVIDER,
+        };
+        self.instrument.holds(cause, held);
         if let Some(plan) = &mut self.plan
             && plan.campaign.version < campaign.version
         {

@@ -178,6 +178,7 @@ impl Beginner {
             | Refusal::AttemptOpen
             | Refusal::NoOpenAttempt
             | Refusal::NoSuchMessage
+            | Refusal::Poison
             | Refusal::OutOfOrder
             | Refusal::NotOwned => return None,
         };

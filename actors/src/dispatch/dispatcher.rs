@@ -12,7 +12,6 @@ use engine::dispatch::ready::ReadyQueue;
 use engine::dispatch::{Origin, Ready};
 use engine::journal::CommitError;
 use engine::runtime::BootMicros;
-use schemas::account::Account;
 use schemas::change::Change;
 use schemas::message::DueKind;
 use schemas::position::{CommittedPosition, SourceId};
@@ -20,10 +19,12 @@ use schemas::{AccountId, CampaignId, MessageClass, Partition, ProviderId};
 
 use super::begin::{Beginner, Pick};
 use super::demand::{Coming, Demand};
-use super::holds::{Holds, put_aside};
-use super::messages::{Finished, Opened, Read, Weighed};
+use super::holds::Holds;
+use super::messages::{Finished, Opened, Read};
 use super::source::{Kind, Readers, Source};
+use super::stranded::{Aside, PutAside};
 use crate::instruments;
+use crate::provider::resting::Resting;
 use crate::provider::sender::COMMIT_AHEAD;
 use crate::supervision::{Escalation, Lifeline, TaskPanicked, spawn_for};
 
@@ -32,7 +33,7 @@ use crate::supervision::{Escalation, Lifeline, TaskPanicked, spawn_for};
 const COMMIT_CURSORS_EVERY: Duration = Duration::from_millis(100);
 
 /// How often due entries are looked for: a scheduled text leaves at most this late.
-const LOOK_FOR_DUE_EVERY: Duration = Duration::from_millis(250);
+pub(super) const LOOK_FOR_DUE_EVERY: Duration = Duration::from_millis(250);
 
 /// How far ahead of their permits texts are given out whose campaign or account has a limit of
 /// its own: as far as work is committed ahead.
@@ -56,6 +57,10 @@ pub struct DispatcherParts {
     pub holds: Holds,
     /// The provider accounts, by their numbers.
     pub providers: Arc<[ProviderId]>,
+    /// Which of them rest.
+    pub resting: Resting,
+    /// How many positions of a pool may be read and not finished.
+    pub read_ahead: usize,
     /// Who hears that the journal takes nothing more.
     pub escalation: Escalation,
 }
@@ -71,8 +76,10 @@ pub struct Dispatcher {
     pub(super) plans: BTreeMap<CampaignId, Arc<CampaignPlan>>,
     /// Whether it looks again when somebody's limit has room.
     waits_for_room: bool,
+    /// What is known of what waits for a provider account that works.
+    pub(super) aside: Aside,
     /// Accounts whose weight is known, or is being read.
-    weighed: BTreeSet<AccountId>,
+    pub(super) weighed: BTreeSet<AccountId>,
     _lifeline: Lifeline,
 }
 
@@ -87,6 +94,7 @@ impl Dispatcher {
             openings: 0,
             plans: BTreeMap::new(),
             waits_for_room: false,
+            aside: Aside::default(),
             weighed: BTreeSet::new(),
             _lifeline: lifeline,
         }
@@ -125,19 +133,26 @@ impl Dispatcher {
 
     /// Starts a read of every source that has something and room for it.
     pub(super) fn read_sources(&mut self, context: &Context<Self>) {
+        let most = self.parts.read_ahead;
+        let pool = || ReadAhead::of(most);
         let mut read_ahead: BTreeMap<Option<Pool>, ReadAhead> = BTreeMap::new();
         for ((_, source), state) in &self.sources {
-            let counted = read_ahead.entry(Pool::of(*source)).or_default();
+            let counted = read_ahead.entry(Pool::of(*source)).or_insert_with(pool);
             counted.count(state.unfinished(), state.has_more());
         }
-        for (&(partition, source), state) in &mut self.sources {
-            if !state.has_more() {
+        let rests = self.parts.resting.routes();
+        let has_more = self.sources.iter().filter(|(_, state)| state.has_more());
+        let may_read = has_more.map(|(key, state)| (*key, self.may_read(state, rests)));
+        let may_read: Vec<_> = may_read.filter(|(_, most)| *most > 0).collect();
+        for ((partition, source), most) in may_read {
+            let Some(state) = self.sources.get_mut(&(partition, source)) else {
                 continue;
-            }
-            let shared = read_ahead.entry(Pool::of(source)).or_default();
+            };
+            let shared = read_ahead.entry(Pool::of(source)).or_insert_with(pool);
             let Some(limit) = shared.grant(state.unfinished()) else {
                 continue;
             };
+            let limit = limit.min(most);
             state.reading = limit;
             state.poked = false;
             let (kind, from) = (state.kind.clone(), state.positions.next());
@@ -221,54 +236,6 @@ impl Dispatcher {
         }
     }
 
-    /// Lets what was read wait for a provider. Gives back what may not begin, because its
-    /// campaign has been held since it was looked for: that is put aside.
-    pub(super) fn admit(
-        &mut self,
-        read: Vec<Ready>,
-        context: &Context<Self>,
-    ) -> Vec<(Origin, Change)> {
-        let mut held = Vec::new();
-        for mut ready in read {
-            if self.weighed.insert(ready.envelope.account) {
-                self.weigh(ready.envelope.account, context);
-            }
-            // What was read of an audience is dropped with its source, and read again.
-            let was_due = matches!(ready.origin.source, SourceId::Due(_));
-            let campaign = ready.envelope.campaign.filter(|_| was_due);
-            if campaign.is_some_and(|campaign| self.parts.holds.of(campaign).is_some()) {
-                let now = self.parts.readers.runtime.now();
-                held.push((ready.origin, put_aside(&ready.envelope, now)));
-            } else {
-                let plan = ready.envelope.campaign.and_then(|id| self.plans.get(&id));
-                if let Some(plan) = plan.filter(|plan| !plan.routes.is_empty()) {
-                    // It may have been read for where the campaign went before.
-                    ready.routes = plan.routes;
-                }
-                self.ready.push(ready);
-            }
-        }
-        held
-    }
-
-    /// Reads an account's weight; until it is known it counts as 1.
-    fn weigh(&self, account: AccountId, context: &Context<Self>) {
-        let address = context.address();
-        let (store, escalation) = (
-            self.parts.readers.store.clone(),
-            self.parts.escalation.clone(),
-        );
-        spawn_for(&self.parts.readers.runtime, context.address(), async move {
-            match store.get::<Account>(&Account::key_of(account)).await {
-                Ok(row) => {
-                    let weight = row.map_or(Account::plain_weight(), |row| row.weight);
-                    let _ = address.send(Weighed { account, weight }).await;
-                }
-                Err(error) => escalation.raise(error.to_string()),
-            }
-        });
-    }
-
     pub(super) fn settle(&self, settled: Vec<(Origin, Change)>, context: &Context<Self>) {
         if settled.is_empty() {
             return;
@@ -276,11 +243,17 @@ impl Dispatcher {
         let (journal, address) = (self.parts.readers.journal.clone(), context.address());
         let escalation = self.parts.escalation.clone();
         spawn_for(&self.parts.readers.runtime, context.address(), async move {
+            let is_held =
+                |(_, change): &(Origin, Change)| matches!(change, Change::MessageHeld { .. });
+            let has_held = settled.iter().any(is_held);
             let (origins, changes): (Vec<_>, Vec<_>) = settled
                 .into_iter()
                 .map(|(origin, change)| (origin, (origin.partition, change)))
                 .unzip();
             let committed = journal.commit(changes).await.map(|_| origins);
+            if has_held {
+                let _ = address.send(PutAside).await;
+            }
             report(committed, &address, &escalation).await;
         });
     }
@@ -366,6 +339,8 @@ impl Actor for Dispatcher {
                 instruments::waiting(class, messages, since);
             }
             dispatcher.poke(|kind| matches!(kind, Kind::Due));
+            dispatcher.put_stranded_aside(context);
+            dispatcher.release(context);
             dispatcher.go_on(context);
         });
     }

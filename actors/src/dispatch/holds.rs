@@ -54,6 +54,9 @@ pub fn put_aside(envelope: &Envelope, at: UnixMicros) -> Change {
     Change::MessageHeld {
         account: envelope.account,
         message: envelope.id,
+        envelope: None,
+        providers: Vec::new(),
+        until: None,
         at,
     }
 }

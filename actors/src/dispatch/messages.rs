@@ -34,6 +34,11 @@ impl Handler<Opened> for Dispatcher {
             // It was to be opened before its campaign was held.
             return;
         }
+        if let Kind::Audience { plan, .. } = &opened.kind
+            && self.is_stranded(plan)
+        {
+            return;
+        }
         self.openings += 1;
         let source = Source {
             kind: opened.kind,
@@ -132,6 +137,7 @@ impl Handler<CampaignRuns> for Dispatcher {
         let campaign = runs.plan.campaign.id;
         let id = SourceId::Audience(campaign);
         self.follow(&runs.plan);
+        let is_stranded = self.is_stranded(&runs.plan);
         for (partition, frozen) in runs.chunks {
             match self
                 .sources
@@ -143,6 +149,8 @@ impl Handler<CampaignRuns> for Dispatcher {
                     *chunks = frozen.max(*chunks);
                 }
                 Some(Kind::Work(_) | Kind::Due) => {}
+                // It stands still; this is said again.
+                None if is_stranded => {}
                 None => {
                     let kind = Kind::Audience {
                         plan: Arc::clone(&runs.plan),

@@ -13,8 +13,9 @@ use engine::runtime::Runtime;
 use engine::store::{Store, StoreError};
 use schemas::campaign::Campaign;
 use schemas::change::{Change, SkippedRecipient};
-use schemas::message::{DueKind, Intake, WorkItem, message_key};
+use schemas::message::{DueEntry, DueKind, Intake, WorkItem, message_key};
 use schemas::position::{AudiencePosition, SourceId};
+use schemas::record::Key;
 use schemas::{CampaignId, Envelope, Message, MessageClass, Partition, UnixMicros};
 
 use super::due::due_page;
@@ -114,6 +115,53 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Nothing, up to there.
+    pub(super) fn at(next: u64) -> Self {
+        Self {
+            next,
+            ..Self::default()
+        }
+    }
+
+    /// This and what was read after it.
+    pub(super) fn append(&mut self, after: Self) {
+        self.ready.extend(after.ready);
+        self.settled.extend(after.settled);
+        self.handled.extend(after.handled);
+        (self.next, self.more) = (after.next, after.more);
+    }
+
+    /// Takes in a recipient that was read.
+    pub(super) fn take(&mut self, item: AudienceItem, at: UnixMicros) {
+        match item {
+            AudienceItem::Ready(ready) => self.offer(ready, at),
+            AudienceItem::Skip {
+                origin,
+                recipient,
+                reason,
+            } => {
+                let reason = reason.to_owned();
+                let skipped = Change::Skipped {
+                    recipient,
+                    reason,
+                    at,
+                };
+                self.settled.push((origin, skipped));
+            }
+        }
+    }
+
+    /// Lets a message wait for a provider account, unless its validity has ended.
+    fn offer(&mut self, ready: Ready, at: UnixMicros) {
+        if ready.envelope.valid_until > at {
+            self.ready.push(ready);
+        } else {
+            let envelope = ready.envelope;
+            let ended = Change::ValidityEnded { envelope, at };
+            self.settled.push((ready.origin, ended));
+        }
+    }
+
     /// Where every message was read.
     pub fn origins(&self) -> impl Iterator<Item = &Origin> + '_ {
         let ready = self.ready.iter().map(|ready| &ready.origin);
@@ -123,11 +171,8 @@ impl Batch {
 }
 
 impl Readers {
-    /// Reads the next part of a source.
-    ///
-    /// # Errors
-    /// When the store, log or journal fails.
-    pub async fn read(
+    /// Reads the next part of a source at once.
+    pub(super) async fn read_part(
         &self,
         partition: Partition,
         kind: &Kind,
@@ -162,24 +207,7 @@ impl Readers {
         };
         let at = self.runtime.now();
         for item in page.items {
-            match item {
-                AudienceItem::Ready(ready) => batch.ready.push(ready),
-                AudienceItem::Skip {
-                    origin,
-                    recipient,
-                    reason,
-                } => {
-                    let reason = reason.to_owned();
-                    batch.settled.push((
-                        origin,
-                        Change::Skipped {
-                            recipient,
-                            reason,
-                            at,
-                        },
-                    ));
-                }
-            }
+            batch.take(item, at);
         }
         Ok(batch)
     }
@@ -203,16 +231,7 @@ impl Readers {
             ..Batch::default()
         };
         for (offset, payload) in records {
-            let Ok(item) = rmp_serde::from_slice::<WorkItem>(&payload) else {
-                return Err(StoreError::damaged("work", "a work item cannot be read").into());
-            };
-            let origin = Origin {
-                partition,
-                source: SourceId::Work(class),
-                position: offset,
-                message: item.message,
-            };
-            let key = message_key(item.account, item.message);
+            let (origin, key) = work_item(partition, class, offset, &payload)?;
             let mut intake = self.store.get::<Intake>(&key).await?;
             if intake.is_none() {
                 // It was committed with its place in the log, and a flush of the database
@@ -260,13 +279,7 @@ impl Readers {
         };
         let mut campaigns = BTreeMap::new();
         for entry in page.entries {
-            let position = u64::try_from(entry.due.0).unwrap_or(0);
-            let origin = Origin {
-                partition,
-                source: SourceId::Due(DueKind::Send),
-                position,
-                message: entry.message,
-            };
+            let origin = due_origin(partition, &entry);
             let key = message_key(entry.account, entry.message);
             match self.store.get::<Message>(&key).await? {
                 Some(message) if message.status.has_not_begun() => {
@@ -303,7 +316,36 @@ impl Readers {
     }
 }
 
-/// Lets a message wait for a provider account, unless none may carry it.
+/// Where a work item was read, and the key of its message.
+pub(super) fn work_item(
+    partition: Partition,
+    class: MessageClass,
+    offset: u64,
+    payload: &[u8],
+) -> Result<(Origin, Key), StoreError> {
+    let Ok(item) = rmp_serde::from_slice::<WorkItem>(payload) else {
+        return Err(StoreError::damaged("work", "a work item cannot be read"));
+    };
+    let origin = Origin {
+        partition,
+        source: SourceId::Work(class),
+        position: offset,
+        message: item.message,
+    };
+    Ok((origin, message_key(item.account, item.message)))
+}
+
+/// Where what is due was read: its position is an instant.
+pub(super) fn due_origin(partition: Partition, entry: &DueEntry) -> Origin {
+    Origin {
+        partition,
+        source: SourceId::Due(DueKind::Send),
+        position: u64::try_from(entry.due.0).unwrap_or(0),
+        message: entry.message,
+    }
+}
+
+/// Lets a message wait for a provider account, unless none may carry it or it is too late.
 fn offer(
     batch: &mut Batch,
     origin: Origin,
@@ -320,11 +362,12 @@ fn offer(
         };
         batch.settled.push((origin, skipped));
     } else {
-        batch.ready.push(Ready {
+        let ready = Ready {
             envelope,
             attempt,
             origin,
             routes,
-        });
+        };
+        batch.offer(ready, at);
     }
 }

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use crate::control::{Control, ControlError};
 use crate::dispatch::begin::Gate;
 use crate::dispatch::holds::Holds;
+use crate::provider::resting::Resting;
 use crate::provider::sender::{Close, ProviderSender};
 use crate::receipt::look_up::LookUpPaces;
 use crate::supervision::{Escalation, Post};
@@ -43,6 +44,9 @@ pub struct NodeParts {
     pub retry: RetryPolicy,
     /// Whether providers can call us; if not, receipts are fetched sooner.
     pub receipts_come: bool,
+    /// How many messages are read ahead of those that are sent, of each kind of source:
+    /// [`engine::dispatch::read_ahead::READ_AHEAD`].
+    pub read_ahead: usize,
     /// Where uploaded files are kept.
     pub imports: PathBuf,
 }
@@ -111,7 +115,7 @@ impl Node {
         })?;
         let (causes, causes_read) = mpsc::channel(1);
         let escalation = Escalation::new(causes);
-        let wiring = Wiring::new(&parts, escalation, holds);
+        let wiring = Wiring::new(&parts, escalation, holds, Resting::of(&pacings));
         wiring.start_dispatching(&parts);
         let senders = wiring.start_senders(&parts, pacings.clone());
         wiring.start_reconciler(&parts, paces);

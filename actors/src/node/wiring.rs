@@ -22,6 +22,7 @@ use crate::dispatch::messages::WorkAppended;
 use crate::dispatch::outcomes::OutcomeWriter;
 use crate::dispatch::source::Readers;
 use crate::provider::pacing::Pacing;
+use crate::provider::resting::Resting;
 use crate::provider::sender::{ProviderSender, SenderParts};
 use crate::receipt::look_up::{LookUpPaces, LookUps};
 use crate::receipt::reconciler::{ReconcilerParts, StatusReconciler};
@@ -57,11 +58,17 @@ pub(super) struct Wiring {
     routing: Arc<Routing>,
     readers: Readers,
     holds: Holds,
+    resting: Resting,
 }
 
 impl Wiring {
     /// Nothing runs yet.
-    pub(super) fn new(parts: &NodeParts, escalation: Escalation, holds: Holds) -> Self {
+    pub(super) fn new(
+        parts: &NodeParts,
+        escalation: Escalation,
+        holds: Holds,
+        resting: Resting,
+    ) -> Self {
         let routing = Arc::new(Routing::new(&parts.providers));
         let readers = Readers {
             runtime: parts.runtime.clone(),
@@ -77,6 +84,7 @@ impl Wiring {
             routing,
             readers,
             holds,
+            resting,
         }
     }
 
@@ -105,6 +113,8 @@ impl Wiring {
             },
             holds: self.holds.clone(),
             providers: parts.providers.iter().map(|account| account.id).collect(),
+            resting: self.resting.clone(),
+            read_ahead: parts.read_ahead,
             escalation: self.escalation.clone(),
         };
         let spec = ChildSpec {
@@ -224,6 +234,7 @@ impl Wiring {
             dispatcher: self.dispatcher.clone(),
             holds: self.holds.clone(),
             freezing: Arc::new(Semaphore::new(FREEZING)),
+            resting: self.resting.clone(),
             escalation: self.escalation.clone(),
             account: schemas::AccountId::from_bytes([0; 16]),
             campaign: schemas::CampaignId::from_bytes([0; 16]),

@@ -4,5 +4,6 @@
 pub mod lane;
 mod line;
 pub mod pacing;
+pub mod resting;
 pub mod sender;
 pub mod ticket;

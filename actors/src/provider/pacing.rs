@@ -42,6 +42,16 @@ impl Pacing {
         }
     }
 
+    /// Whether it is disabled, or dead for longer than a moment.
+    pub(super) fn rests(&self) -> bool {
+        self.is_disabled.load(Ordering::Acquire) || self.breaker().is_dead()
+    }
+
+    /// Whether a text may go to see whether it works again.
+    pub(super) fn wants_probe(&self, now: BootMicros) -> bool {
+        !self.is_disabled.load(Ordering::Acquire) && self.breaker().wants_probe(now)
+    }
+
     pub(super) fn limiter(&self) -> MutexGuard<'_, Limiter> {
         self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
     }

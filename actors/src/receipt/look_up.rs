@@ -134,7 +134,8 @@ impl LookUps {
         let is_still_unknown = is_unknown && !is_settled;
         if is_still_unknown && !is_found && self.may_resend(&message, made) {
             let verdict = self.commit(&message, self.resend(&message)).await?;
-            let may_not = [Refusal::Canceled, Refusal::OptedOut].map(Verdict::Refused);
+            let may_not = [Refusal::Canceled, Refusal::OptedOut, Refusal::Poison];
+            let may_not = may_not.map(Verdict::Refused);
             if !may_not.contains(&verdict) {
                 return Ok(());
             }
@@ -145,6 +146,30 @@ impl LookUps {
             &self.receipts
         };
         let next = self.next(&message, made, schedule);
+        self.commit(&message, next).await?;
+        Ok(())
+    }
+
+    /// A look-up panicked: it counts as one without an answer, and the next is planned.
+    ///
+    /// # Errors
+    /// As [`LookUps::handle`].
+    pub async fn pass_over(&self, entry: &DueEntry) -> Result<(), ReconcileError> {
+        let key = message_key(entry.account, entry.message);
+        let (Some(message), DueTask::LookUp { attempt, made }) =
+            (self.store.get::<Message>(&key).await?, entry.task)
+        else {
+            return Ok(());
+        };
+        if attempt != message.attempts {
+            return Ok(());
+        }
+        let schedule = if message.status == MessageStatus::Unknown {
+            &self.unknown
+        } else {
+            &self.receipts
+        };
+        let next = self.next(&message, made + 1, schedule);
         self.commit(&message, next).await?;
         Ok(())
     }

@@ -1,11 +1,13 @@
 //! The reconciler of all partitions that this process owns: it settles the attempts
 //! that a crash left open, and works through the look-ups that fall due.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use actix::prelude::*;
 use engine::dispatch::positions::IDLE_STEP;
 use engine::store::StoreError;
+use futures::FutureExt;
 use schemas::Partition;
 use schemas::change::Change;
 use schemas::message::{DueEntry, DueKind};
@@ -126,13 +128,25 @@ async fn work_through(parts: &ReconcilerParts, partition: Partition) -> Result<(
     Ok(())
 }
 
+/// Asks about one message. A panic over it is no matter of the others.
+async fn look_up(parts: &ReconcilerParts, entry: DueEntry) -> Result<(), ReconcileError> {
+    let looked_up = AssertUnwindSafe(parts.look_ups.handle(&entry)).catch_unwind();
+    match looked_up.await {
+        Ok(looked_up) => looked_up,
+        Err(_) => {
+            tracing::error!(message = %entry.message, "a look-up panicked");
+            parts.look_ups.pass_over(&entry).await
+        }
+    }
+}
+
 async fn look_up_all(
     parts: &ReconcilerParts,
     entries: Vec<DueEntry>,
 ) -> Result<(), ReconcileError> {
     use futures::StreamExt;
     let mut answers = futures::stream::iter(entries)
-        .map(|entry| async move { parts.look_ups.handle(&entry).await })
+        .map(|entry| look_up(parts, entry))
         .buffer_unordered(LOOK_UPS_IN_FLIGHT);
     while let Some(answer) = answers.next().await {
         answer?;

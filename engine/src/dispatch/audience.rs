@@ -68,12 +68,29 @@ impl CampaignPlan {
         }
     }
 
+    /// When the validity of its messages ends.
+    pub fn valid_until(&self) -> UnixMicros {
+        let validity = Duration::from_secs(u64::from(self.campaign.validity_seconds));
+        self.started_at.plus(validity)
+    }
+
     /// Whether a message of it that is unknown may still be sent again: a transactional one,
     /// until its validity has ended, and a moment longer for what was decided just before.
     pub fn may_resend(&self, now: UnixMicros) -> bool {
-        let validity = Duration::from_secs(u64::from(self.campaign.validity_seconds));
-        let until = self.started_at.plus(validity).plus(RESEND_MARGIN);
+        let until = self.valid_until().plus(RESEND_MARGIN);
         self.campaign.class == MessageClass::Transactional && now < until
+    }
+
+    /// Whom a message would have been for that is not made.
+    fn recipient(&self, message: MessageId, to: Phone, contact: ContactId) -> SkippedRecipient {
+        SkippedRecipient::Recipient {
+            account: self.campaign.account,
+            message,
+            campaign: self.campaign.id,
+            contact,
+            to,
+            class: self.campaign.class,
+        }
     }
 
     /// The id of the message to this number: the same however often it is made.
@@ -148,6 +165,55 @@ pub async fn read(
     from: u64,
     limit: usize,
 ) -> Result<Option<AudiencePage>, StoreError> {
+    let Some(part) = part(store, plan, partition, from, limit).await? else {
+        return Ok(None);
+    };
+    let mut items = Vec::with_capacity(part.recipients.len());
+    for (origin, phone, contact) in part.recipients {
+        items.push(item(store, plan, origin, phone, contact).await?);
+    }
+    let next = part.next;
+    Ok(Some(AudiencePage { items, next }))
+}
+
+/// Skips the recipient at `from`, whose text is not looked at. `None` when its chunk is not
+/// frozen yet.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn pass_over(
+    store: &Store,
+    plan: &CampaignPlan,
+    partition: Partition,
+    from: u64,
+    reason: &'static str,
+) -> Result<Option<AudiencePage>, StoreError> {
+    let Some(part) = part(store, plan, partition, from, 1).await? else {
+        return Ok(None);
+    };
+    let recipients = part.recipients.into_iter();
+    let items = recipients.map(|(origin, phone, contact)| AudienceItem::Skip {
+        origin,
+        recipient: plan.recipient(origin.message, phone, contact),
+        reason,
+    });
+    let (items, next) = (items.collect(), part.next);
+    Ok(Some(AudiencePage { items, next }))
+}
+
+/// Recipients as they are frozen, and where to read on.
+struct Part {
+    recipients: Vec<(Origin, Phone, ContactId)>,
+    next: u64,
+}
+
+async fn part(
+    store: &Store,
+    plan: &CampaignPlan,
+    partition: Partition,
+    from: u64,
+    limit: usize,
+) -> Result<Option<Part>, StoreError> {
     let place = AudiencePosition::from_number(from);
     let key = AudienceChunk::key_of(plan.campaign.id, partition, place.chunk);
     let Some(chunk) = store.get::<AudienceChunk>(&key).await? else {
@@ -155,7 +221,7 @@ pub async fn read(
     };
     let first = place.entry as usize;
     let entries = chunk.entries.iter().enumerate().skip(first).take(limit);
-    let mut items = Vec::with_capacity(limit.min(chunk.entries.len()));
+    let mut recipients = Vec::with_capacity(limit.min(chunk.entries.len()));
     for (entry, (number, contact)) in entries {
         let place = AudiencePosition {
             chunk: place.chunk,
@@ -173,9 +239,9 @@ pub async fn read(
             position: place.as_number(),
             message: plan.message_id(&phone),
         };
-        items.push(item(store, plan, origin, phone, *contact).await?);
+        recipients.push((origin, phone, *contact));
     }
-    let read = first + items.len();
+    let read = first + recipients.len();
     let next = if read < chunk.entries.len() {
         AudiencePosition {
             chunk: place.chunk,
@@ -187,10 +253,8 @@ pub async fn read(
             entry: 0,
         }
     };
-    Ok(Some(AudiencePage {
-        items,
-        next: next.as_number(),
-    }))
+    let next = next.as_number();
+    Ok(Some(Part { recipients, next }))
 }
 
 async fn item(
@@ -217,14 +281,7 @@ async fn item(
     let body = match text {
         Ok(body) => body,
         Err(reason) => {
-            let recipient = SkippedRecipient::Recipient {
-                account: campaign.account,
-                message: id,
-                campaign: campaign.id,
-                contact,
-                to: phone,
-                class: campaign.class,
-            };
+            let recipient = plan.recipient(id, phone, contact);
             return Ok(AudienceItem::Skip {
                 origin,
                 recipient,
@@ -233,7 +290,6 @@ async fn item(
         }
     };
     let count = count_segments(&body);
-    let validity = i64::from(campaign.validity_seconds) * 1_000_000;
     let envelope = Envelope {
         account: campaign.account,
         id,
@@ -246,7 +302,7 @@ async fn item(
         // The campaign's may change while it runs.
         provider: None,
         send_at: None,
-        valid_until: plan.started_at.plus_micros(validity),
+        valid_until: plan.valid_until(),
         encoding: count.encoding,
         segments: count.segments,
         created_at: plan.started_at,

@@ -38,8 +38,10 @@ pub const READ_AHEAD: usize = 4_096;
 pub const MIN_READ_AHEAD: usize = 64;
 
 /// The partitions of one pool, as they stand.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ReadAhead {
+    /// Positions of the whole pool.
+    most: usize,
     /// Partitions that have something to read, or something that is not finished.
     active: usize,
     /// Positions that were read, or are being read, and are not finished.
@@ -47,6 +49,15 @@ pub struct ReadAhead {
 }
 
 impl ReadAhead {
+    /// A pool of so many positions, [`READ_AHEAD`] or less.
+    pub fn of(most: usize) -> Self {
+        Self {
+            most,
+            active: 0,
+            unfinished: 0,
+        }
+    }
+
     /// Counts a partition with so many positions unfinished.
     pub fn count(&mut self, unfinished: usize, has_more: bool) {
         self.unfinished += unfinished;
@@ -56,14 +67,15 @@ impl ReadAhead {
     /// Grants a partition with so many unfinished a read of so many positions; none while
     /// more than half of its share is still unfinished, so that reads are not small ones.
     pub fn grant(&mut self, unfinished: usize) -> Option<usize> {
-        let share = (READ_AHEAD / self.active.max(1)).max(MIN_READ_AHEAD);
+        let least = MIN_READ_AHEAD.min(self.most);
+        let share = (self.most / self.active.max(1)).max(least);
         if unfinished > share / 2 {
             return None;
         }
-        let left = READ_AHEAD.saturating_sub(self.unfinished);
+        let left = self.most.saturating_sub(self.unfinished);
         let granted = (share - unfinished)
             .min(left)
-            .max(MIN_READ_AHEAD.saturating_sub(unfinished));
+            .max(least.saturating_sub(unfinished));
         self.unfinished += granted;
         (granted > 0).then_some(granted)
     }
@@ -76,7 +88,7 @@ mod tests {
     use super::{MIN_READ_AHEAD, READ_AHEAD, ReadAhead};
 
     fn counted(partitions: &[(usize, bool)]) -> ReadAhead {
-        let mut read_ahead = ReadAhead::default();
+        let mut read_ahead = ReadAhead::of(READ_AHEAD);
         for (unfinished, has_more) in partitions {
             read_ahead.count(*unfinished, *has_more);
         }

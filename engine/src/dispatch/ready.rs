@@ -125,6 +125,24 @@ impl ReadyQueue {
         removed
     }
 
+    /// Takes out everything that may go to these provider accounts and no others.
+    pub fn remove_within(&mut self, routes: Routes) -> Vec<Ready> {
+        let mut removed = Vec::new();
+        for lane in &mut self.lanes {
+            for account in lane.accounts.values_mut() {
+                for lines in account.campaigns.values_mut() {
+                    let within = lines.0.extract_if(.., |of, _| of.is_within(routes));
+                    removed.extend(within.flat_map(|(_, line)| line).map(|(_, ready)| ready));
+                }
+                account.campaigns.retain(|_, lines| !lines.0.is_empty());
+            }
+            lane.accounts
+                .retain(|_, account| !account.campaigns.is_empty());
+        }
+        self.waiting -= removed.len();
+        removed
+    }
+
     /// Lets what waits of a campaign go to other provider accounts than it was read for; each
     /// keeps its place.
     pub fn reroute(&mut self, campaign: CampaignId, routes: Routes) {

@@ -26,9 +26,36 @@ impl Routes {
         self.0 == 0
     }
 
+    /// Whether somebody may carry the message, and all who may are among these.
+    pub const fn is_within(self, others: Self) -> bool {
+        self.0 != 0 && self.0 & !others.0 == 0
+    }
+
+    /// Whether one of them is among these.
+    pub const fn meets(self, others: Self) -> bool {
+        self.0 & others.0 != 0
+    }
+
+    /// Those of them that are among these.
+    pub const fn among(self, others: Self) -> Self {
+        Self(self.0 & others.0)
+    }
+
+    /// Those of them that are not among these.
+    pub const fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
     /// Whether the account with this number is among them.
     pub const fn contains(self, index: usize) -> bool {
         self.0 & (1 << index) != 0
+    }
+}
+
+impl FromIterator<usize> for Routes {
+    fn from_iter<I: IntoIterator<Item = usize>>(numbers: I) -> Self {
+        let bits = numbers.into_iter().map(|number| 1 << number);
+        Self(bits.fold(0, |routes, bit: u128| routes | bit))
     }
 }
 
@@ -63,6 +90,15 @@ impl Routing {
         self.accounts
             .iter()
             .position(|account| account.id == provider)
+    }
+
+    /// The accounts of a set, in the order of their ids.
+    pub fn accounts(&self, routes: Routes) -> Vec<ProviderId> {
+        let accounts = self.accounts.iter().enumerate();
+        let among = accounts.filter(|(index, _)| routes.contains(*index));
+        let mut accounts: Vec<_> = among.map(|(_, account)| account.id).collect();
+        accounts.sort_unstable();
+        accounts
     }
 
     /// Who may carry a message from this sender: of these provider accounts, where some are

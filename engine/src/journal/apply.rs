@@ -13,6 +13,7 @@ use schemas::provider::AttemptRef;
 use schemas::record::{KeyPart, Record};
 use schemas::{AccountId, Message, MessageId, MessageStatus, StatusEvent, UnixMicros};
 
+use super::poison::is_poison;
 use super::state::PartitionState;
 use super::view::View;
 use super::{Refusal, Verdict, lives};
@@ -75,11 +76,7 @@ impl<V: View> Applying<'_, V> {
                 message,
                 at,
             } => self.message_canceled(*account, *message, *at),
-            Change::MessageHeld {
-                account,
-                message,
-                at,
-            } => self.message_held(*account, *message, *at),
+            Change::MessageHeld { .. } => self.message_held(change),
             Change::MessageReleased {
                 campaign,
                 account,
@@ -108,8 +105,12 @@ impl<V: View> Applying<'_, V> {
         self.view.get(&message_key(account, id))
     }
 
-    /// Puts a message's row, stamped with the record being written.
+    /// Puts a message's row, stamped with the record being written. What has ended lies in no
+    /// list any more.
     pub(super) fn put_message(&mut self, message: &mut Message) -> Result<(), StoreError> {
+        if !message.status.has_not_begun() {
+            self.take_up(message)?;
+        }
         message.sequence = self.state.sequence;
         self.view.put(message)
     }
@@ -196,6 +197,7 @@ impl<V: View> Applying<'_, V> {
             return Ok(Verdict::Refused(Refusal::AlreadyHandled));
         }
         message.reason = Some(reason.to_owned());
+        self.take_up(&mut message)?;
         message.next_attempt_at = None;
         if is_untouched {
             self.touched(envelope)?;
@@ -245,6 +247,9 @@ impl<V: View> Applying<'_, V> {
         }
         if self.is_forbidden(&message.envelope)? {
             return Ok(Verdict::Refused(Refusal::OptedOut));
+        }
+        if is_poison(&message) {
+            return Ok(Verdict::Refused(Refusal::Poison));
         }
         let verdict = self.plain_step(account, id, StatusEvent::Resend, at, |message| {
             message.reason = None;

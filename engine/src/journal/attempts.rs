@@ -10,6 +10,7 @@ use schemas::{Envelope, Message, MessageStatus, StatusEvent, UnixMicros};
 
 use super::apply::{Applied, Applying};
 use super::lives::{self, Entry};
+use super::poison::{POISON, is_poison};
 use super::state::OpenAttempt;
 use super::view::View;
 use super::{Refusal, Verdict};
@@ -84,6 +85,8 @@ impl<V: View> Applying<'_, V> {
         };
         let mut message =
             stored.unwrap_or_else(|| lives::new_message(&open.envelope, MessageStatus::Queued));
+        // Read again after a crash, it may have begun although it was put aside.
+        self.take_up(&mut message)?;
         begin(&mut message, &open);
         message.last_sent_at = *sent_at;
         self.end(&mut message, &open, outcome, *then, *at)?;
@@ -146,6 +149,9 @@ impl<V: View> Applying<'_, V> {
         }
         if event == StatusEvent::OutcomeUnknown {
             self.became_unknown(open)?;
+            if is_poison(message) {
+                message.reason = Some(POISON.to_owned());
+            }
         }
         match then {
             AfterAttempt::RetryAt(due) => {

@@ -2,21 +2,16 @@
 //! canceled is counted off at once. Recipients of whom nothing was written have no rows,
 //! so that is one change for each partition, however many they are.
 
-use schemas::campaign::HeldMessage;
-use schemas::message::DueTask;
-use schemas::record::Record;
+use schemas::held::HeldList;
 use schemas::{AccountId, CampaignId, Envelope, MessageId, MessageStatus, StatusEvent, UnixMicros};
 
 use super::apply::{Applied, Applying};
 use super::view::View;
-use super::{Refusal, Verdict, lives};
+use super::{Refusal, Verdict};
 use crate::store::StoreError;
 
 /// Why a message of a canceled campaign was withdrawn.
 const CANCELED: &str = "campaign_canceled";
-
-/// Why a message was put aside.
-const HELD: &str = "campaign_held";
 
 impl<V: View> Applying<'_, V> {
     /// Counts a chunk of the audience.
@@ -98,90 +93,12 @@ impl<V: View> Applying<'_, V> {
             return Ok(Verdict::Refused(Refusal::OutOfOrder));
         }
         // A late receipt may have told the end of one that is held.
-        let was_held = self.forget_held(campaign, account, id)?;
+        let list = HeldList::Campaign(campaign);
+        let was_held = self.forget_held(&list, id)?;
         let verdict = self.plain_step(account, id, StatusEvent::Cancel, at, |message| {
             message.reason = Some(CANCELED.to_owned());
             message.next_attempt_at = None;
         })?;
         Ok(if was_held { Verdict::Done } else { verdict })
-    }
-
-    /// Puts a message aside that is due while its campaign is paused, or was just canceled.
-    pub(super) fn message_held(
-        &mut self,
-        account: AccountId,
-        id: MessageId,
-        at: UnixMicros,
-    ) -> Applied {
-        if self.state.open.contains_key(&id) {
-            return Ok(Verdict::Refused(Refusal::AttemptOpen));
-        }
-        let Some(mut message) = self.message(account, id)? else {
-            return Ok(Verdict::Refused(Refusal::NoSuchMessage));
-        };
-        let Some(campaign) = message.envelope.campaign else {
-            return Ok(Verdict::Refused(Refusal::OutOfOrder));
-        };
-        let held = self.held_of(campaign, account, id);
-        let is_held = self.view.get::<HeldMessage>(&held.key())?.is_some();
-        if is_held || !message.status.has_not_begun() {
-            return Ok(Verdict::Refused(Refusal::AlreadyHandled));
-        }
-        self.view.put(&held)?;
-        self.state.tally(self.view, campaign)?.change().held += 1;
-        message.next_attempt_at = None;
-        lives::note(&mut message, lives::Entry::of(at, "held").detailed(HELD));
-        self.put_message(&mut message)?;
-        Ok(Verdict::Done)
-    }
-
-    /// Makes a message due that was put aside.
-    pub(super) fn message_released(
-        &mut self,
-        campaign: CampaignId,
-        account: AccountId,
-        id: MessageId,
-        due: UnixMicros,
-        at: UnixMicros,
-    ) -> Applied {
-        let message = self.message(account, id)?;
-        let was_held = self.forget_held(campaign, account, id)?;
-        let Some(mut message) = message.filter(|_| was_held) else {
-            return Ok(Verdict::Refused(Refusal::AlreadyHandled));
-        };
-        if message.status.has_not_begun() {
-            message.next_attempt_at = Some(due);
-            lives::note(&mut message, lives::Entry::of(at, "released"));
-            self.put_message(&mut message)?;
-            self.put_due(account, id, DueTask::Send, due)?;
-        }
-        Ok(Verdict::Done)
-    }
-
-    /// Tells whether it was put aside.
-    fn forget_held(
-        &mut self,
-        campaign: CampaignId,
-        account: AccountId,
-        message: MessageId,
-    ) -> Result<bool, StoreError> {
-        let key = self.held_of(campaign, account, message).key();
-        let is_held = self.view.get::<HeldMessage>(&key)?.is_some();
-        if is_held {
-            self.view.delete::<HeldMessage>(&key)?;
-            let tally = self.state.tally(self.view, campaign)?.change();
-            tally.held = tally.held.saturating_sub(1);
-        }
-        Ok(is_held)
-    }
-
-    fn held_of(&self, campaign: CampaignId, account: AccountId, message: MessageId) -> HeldMessage {
-        HeldMessage {
-            campaign,
-            partition: self.state.partition,
-            account,
-            message,
-            sequence: self.state.sequence,
-        }
     }
 }

@@ -33,6 +33,7 @@ pub fn new_message(envelope: &Arc<Envelope>, status: MessageStatus) -> Message {
         last_attempt_at: None,
         last_sent_at: None,
         next_attempt_at: None,
+        held: None,
         timeline: vec![created],
         sequence: 0,
     }

@@ -20,8 +20,10 @@ mod attempts;
 mod campaigns;
 pub(crate) mod checkpoint;
 mod consent;
+mod held;
 mod imports;
 mod lives;
+mod poison;
 mod projector;
 mod rebuild;
 mod receipts;
@@ -37,7 +39,9 @@ use schemas::change::Change;
 use schemas::message::DueKind;
 use schemas::{Partition, PartitionCount, UnixMicros};
 
+pub use held::{CAMPAIGN_HELD, NO_PROVIDER};
 pub use lives::TIMELINE_ENTRIES;
+pub use poison::POISON;
 pub(crate) use projector::{Projector, Reply, Request, stored_partition_count};
 pub use rebuild::Difference;
 pub(crate) use rebuild::compare_with_rebuilt;
@@ -75,6 +79,8 @@ pub enum Refusal {
     Canceled,
     /// Its recipient said STOP.
     OptedOut,
+    /// Its attempts bring down whoever makes them.
+    Poison,
     /// Not the next chunk, attempt or position.
     OutOfOrder,
     /// Another node owns the partition.

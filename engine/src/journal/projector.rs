@@ -261,6 +261,9 @@ fn admit(
             let bound = receipts::binding(view, *provider, receipt)?;
             receipt.attempt = bound.map(|bound| bound.attempt);
         }
+        Change::MessageHeld {
+            until: Some(until), ..
+        } => *until = state.after_due_mark(DueKind::Send, *until),
         Change::AttemptBegun { .. }
         | Change::Skipped { .. }
         | Change::ValidityEnded { .. }
@@ -270,7 +273,7 @@ fn admit(
         | Change::AudienceFrozen { .. }
         | Change::CampaignCanceled { .. }
         | Change::MessageCanceled { .. }
-        | Change::MessageHeld { .. }
+        | Change::MessageHeld { until: None, .. }
         | Change::ConsentChanged { .. }
         | Change::Advanced { .. }
         | Change::ContactImported { .. }

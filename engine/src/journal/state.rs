@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use schemas::campaign::CampaignTally;
 use schemas::change::{AfterAttempt, Change, Learnt};
+use schemas::held::HeldCount;
 use schemas::message::DueKind;
 use schemas::position::{CommittedPosition, Sequence, SourceId};
 use schemas::provider::{AttemptRef, DeliveryReceipt, ProviderStamp};
+use schemas::record::Record;
 use schemas::{CampaignId, Envelope, MessageId, MessageStatus, Partition, ProviderId, UnixMicros};
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +103,7 @@ pub struct PartitionState {
     tallies: Cached<CampaignId, CampaignTally>,
     positions: Cached<SourceId, CommittedPosition>,
     stamps: Cached<ProviderId, ProviderStamp>,
+    held: Cached<[u8; 16], HeldCount>,
 }
 
 impl PartitionState {
@@ -116,6 +119,7 @@ impl PartitionState {
             tallies: Cached::default(),
             positions: Cached::default(),
             stamps: Cached::default(),
+            held: Cached::default(),
         }
     }
 
@@ -201,6 +205,23 @@ impl PartitionState {
         })
     }
 
+    /// How many messages wait for one of these provider accounts.
+    pub fn held<V: View>(
+        &mut self,
+        view: &mut V,
+        providers: &[ProviderId],
+    ) -> Result<&mut CachedRow<HeldCount>, StoreError> {
+        let start = HeldCount {
+            partition: self.partition,
+            providers: providers.to_vec(),
+            messages: 0,
+            sequence: 0,
+        };
+        self.held.row(start.list().name(), || {
+            Ok(view.get(&start.key())?.unwrap_or(start))
+        })
+    }
+
     /// The latest deadline at a provider.
     pub fn stamp<V: View>(
         &mut self,
@@ -227,6 +248,8 @@ impl PartitionState {
             .write_back(view, |tally| tally.sequence = sequence)?;
         self.positions
             .write_back(view, |position| position.sequence = sequence)?;
+        self.held
+            .write_back(view, |held| held.sequence = sequence)?;
         self.stamps
             .write_back(view, |stamp| stamp.sequence = sequence)
     }

@@ -139,6 +139,16 @@ impl Breaker {
         self.state != State::Closed
     }
 
+    /// Whether it is open for longer than a moment: a probe has failed too.
+    pub fn is_dead(&self) -> bool {
+        self.is_open() && self.rest > FIRST_REST * 2
+    }
+
+    /// Whether a probe may go, and none is out.
+    pub fn wants_probe(&self, now: u64) -> bool {
+        matches!(self.state, State::Open { until } if now >= until)
+    }
+
     fn open(&mut self, now: u64) {
         let until = now + micros(self.rest);
         self.state = State::Open { until };
@@ -228,6 +238,21 @@ mod tests {
         breaker.left(11 * SECOND);
         assert_eq!(breaker.leave(14 * SECOND), Leave::Nothing);
         assert_eq!(breaker.leave(16 * SECOND), Leave::Probe);
+    }
+
+    #[test]
+    fn it_is_dead_from_the_first_probe_that_fails_until_an_answer() {
+        let mut breaker = opened();
+        assert!(breaker.is_open() && !breaker.is_dead());
+        assert!(!breaker.wants_probe(11 * SECOND - 1) && breaker.wants_probe(11 * SECOND));
+        let probe = breaker.left(11 * SECOND);
+        assert!(!breaker.is_dead() && !breaker.wants_probe(12 * SECOND));
+        breaker.ended(12 * SECOND, probe, Sign::Fails);
+        assert!(breaker.is_dead() && !breaker.wants_probe(12 * SECOND));
+        let probe = breaker.left(14 * SECOND);
+        assert!(breaker.is_dead(), "while the next probe is out too");
+        breaker.ended(14 * SECOND, probe, Sign::Answers);
+        assert!(!breaker.is_dead());
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use schemas::account::{Account, ApiKey};
 use schemas::audience::{AudienceChunk, NumberKey};
-use schemas::campaign::{Campaign, CampaignState, CampaignTally, HeldMessage, SendWindow};
+use schemas::campaign::{Campaign, CampaignState, CampaignTally, SendWindow};
 use schemas::consent::Consent;
 use schemas::contact::{Contact, ContactList, ListMember};
+use schemas::held::{HeldCount, HeldMessage};
 use schemas::job::{ImportPosition, Job, JobProgress, JobReject, JobState, JobWork};
 use schemas::message::{DueEntry, DueTask, Encoding, IdempotencyKey, Intake, TimelineEntry};
 use schemas::position::{CommittedPosition, SourceId};
@@ -76,6 +77,7 @@ fn message() -> Message {
         last_attempt_at: Some(AT),
         last_sent_at: Some(AT),
         next_attempt_at: None,
+        held: None,
         timeline: vec![TimelineEntry {
             at: AT,
             status: MessageStatus::Submitting,
@@ -301,11 +303,32 @@ pub(super) fn samples() -> Vec<Sample> {
         sample(
             "held_message",
             HeldMessage {
-                campaign: CampaignId::from_bytes([2; 16]),
+                campaign: Some(CampaignId::from_bytes([2; 16])),
+                providers: Vec::new(),
                 partition: Partition(5),
                 account,
                 message: attempt().message,
                 sequence: 86,
+            },
+        ),
+        sample(
+            "held_single",
+            HeldMessage {
+                campaign: None,
+                providers: vec![provider],
+                partition: Partition(5),
+                account,
+                message: attempt().message,
+                sequence: 88,
+            },
+        ),
+        sample(
+            "held_count",
+            HeldCount {
+                partition: Partition(5),
+                providers: vec![provider],
+                messages: 7,
+                sequence: 89,
             },
         ),
         sample(

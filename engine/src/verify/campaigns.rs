@@ -1,12 +1,14 @@
 //! Campaigns: the numbers of every partition, counted again from its chunks and rows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use schemas::audience::{AudienceChunk, NumberKey};
-use schemas::campaign::{Campaign, CampaignTally, HeldMessage};
+use schemas::campaign::{Campaign, CampaignTally};
+use schemas::held::HeldList;
 use schemas::position::{AudiencePosition, CommittedPosition, SourceId};
 use schemas::{CampaignId, MessageStatus, Partition, PartitionCount, Slice};
 
+use super::held::Held;
 use super::journal::Journal;
 use super::messages::{ByCampaign, Told};
 use super::{Difference, Verified, VerifyError, rows};
@@ -18,13 +20,9 @@ pub(super) fn check(
     partitions: PartitionCount,
     journal: &Journal,
     told: &ByCampaign,
+    held: &Held,
     verified: &mut Verified,
 ) -> Result<(), VerifyError> {
-    let mut held: BTreeMap<(CampaignId, Partition), u64> = BTreeMap::new();
-    rows::each::<HeldMessage>(kv, |row| {
-        *held.entry((row.campaign, row.partition)).or_default() += 1;
-        Ok(())
-    })?;
     rows::each::<Campaign>(kv, |campaign| {
         verified.campaigns += 1;
         for partition in partitions.all() {
@@ -36,7 +34,7 @@ pub(super) fn check(
                 campaign: campaign.id,
                 partition,
                 told,
-                held: held.get(&(campaign.id, partition)).copied().unwrap_or(0),
+                held: held.of(&HeldList::Campaign(campaign.id), partition),
             };
             verified.recipients += counting.check(journal)?;
         }

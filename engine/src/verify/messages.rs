@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use schemas::audience::NumberKey;
-use schemas::campaign::HeldMessage;
+use schemas::held::{HeldList, HeldMessage};
 use schemas::message::{DueEntry, DueKind, DueTask, TimelineEntry};
 use schemas::position::{CommittedPosition, SourceId};
-use schemas::record::{KeyPart, Record};
+use schemas::record::Record;
 use schemas::{CampaignId, Message, MessageStatus, Partition, PartitionCount, UnixMicros};
 
 use super::journal::Journal;
@@ -174,10 +174,15 @@ fn is_due(
 ) -> Result<(), VerifyError> {
     // Not the `send_at` that was asked for: what had been read when it was written down
     // was put behind that.
-    if !message.status.has_not_begun() || is_held(kv, partition, message)? {
+    if !message.status.has_not_begun() {
         return Ok(());
     }
+    let held = is_held(kv, partition, message)?;
     let Some(due) = message.next_attempt_at else {
+        if held {
+            // Until its campaign goes on.
+            return Ok(());
+        }
         let detail = "it waits for no instant";
         return Err(Difference::new(message.envelope.id, detail).into());
     };
@@ -200,12 +205,19 @@ fn is_due(
     Ok(())
 }
 
-/// Whether it was due while its campaign was paused, and is put aside.
+/// Whether it is put aside: it lies in the list that it names. Rows that were put aside earlier
+/// name none and lie in their campaign's.
 fn is_held(kv: &dyn KvRead, partition: Partition, message: &Message) -> Result<bool, VerifyError> {
-    let Some(campaign) = message.envelope.campaign else {
+    let id = message.envelope.id;
+    let list = message.held.clone();
+    let Some(list) = list.or(message.envelope.campaign.map(HeldList::Campaign)) else {
         return Ok(false);
     };
-    let mut key = HeldMessage::partition_key(campaign, partition);
-    key.push(KeyPart::Id(*message.envelope.id.as_bytes()));
-    Ok(rows::get::<HeldMessage>(kv, &key)?.is_some())
+    let key = HeldMessage::key_of(&list, partition, id);
+    let is_held = rows::get::<HeldMessage>(kv, &key)?.is_some();
+    if message.held.is_some() && !is_held {
+        let detail = "it was put aside and lies in no list";
+        return Err(Difference::new(id, detail).into());
+    }
+    Ok(is_held)
 }

@@ -7,6 +7,7 @@
 //! provider's book tells that.
 
 mod campaigns;
+mod held;
 mod journal;
 mod live;
 mod messages;
@@ -135,5 +136,6 @@ fn count(
     };
     let journal = journal::read(kv, partitions, verified)?;
     let told = messages::check(kv, partitions, &journal, verified, also)?;
-    campaigns::check(kv, partitions, &journal, &told, verified)
+    let held = held::check(kv)?;
+    campaigns::check(kv, partitions, &journal, &told, &held, verified)
 }

@@ -144,7 +144,11 @@ impl MessageBody {
             provider_message_id: message.provider_message_id.clone(),
             attempts: message.attempts,
             sent_at: message.last_sent_at.map(|at| at.to_rfc3339()),
-            next_attempt_at: message.next_attempt_at.map(|at| at.to_rfc3339()),
+            // What is put aside is looked at when its validity ends: that is no attempt.
+            next_attempt_at: message
+                .next_attempt_at
+                .filter(|_| message.held.is_none())
+                .map(|at| at.to_rfc3339()),
             ..Self::of_envelope(&message.envelope)
         }
     }

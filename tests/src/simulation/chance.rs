@@ -19,6 +19,10 @@ pub enum Stream {
     Orders,
     /// How fast campaigns may go, through whom, and how that is changed.
     Limits,
+    /// Which provider is away for minutes, and what may go by no other.
+    Stranded,
+    /// Over which messages everybody panics.
+    Poison,
 }
 
 /// A source of random numbers.

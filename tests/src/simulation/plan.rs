@@ -2,8 +2,12 @@
 
 mod calm;
 mod lives;
+mod poison;
 mod providers;
+mod stranded;
 mod wishes;
+
+use engine::dispatch::read_ahead::READ_AHEAD;
 
 use super::chance::{Chance, Stream};
 use lives::lives;
@@ -12,7 +16,7 @@ use wishes::{campaign, singles, stops};
 
 pub use lives::{Disturbance, End, LifePlan};
 pub use providers::{LONG_OUTAGE_MS, LinePlan, OrderPlan, Outage, ProviderPlan};
-pub use wishes::{CampaignPlan, ChangePlan, CommandsPlan, SinglePlan, StopPlan};
+pub use wishes::{CampaignPlan, ChangePlan, CommandsPlan, Poison, SinglePlan, StopPlan};
 
 /// One schedule.
 #[derive(Debug)]
@@ -29,6 +33,10 @@ pub struct Plan {
     pub task_hold: (f64, u64),
     /// The same for the disk's writer.
     pub disk_hold: (f64, u64),
+    /// The provider account that is away for so long that much may go by no other.
+    pub stranded: Option<usize>,
+    /// How many messages are read ahead of those that are sent.
+    pub read_ahead: usize,
     /// Attempts a text gets.
     pub max_attempts: u32,
     /// Milliseconds before the second attempt, at most.
@@ -100,6 +108,8 @@ impl Plan {
             receipts_are_plain: receipts_come && chance.hits(0.08),
             task_hold: chance.pick(&[(0.0, 0), (0.02, 3), (0.05, 10), (0.3, 4)]),
             disk_hold: chance.pick(&[(0.2, 1), (1.0, 2), (0.3, 5), (0.5, 40), (0.15, 300)]),
+            stranded: None,
+            read_ahead: READ_AHEAD,
             max_attempts: chance.pick(&[2, 3, 3, 4]),
             first_delay_ms: chance.pick(&[300, 1_000, 3_000]),
             request_timeout_ms: chance.pick(&[1_500, 3_000]),
@@ -119,6 +129,8 @@ impl Plan {
         if late && chance.hits(0.5) {
             plan.task_hold = BUSY;
         }
+        stranded::draw(&mut plan, &mut Chance::new(seed, Stream::Stranded));
+        poison::draw(&mut plan, &mut Chance::new(seed, Stream::Poison));
         plan
     }
 

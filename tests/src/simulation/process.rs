@@ -95,6 +95,7 @@ pub async fn start(
             ..RetryPolicy::default()
         },
         receipts_come: plan.receipts_come,
+        read_ahead: plan.read_ahead,
         imports,
     };
     let (drain, drained) = oneshot::channel();

@@ -32,7 +32,7 @@ impl Tally {
 }
 
 /// What must come about in any large number of schedules.
-pub const EXERCISED: [&str; 67] = [
+pub const EXERCISED: [&str; 72] = [
     "W1: cut off after the provider had it",
     "W2: cut off before the provider had it",
     "W3: 5xx, taken",
@@ -60,6 +60,7 @@ pub const EXERCISED: [&str; 67] = [
     "a campaign waited for its time",
     "a campaign waited for its window",
     "a command came too late",
+    "a message waited for a provider",
     "a message was put aside",
     "a person said STOP",
     "a provider was disabled",
@@ -80,11 +81,15 @@ pub const EXERCISED: [&str; 67] = [
     "customer: not now (503)",
     "customer: refused (422)",
     "disk nearly full",
+    "it was delivered afterwards",
+    "its validity ended meanwhile",
     "line: answer lost",
     "line: connection refused",
     "line: half an answer",
     "line: request lost",
     "panics planted",
+    "poison",
+    "poison was put aside",
     "process stood still",
     "provider: 429 with a wait",
     "provider: 429 without a wait",

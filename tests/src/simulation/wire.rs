@@ -14,6 +14,7 @@ use sandbox::dialect::{HttpAnswer, Method};
 use sandbox::segments;
 use tokio::time::sleep;
 
+use super::customers::single::{POISON, is_worst};
 use super::ledger::{Call, attempt_of};
 use super::machine::Machine;
 use super::request::{Reply, Request};
@@ -63,11 +64,18 @@ impl Wire {
         }
     }
 
-    /// Whether its adapter is broken just now.
-    fn panic_if_planted(&self, creates: bool) {
+    /// Whether its adapter is broken just now, or meets what it always panics over.
+    fn panic_if_planted(&self, created: Option<&[u8]>, query: &str) {
         let now = self.world.time.now() / 1_000;
         let planted = self.world.providers()[self.provider].panics;
-        if creates && planted.is_some_and(|(from, until)| (from..until).contains(&now)) {
+        let is_broken = planted.is_some_and(|(from, until)| (from..until).contains(&now));
+        let body = format!("Body={POISON}");
+        let is_poison = |form: &[u8]| form.windows(body.len()).any(|part| part == body.as_bytes());
+        let panics = match created {
+            Some(form) => is_broken || is_poison(form),
+            None => is_worst(query),
+        };
+        if panics {
             self.machine.panic_now();
         }
     }
@@ -85,7 +93,7 @@ impl Wire {
         }
         sent.body = request.body().to_vec();
         let call = (method == Method::Post).then(|| self.call_of(&sent.body));
-        self.panic_if_planted(call.is_some());
+        self.panic_if_planted(call.as_ref().map(|_| sent.body.as_slice()), query);
         let _open = Open::new(self, call.is_some());
         let Some(answer) = self.world.send(sent, call) else {
             return Err(TransportFailure::NotSent("connect_refused"));

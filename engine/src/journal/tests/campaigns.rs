@@ -49,13 +49,16 @@ fn held(message: &Envelope, now: i64) -> Change {
     Change::MessageHeld {
         account: message.account,
         message: message.id,
+        envelope: None,
+        providers: Vec::new(),
+        until: None,
         at: at(now),
     }
 }
 
 fn released(message: &Envelope, now: i64) -> Change {
     Change::MessageReleased {
-        campaign: campaign(1),
+        campaign: Some(campaign(1)),
         account: message.account,
         message: message.id,
         due: at(now),
@@ -200,8 +203,9 @@ fn a_late_receipt_of_what_is_held_leaves_nothing_behind() {
     for change in [resend, held(&people[3], 50), delivered, cancel(60)] {
         assert_eq!(owner.commit(change), Verdict::Done);
     }
-    assert_eq!(owner.tally(campaign(1)).held, 1);
-    assert_eq!(owner.commit(withdrawn(&people[3], 61)), Verdict::Done);
+    assert_eq!(owner.tally(campaign(1)).held, 0);
+    let late = owner.commit(withdrawn(&people[3], 61));
+    assert_eq!(late, Verdict::Refused(Refusal::AlreadyHandled));
     let told = owner.tally(campaign(1));
     assert_eq!((told.held, told.count(Status::Delivered)), (0, 1));
     assert!(told.is_exact() && owner.rebuilds());

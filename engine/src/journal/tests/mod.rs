@@ -3,8 +3,10 @@
 mod campaigns;
 mod consent;
 mod due;
+mod held;
 mod laws;
 mod model;
+mod poison;
 mod receipts;
 mod refused;
 mod searches;

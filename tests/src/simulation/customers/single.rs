@@ -8,10 +8,24 @@ use serde_json::json;
 use super::audience::number_of;
 use super::{Ask, Asked, Heard, Next, again_after, is_for_later, json};
 use crate::simulation::chance::Chance;
-use crate::simulation::plan::SinglePlan;
+use crate::simulation::plan::{Poison, SinglePlan};
 
 /// Numbers of single messages begin here, behind those of all campaigns.
 pub(super) const FIRST_NUMBER: u64 = 700_000;
+
+/// Numbers of those over which attempts panic, and of those over which look-ups do too.
+const FIRST_POISON: u64 = 710_000;
+const FIRST_WORST: u64 = 720_000;
+
+/// What the text of a message begins with over which attempts panic.
+pub const POISON: &str = "Poison";
+
+/// Whether a look-up is for texts to somebody over whose messages look-ups panic: the digits of
+/// all their numbers begin alike.
+pub fn is_worst(query: &str) -> bool {
+    let number = number_of(FIRST_WORST);
+    query.contains(&number[1..number.len() - 4])
+}
 
 /// Milliseconds between two looks at a message that has not left.
 const LOOK_EVERY_MS: u64 = 2_600;
@@ -56,10 +70,15 @@ impl SingleErrand {
     pub fn new(number: usize, plan: SinglePlan, chance: &mut Chance) -> Self {
         // Some people get several texts.
         let person = chance.between(0, 40);
+        let (first, body) = match plan.poison {
+            None => (FIRST_NUMBER + person, "Your code is"),
+            Some(Poison::Attempts) => (FIRST_POISON + number as u64, POISON),
+            Some(Poison::Everything) => (FIRST_WORST + number as u64, POISON),
+        };
         Self {
             plan,
-            to: number_of(FIRST_NUMBER + person),
-            body: format!("Your code is {number}"),
+            to: number_of(first),
+            body: format!("{body} {number}"),
             request: None,
             send_at: None,
             key: plan.has_key.then(|| format!("single-{number}")),

@@ -7,7 +7,9 @@ mod consent;
 mod messages;
 mod orders;
 mod outcome;
+mod poison;
 mod receipts;
+mod stranded;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -127,6 +129,8 @@ pub fn everything(simulation: &Simulation) {
     commands::judge(simulation, &messages);
     campaign_limits::judge(simulation, &messages);
     consent::judge(simulation, &messages);
+    stranded::judge(simulation, &messages);
+    poison::judge(simulation, &messages);
     campaigns(simulation, &messages);
     if !simulation.plan.trim {
         rebuilt(simulation);

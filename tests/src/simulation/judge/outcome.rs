@@ -7,6 +7,7 @@ use schemas::{Message, MessageClass, MessageStatus};
 use super::consent;
 use crate::simulation::Simulation;
 use crate::simulation::customers::Kind;
+use crate::simulation::customers::single::POISON;
 use crate::simulation::ledger::Text;
 use crate::simulation::time::Time;
 
@@ -252,6 +253,10 @@ fn unknown(
 ) -> Result<(), String> {
     // A search goes by the wall clock, and two that fit prove nothing.
     if simulation.wall_jumped.get() || taken.len() > 1 || is_echoed {
+        return Ok(());
+    }
+    if message.envelope.body.as_str().starts_with(POISON) {
+        // Over some even the search panics, and then it is not known that nothing was sent.
         return Ok(());
     }
     if taken.len() == 1 && resends == 0 {

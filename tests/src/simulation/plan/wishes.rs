@@ -106,6 +106,17 @@ pub struct SinglePlan {
     pub provider: Option<usize>,
     /// Whether it is the same text to the same person as the one before.
     pub is_echo: bool,
+    /// Whether everything that is asked of a provider about it panics, or its attempts alone.
+    pub poison: Option<Poison>,
+}
+
+/// What panics over a message, each time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Poison {
+    /// Its attempts.
+    Attempts,
+    /// Looking for it too.
+    Everything,
 }
 
 /// Fewest people of a list whose part in a single partition does not fit into a chunk.
@@ -291,5 +302,6 @@ fn single(chance: &mut Chance, accounts: usize, providers: usize) -> SinglePlan 
             .hits(0.2)
             .then(|| chance.between(0, providers as u64 - 1) as usize),
         is_echo: chance.hits(0.2),
+        poison: None,
     }
 }

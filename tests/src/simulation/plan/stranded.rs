@@ -1,0 +1,72 @@
+//! A provider account that is away for a minute or is disabled, and what may go by no other:
+//! more than is read ahead, so that others would stand behind it.
+
+use schemas::MessageClass;
+
+use super::{ChangePlan, Outage, Plan, ProviderPlan, SinglePlan};
+use crate::simulation::chance::Chance;
+
+/// The shortest time that one is away for, in milliseconds: longer than the others take for
+/// anything.
+pub const AWAY_MS: u64 = 45_000;
+
+/// Positions that are read ahead: far fewer than there are messages that wait.
+const READ_AHEAD: [usize; 3] = [8, 16, 4_096];
+
+/// Draws it, for one schedule in eight.
+pub(super) fn draw(plan: &mut Plan, chance: &mut Chance) {
+    if !chance.hits(0.125) || plan.providers.iter().any(ProviderPlan::lags) {
+        return;
+    }
+    let place = chance.between(0, plan.providers.len() as u64 - 1) as usize;
+    plan.stranded = Some(place);
+    plan.read_ahead = chance.pick(&READ_AHEAD);
+    let from = chance.between(0, 3_000);
+    let until = from + chance.between(AWAY_MS, 90_000);
+    let kind = chance.pick(&[Outage::Refuses, Outage::Swallows]);
+    plan.providers[place].outage = Some((from, until, kind));
+    for _ in 0..chance.between(20, 60) {
+        plan.singles.push(SinglePlan {
+            account: chance.between(0, plan.accounts as u64 - 1) as usize,
+            at_ms: chance.between(0, 20_000),
+            class: chance.pick(&MessageClass::ALL),
+            send_after_ms: chance.hits(0.1).then(|| chance.between(100, 30_000)),
+            validity_seconds: if chance.hits(0.3) {
+                chance.between(4, 40)
+            } else {
+                14_400
+            },
+            has_key: true,
+            has_twin: false,
+            is_repeated: false,
+            provider: Some(place),
+            is_echo: false,
+            poison: None,
+        });
+    }
+    if chance.hits(0.3)
+        && let Some(campaign) = plan.campaigns.first_mut()
+    {
+        campaign.change = Some(ChangePlan {
+            after_ms: chance.between(0, 2_500),
+            rate: None,
+            provider: Some(place),
+        });
+    }
+    // Others come meanwhile.
+    for _ in 0..chance.between(5, 15) {
+        plan.singles.push(SinglePlan {
+            account: chance.between(0, plan.accounts as u64 - 1) as usize,
+            at_ms: chance.between(8_000, 40_000),
+            class: chance.pick(&MessageClass::ALL),
+            send_after_ms: chance.hits(0.3).then(|| chance.between(100, 5_000)),
+            validity_seconds: 14_400,
+            has_key: true,
+            has_twin: false,
+            is_repeated: false,
+            provider: None,
+            is_echo: false,
+            poison: None,
+        });
+    }
+}
