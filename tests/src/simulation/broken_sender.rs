@@ -6,7 +6,7 @@ use std::path::Path;
 
 use schemas::MessageClass;
 
-use super::plan::{CampaignPlan, CommandsPlan, LinePlan, Plan, ProviderPlan};
+use super::plan::{AccountPlan, CampaignPlan, CommandsPlan, LinePlan, Plan, ProviderPlan};
 use super::{calm, run_plan};
 use sandbox::FaultPlan;
 
@@ -43,7 +43,7 @@ pub fn beside_a_broken_sender(seed: u64, folder: &Path, is_broken: bool) -> Besi
     plan.campaigns = vec![campaign()];
     (plan.receipts_come, plan.receipts_are_plain, plan.trim) = (true, false, true);
     (plan.task_hold, plan.disk_hold) = ((0.0, 0), (1.0, 2));
-    (plan.accounts, plan.partitions) = (1, 2);
+    (plan.accounts, plan.partitions) = (vec![AccountPlan::default()], 2);
     (plan.singles, plan.stops, plan.orders) = (Vec::new(), Vec::new(), Vec::new());
     plan.lives = vec![calm()];
     let (simulation, _) = run_plan(seed, plan, folder, false);
@@ -71,6 +71,7 @@ fn provider(panics: Option<(u64, u64)>) -> ProviderPlan {
         faults: FaultPlan::none(),
         line: LinePlan::CALM,
         outage: None,
+        sender_rates: [None; 2],
         panics,
     }
 }
@@ -99,5 +100,6 @@ fn campaign() -> CampaignPlan {
         change: None,
         send_after_ms: None,
         has_window: false,
+        from_second_of: None,
     }
 }

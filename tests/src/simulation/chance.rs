@@ -19,6 +19,8 @@ pub enum Stream {
     Orders,
     /// How fast campaigns may go, through whom, and how that is changed.
     Limits,
+    /// How fast accounts and senders may go, and what goes from which sender.
+    Composed,
 }
 
 /// A source of random numbers.
