@@ -1,6 +1,6 @@
 //! What starts campaigns and imports, and calls coordinators when a campaign's row was
 //! changed: the control log, read from its end, and before that every campaign and job
-//! that was under way when the node stopped.
+//! that was under way when the node stopped. Limits of accounts come the same way.
 
 use std::time::Duration;
 
@@ -41,6 +41,15 @@ pub enum Start {
     Job(AccountId, JobId),
 }
 
+/// What was told.
+#[derive(Debug, Default)]
+pub struct News {
+    /// What to start.
+    pub starts: Vec<Start>,
+    /// Accounts whose rows were changed; they go no faster than that already.
+    pub accounts: Vec<Account>,
+}
+
 /// Tells what to start. It may tell of a thing again: a request that is repeated is
 /// announced again, and what was found under way may be in the log as well. A campaign whose
 /// row was changed is held by then, or not.
@@ -79,9 +88,10 @@ impl Control {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn under_way(&self) -> Result<Vec<Start>, ControlError> {
+    pub async fn under_way(&self) -> Result<News, ControlError> {
         let mut starts = Vec::new();
         for account in self.all::<Account>(&Account::partition_key()).await? {
+            self.holds.resume_account(&account, &self.runtime);
             let prefix = Campaign::partition_key(account.id);
             let campaigns = self.all::<Campaign>(&prefix).await?;
             for campaign in campaigns.iter().filter(|campaign| campaign.is_under_way()) {
@@ -99,14 +109,16 @@ impl Control {
                 starts.extend(is_open.then_some(Start::Job(account.id, job.id)));
             }
         }
-        Ok(starts)
+        // Weights are read when there is something to weigh.
+        let accounts = Vec::new();
+        Ok(News { starts, accounts })
     }
 
     /// Waits for more.
     ///
     /// # Errors
     /// When the control log cannot be read.
-    pub async fn next(&mut self) -> Result<Vec<Start>, ControlError> {
+    pub async fn next(&mut self) -> Result<News, ControlError> {
         let mut appended = self.log.appended(Topic::Control);
         loop {
             appended.mark_unchanged();
@@ -116,11 +128,11 @@ impl Control {
                 .await?;
             if let Some((last, _)) = records.last() {
                 self.next = last + 1;
-                let mut starts = Vec::new();
+                let mut news = News::default();
                 for (_, payload) in &records {
-                    starts.extend(self.start_of(payload).await?);
+                    self.hear(payload, &mut news).await?;
                 }
-                return Ok(starts);
+                return Ok(news);
             }
             if appended.changed().await.is_err() {
                 return Err(LogError::Closed.into());
@@ -128,22 +140,29 @@ impl Control {
         }
     }
 
-    async fn start_of(&self, payload: &[u8]) -> Result<Option<Start>, StoreError> {
-        Ok(match rmp_serde::from_slice(payload) {
+    async fn hear(&self, payload: &[u8], news: &mut News) -> Result<(), StoreError> {
+        match rmp_serde::from_slice(payload) {
             Ok(ControlRecord::CampaignChanged { account, campaign }) => {
                 let key = Campaign::key_of(account, campaign);
                 if let Some(row) = self.store.get::<Campaign>(&key).await? {
                     // Its coordinator may be failing just now, and nothing may begin meanwhile.
                     self.holds.set(&row, &self.runtime);
                 }
-                Some(Start::Campaign(account, campaign))
+                news.starts.push(Start::Campaign(account, campaign));
             }
-            Ok(ControlRecord::JobCreated { account, job }) => Some(Start::Job(account, job)),
-            Err(error) => {
-                tracing::error!(%error, "a control record cannot be read");
-                None
+            Ok(ControlRecord::AccountChanged { account }) => {
+                let row = self.store.get::<Account>(&Account::key_of(account)).await?;
+                if let Some(row) = row {
+                    self.holds.set_account(&row, &self.runtime);
+                    news.accounts.push(row);
+                }
             }
-        })
+            Ok(ControlRecord::JobCreated { account, job }) => {
+                news.starts.push(Start::Job(account, job));
+            }
+            Err(error) => tracing::error!(%error, "a control record cannot be read"),
+        }
+        Ok(())
     }
 
     async fn all<R: Record>(&self, prefix: &Key) -> Result<Vec<R>, StoreError> {

@@ -7,7 +7,7 @@ use schemas::{AccountId, KeyId, Secret};
 
 use crate::auth::{hex, new_secret, secret_sha256};
 
-/// Makes an account.
+/// Makes an account. `rate_millionths` is its limit, if it has one.
 ///
 /// # Errors
 /// When the store cannot hold it.
@@ -16,12 +16,14 @@ pub async fn create_account(
     runtime: &Runtime,
     name: String,
     weight: u32,
+    rate_millionths: Option<u64>,
 ) -> Result<Account, StoreError> {
     let now = runtime.now();
     let account = Account {
         id: AccountId::mint(now, runtime.random_bytes()),
         name,
         weight,
+        rate_millionths,
         number_key: Secret::new(hex(&runtime.random_bytes::<32>())),
         created_at: now,
         version: 0,

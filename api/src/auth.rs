@@ -17,7 +17,7 @@ use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, ResponseError, web
 use engine::runtime::Runtime;
 use engine::store::Store;
 use schemas::account::ApiKey;
-use schemas::{AccountId, Secret};
+use schemas::{AccountId, KeyId, Secret};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -52,9 +52,12 @@ pub fn hex(bytes: &[u8]) -> String {
     pairs.flatten().collect()
 }
 
+/// Who calls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Identity {
-    Account(AccountId),
+pub(crate) enum Identity {
+    /// An account, with one of its keys.
+    Account(AccountId, KeyId),
+    /// The holder of the root key.
     Root,
 }
 
@@ -70,7 +73,7 @@ pub struct RootCaller;
 pub struct KeyRing {
     store: Store,
     root_sha256: String,
-    remembered: Mutex<BTreeMap<String, AccountId>>,
+    remembered: Mutex<BTreeMap<String, (AccountId, KeyId)>>,
 }
 
 impl KeyRing {
@@ -92,16 +95,16 @@ impl KeyRing {
         if bool::from(sha256.as_bytes().ct_eq(self.root_sha256.as_bytes())) {
             return Ok(Identity::Root);
         }
-        if let Some(account) = self.recall(&sha256) {
-            return Ok(Identity::Account(account));
+        if let Some((account, key)) = self.recall(&sha256) {
+            return Ok(Identity::Account(account, key));
         }
         let key = self.store.get::<ApiKey>(&ApiKey::key_of(&sha256)).await?;
-        let account = key.ok_or_else(refused)?.account;
-        self.remember(sha256, account);
-        Ok(Identity::Account(account))
+        let ApiKey { account, id, .. } = key.ok_or_else(refused)?;
+        self.remember(sha256, (account, id));
+        Ok(Identity::Account(account, id))
     }
 
-    fn recall(&self, sha256: &str) -> Option<AccountId> {
+    fn recall(&self, sha256: &str) -> Option<(AccountId, KeyId)> {
         let remembered = self
             .remembered
             .lock()
@@ -109,7 +112,7 @@ impl KeyRing {
         remembered.get(sha256).copied()
     }
 
-    fn remember(&self, sha256: String, account: AccountId) {
+    fn remember(&self, sha256: String, whose: (AccountId, KeyId)) {
         let mut remembered = self
             .remembered
             .lock()
@@ -117,7 +120,7 @@ impl KeyRing {
         if remembered.len() >= REMEMBERED_MAX {
             remembered.clear();
         }
-        remembered.insert(sha256, account);
+        remembered.insert(sha256, whose);
     }
 }
 
@@ -169,7 +172,7 @@ impl FromRequest for Caller {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(match identity(request) {
-            Some(Identity::Account(account)) => Ok(Self(account)),
+            Some(Identity::Account(account, _)) => Ok(Self(account)),
             Some(Identity::Root) => Err(Problem::with_detail(
                 ProblemCode::Forbidden,
                 "the root key only administers the node: use an account's API key",
@@ -186,7 +189,7 @@ impl FromRequest for RootCaller {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(match identity(request) {
             Some(Identity::Root) => Ok(Self),
-            Some(Identity::Account(_)) => Err(Problem::new(ProblemCode::Forbidden)),
+            Some(Identity::Account(..)) => Err(Problem::new(ProblemCode::Forbidden)),
             None => Err(Problem::new(ProblemCode::Unauthorized)),
         })
     }

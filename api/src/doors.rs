@@ -21,6 +21,7 @@ use engine::verify::Verifier;
 use metrics_exporter_prometheus::PrometheusHandle;
 use schemas::{ProviderId, Secret};
 
+use crate::admission::Admission;
 use crate::auth::KeyRing;
 use crate::http::{delete_unfinished, routes};
 use crate::observe::{describe, observe};
@@ -64,6 +65,7 @@ pub fn imports_folder(data: &std::path::Path) -> PathBuf {
 pub struct DoorState {
     doors: Doors,
     keys: KeyRing,
+    admission: Admission,
     json_limit_bytes: usize,
     import_limit_bytes: u64,
     closing: Arc<AtomicBool>,
@@ -73,6 +75,7 @@ impl DoorState {
     pub(crate) fn new(doors: Doors, settings: &HttpSettings) -> Self {
         Self {
             keys: KeyRing::new(doors.store.clone(), &doors.root_key),
+            admission: Admission::new(settings, &doors.runtime),
             json_limit_bytes: settings.json_limit_bytes,
             import_limit_bytes: settings.import_limit_bytes,
             closing: Arc::new(AtomicBool::new(false)),
@@ -98,6 +101,11 @@ impl DoorState {
     /// Who may come in.
     pub fn keys(&self) -> &KeyRing {
         &self.keys
+    }
+
+    /// What is taken at once, and how often.
+    pub fn admission(&self) -> &Admission {
+        &self.admission
     }
 
     /// The longest JSON body, in bytes.

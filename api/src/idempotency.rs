@@ -10,7 +10,7 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
-use engine::store::PutOnce;
+use engine::store::{PutOnce, Store};
 use schemas::AccountId;
 use schemas::message::IdempotencyKey;
 use sha2::{Digest, Sha256};
@@ -147,6 +147,23 @@ impl IdempotencyHeader {
             .await
     }
 
+    /// As [`IdempotencyHeader::claim`], for a command that is carried out already: also on a
+    /// nearly full disk.
+    ///
+    /// # Errors
+    /// As [`IdempotencyHeader::claim`].
+    pub async fn claim_done(
+        &self,
+        state: &DoorState,
+        account: AccountId,
+        body: &[u8],
+        id: [u8; 16],
+    ) -> Result<Claim, Problem> {
+        let store = state.store().for_commands();
+        let row = self.row(state, account, body, id);
+        put(&store, row, id).await
+    }
+
     /// As [`IdempotencyHeader::claim`], for a body that was hashed as it came.
     ///
     /// # Errors
@@ -158,17 +175,23 @@ impl IdempotencyHeader {
         body: Sha256,
         id: [u8; 16],
     ) -> Result<Claim, Problem> {
-        let fresh = Claim {
-            id,
-            replayed: false,
-        };
-        let Some(row) = self.row_of(state, account, self.request_sha256(body), id) else {
-            return Ok(fresh);
-        };
-        match state.store().put_once(&row).await? {
-            PutOnce::Stored => Ok(fresh),
-            PutOnce::Exists(earlier) => compare(&row, &earlier),
-        }
+        let row = self.row_of(state, account, self.request_sha256(body), id);
+        put(state.store(), row, id).await
+    }
+}
+
+/// Claims `id` by a row, where there is one.
+async fn put(store: &Store, row: Option<IdempotencyKey>, id: [u8; 16]) -> Result<Claim, Problem> {
+    let fresh = Claim {
+        id,
+        replayed: false,
+    };
+    let Some(row) = row else {
+        return Ok(fresh);
+    };
+    match store.put_once(&row).await? {
+        PutOnce::Stored => Ok(fresh),
+        PutOnce::Exists(earlier) => compare(&row, &earlier),
     }
 }
 

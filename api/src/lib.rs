@@ -5,6 +5,7 @@
 //! behave alike.
 
 pub mod accounts;
+mod admission;
 pub mod auth;
 pub mod command;
 pub mod demo;
@@ -20,4 +21,5 @@ mod observe;
 mod parameters;
 pub mod problem;
 mod progress;
+mod rate;
 mod signal;

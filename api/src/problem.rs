@@ -112,11 +112,13 @@ problem_codes! {
     InvalidTemplate = "invalid_template", UNPROCESSABLE_ENTITY, "The template cannot be used";
     /// The cursor is none that a listing gave.
     InvalidCursor = "invalid_cursor", UNPROCESSABLE_ENTITY, "The cursor is none of this listing";
+    /// The key or its account asks more often than it may.
+    RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
     /// A defect of ours; the log has the cause under the request's id.
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something went wrong on our side";
     /// What is stored cannot be read.
     Damaged = "damaged", INTERNAL_SERVER_ERROR, "What is stored is damaged";
-    /// The node is stopping.
+    /// The node is stopping, or has as much under way as it takes.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "The node cannot take this now";
     /// The disk is full.
     DiskFull = "disk_full", INSUFFICIENT_STORAGE, "The node's disk is full";
@@ -125,7 +127,11 @@ problem_codes! {
 impl ProblemCode {
     /// Seconds until a repeat makes sense, where one does.
     pub fn retry_after(self) -> Option<&'static str> {
-        matches!(self, Self::IdempotencyInFlight | Self::Unavailable).then_some("1")
+        let is_for_later = matches!(
+            self,
+            Self::IdempotencyInFlight | Self::Unavailable | Self::RateLimited
+        );
+        is_for_later.then_some("1")
     }
 }
 

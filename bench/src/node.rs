@@ -219,6 +219,7 @@ async fn write_rows(store: &Store, runtime: &Runtime) -> Result<(), BenchError> 
         name: name.clone(),
         number_key,
         weight: 1,
+        rate_millionths: None,
         created_at,
         version: 0,
     };

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use api::demo::pacing::Arrivals;
-use engine::provider::{ProviderAccount, ProviderSettings, Specifics};
+use engine::provider::{ProviderAccount, ProviderSettings, SenderSettings, Specifics};
 use sandbox::book::{Book, Record};
 use sandbox::{AccountConfig, BareCounter, FaultPlan, Sandbox, SandboxConfig};
 use serde::{Deserialize, Serialize};
@@ -200,7 +200,7 @@ impl Reach {
             rate: self.rate,
             burst: None,
             max_in_flight: self.connections,
-            senders: vec![SENDER.to_owned()],
+            senders: vec![SenderSettings::Named(SENDER.to_owned())],
             default_sender: None,
             // The defaults of the settings.
             connect_timeout_ms: 5_000,

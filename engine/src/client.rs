@@ -189,6 +189,7 @@ impl NodeClient {
         let request = AccountRequest {
             name: Some(name.to_owned()),
             weight: None,
+            rate: None,
         };
         self.post("/v1/accounts", &request).await
     }

@@ -20,6 +20,10 @@ pub struct Account {
     /// Its share beside the others of a class: 1 to [`Account::MOST_WEIGHT`].
     #[serde(default = "Account::plain_weight")]
     pub weight: u32,
+    /// Millionths of a segment per second that it sends at most, with all of its campaigns and
+    /// single messages, where it has a limit of its own.
+    #[serde(default)]
+    pub rate_millionths: Option<u64>,
     /// When it was created.
     pub created_at: UnixMicros,
     /// See [`Versioned`].
@@ -33,6 +37,11 @@ impl Account {
     /// The share of whoever was given none.
     pub const fn plain_weight() -> u32 {
         1
+    }
+
+    /// The limit of its own, in segments per second.
+    pub fn rate(&self) -> Option<f64> {
+        self.rate_millionths.map(|rate| rate as f64 / 1e6)
     }
 
     /// The partition that holds every account.

@@ -259,6 +259,11 @@ pub enum ControlRecord {
         /// The campaign.
         campaign: CampaignId,
     },
+    /// An account's row was changed: it goes at another rate, or has another share.
+    AccountChanged {
+        /// The account.
+        account: AccountId,
+    },
     /// A job's row and its file are in place.
     JobCreated {
         /// Whose job.

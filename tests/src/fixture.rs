@@ -89,9 +89,14 @@ pub fn auth_token(index: usize) -> String {
     format!("token{index:027}")
 }
 
+/// The sender of the account with this number.
+pub fn default_sender(index: usize) -> String {
+    format!("+1500555{index:04}")
+}
+
 /// A sandbox account for [`provider`].
 pub fn sandbox_account(index: usize, rate: f64) -> sandbox::AccountConfig {
-    let sender = format!("+1500555{index:04}");
+    let sender = default_sender(index);
     let mut account =
         sandbox::AccountConfig::new(&account_sid(index), &auth_token(index), &[&sender]);
     account.segments_per_second = Some(rate);
@@ -140,6 +145,7 @@ impl TestNode {
             id,
             name: "test".to_owned(),
             weight: 1,
+            rate_millionths: None,
             number_key: Secret::new("0123456789abcdef"),
             created_at: self.runtime.now(),
             version: 0,

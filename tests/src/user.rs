@@ -12,6 +12,7 @@ use bytes::Bytes;
 use engine::client::{NodeClient, RootKeyFile};
 use reqwest::{RequestBuilder, StatusCode};
 use schemas::campaign::CampaignState;
+use schemas::http::PageBody;
 use schemas::http::campaigns::{CampaignBody, CampaignNumbers, CampaignRequest};
 use schemas::http::contact_lists::{ContactListBody, ContactListRequest};
 use schemas::http::jobs::JobBody;
@@ -167,6 +168,13 @@ impl User {
         self.answer(self.get(&format!("/v1/messages/{id}"))).await
     }
 
+    /// The campaign's messages so far, at most 1,000, without their timelines.
+    pub async fn messages(&self, campaign: CampaignId) -> Vec<MessageBody> {
+        let path = format!("/v1/messages?campaign={campaign}&limit=1000");
+        let page: PageBody<MessageBody> = self.answer(self.get(&path)).await;
+        page.data
+    }
+
     /// Waits until the campaign is finished.
     pub async fn finished(&self, campaign: CampaignId) {
         while self.look(campaign).await.state != CampaignState::Finished {
@@ -253,7 +261,8 @@ impl User {
         let in_flight = status == StatusCode::CONFLICT && text.contains("idempotency_in_flight");
         // A node that was frozen thinks that the request came too slowly.
         let too_slow = status == StatusCode::REQUEST_TIMEOUT;
-        if !(status.is_server_error() || in_flight || too_slow) {
+        let too_often = status == StatusCode::TOO_MANY_REQUESTS;
+        if !(status.is_server_error() || in_flight || too_slow || too_often) {
             return Answer::Refused(status, text.into_owned());
         }
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,8 +1,10 @@
 //! The REST doors over real sockets and a real store.
 //!
-//! No node runs behind them, but for one test of `verifications`: what is taken in stays
-//! where the doors put it, so every test can tell what a request changed.
+//! No node runs behind them, but for `stop` and one test of `verifications`: what is taken in
+//! stays where the doors put it, so every test can tell what a request changed.
 
+#[path = "http/accounts.rs"]
+mod accounts;
 #[path = "http/authentication.rs"]
 mod authentication;
 #[path = "http/bad_input.rs"]
@@ -23,10 +25,14 @@ mod imports;
 mod messages;
 #[path = "http/pages.rs"]
 mod pages;
+#[path = "http/pressure.rs"]
+mod pressure;
 #[path = "http/providers.rs"]
 mod providers;
 #[path = "http/server.rs"]
 mod server;
+#[path = "http/stop.rs"]
+mod stop;
 #[path = "http/verifications.rs"]
 mod verifications;
 #[path = "http/webhooks.rs"]

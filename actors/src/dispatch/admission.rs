@@ -1,5 +1,7 @@
 //! What was read is let in to wait for a provider account, unless it must be put aside.
 
+use std::collections::btree_map::Entry;
+
 use actix::prelude::*;
 use engine::dispatch::{Origin, Ready};
 use schemas::AccountId;
@@ -24,7 +26,8 @@ impl Dispatcher {
         let mut held = Vec::new();
         let unreachable = self.unreachable();
         for mut ready in read {
-            if self.weighed.insert(ready.envelope.account) {
+            if let Entry::Vacant(unknown) = self.weighed.entry(ready.envelope.account) {
+                unknown.insert(0);
                 self.weigh(ready.envelope.account, context);
             }
             // What was read of an audience is dropped with its source, and read again.
@@ -60,10 +63,10 @@ impl Dispatcher {
         );
         spawn_for(&self.parts.readers.runtime, context.address(), async move {
             match store.get::<Account>(&Account::key_of(account)).await {
-                Ok(row) => {
-                    let weight = row.map_or(Account::plain_weight(), |row| row.weight);
-                    let _ = address.send(Weighed { account, weight }).await;
+                Ok(Some(row)) => {
+                    let _ = address.send(Weighed::of(&row)).await;
                 }
+                Ok(None) => {}
                 Err(error) => escalation.raise(error.to_string()),
             }
         });

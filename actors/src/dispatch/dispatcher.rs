@@ -1,7 +1,8 @@
 //! The dispatcher of all partitions that this process owns. It decides; tasks read
 //! sources and commit attempts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,8 +36,8 @@ const COMMIT_CURSORS_EVERY: Duration = Duration::from_millis(100);
 /// How often due entries are looked for: a scheduled text leaves at most this late.
 pub(super) const LOOK_FOR_DUE_EVERY: Duration = Duration::from_millis(250);
 
-/// How far ahead of their permits texts are given out whose campaign or account has a limit of
-/// its own: as far as work is committed ahead.
+/// How far ahead of their permits texts are given out whose account, campaign or sender has a
+/// limit of its own: as far as work is committed ahead.
 const AHEAD_MICROS: u64 = COMMIT_AHEAD.as_micros() as u64;
 
 /// How soon to look again for somebody who has no room: as often as a busy sender looks.
@@ -78,24 +79,25 @@ pub struct Dispatcher {
     waits_for_room: bool,
     /// What is known of what waits for a provider account that works.
     pub(super) aside: Aside,
-    /// Accounts whose weight is known, or is being read.
-    pub(super) weighed: BTreeSet<AccountId>,
+    /// Accounts whose weight is known, or is being read, by the version of their rows.
+    pub(super) weighed: BTreeMap<AccountId, u64>,
     _lifeline: Lifeline,
 }
 
 impl Dispatcher {
     /// A dispatcher that knows no source yet; it opens them when it starts.
     pub fn new(parts: DispatcherParts, lifeline: Lifeline) -> Self {
+        let routing = Arc::clone(&parts.beginner.routing);
         Self {
             parts,
             sources: BTreeMap::new(),
-            ready: ReadyQueue::default(),
+            ready: ReadyQueue::new(routing),
             demands: BTreeMap::new(),
             openings: 0,
             plans: BTreeMap::new(),
             waits_for_room: false,
             aside: Aside::default(),
-            weighed: BTreeSet::new(),
+            weighed: BTreeMap::new(),
             _lifeline: lifeline,
         }
     }
@@ -180,8 +182,10 @@ impl Dispatcher {
         let limits = self.parts.holds.limits();
         let now = self.parts.readers.runtime.boot();
         let mut room = limits.room(now, AHEAD_MICROS);
-        let shared = |ready: Ready| {
-            let share = limits.give(&ready.envelope);
+        let routing = &self.parts.beginner.routing;
+        let shared = |index: usize, ready: Ready| {
+            let sender = routing.limited_sender(index, ready.routes);
+            let share = limits.give(&ready.envelope, sender);
             (ready, share)
         };
         let mut served = Vec::new();
@@ -191,10 +195,11 @@ impl Dispatcher {
             if messages.is_empty() {
                 continue;
             }
+            let messages = messages.into_iter();
             served.push(Pick {
                 provider: self.parts.providers[*index],
                 index: *index,
-                messages: messages.into_iter().map(shared).collect(),
+                messages: messages.map(|ready| shared(*index, ready)).collect(),
                 lane: Arc::clone(&demand.lane),
                 coming: Coming::of(&demand.asked, before.minus(demand.wanted)),
             });

@@ -1,5 +1,5 @@
-//! What campaigns' rows say of the texts that may leave now: of which campaigns nothing may
-//! begin, and how fast the others may go. Whoever gives work out looks here.
+//! What rows say of the texts that may leave now: of which campaigns nothing may begin, and how
+//! fast the others, and accounts, may go. Whoever gives work out looks here.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use engine::pacing::{Limited, Limits, Pace};
 use engine::runtime::Runtime;
 use engine::send_window::is_open;
+use schemas::account::Account;
 use schemas::campaign::{Campaign, CampaignState, SendWindow};
 use schemas::change::Change;
 use schemas::{CampaignId, Envelope, UnixMicros};
@@ -87,7 +88,7 @@ impl Holds {
         holds.get(&campaign).and_then(|known| known.hold)
     }
 
-    /// The limits of campaigns and accounts.
+    /// The limits of accounts, campaigns and senders.
     pub const fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -115,6 +116,19 @@ impl Holds {
         let now = runtime.boot();
         self.limits.resume(limited, pace, now, LARGEST_TEXT);
         self.set(campaign, runtime);
+    }
+
+    /// Lets an account go as fast as its row has it.
+    pub fn set_account(&self, account: &Account, runtime: &Runtime) {
+        let (limited, pace) = (Limited::Account(account.id), pace_of(account.rate()));
+        self.limits.set(limited, pace, runtime.boot());
+    }
+
+    /// The same in a node that has just started.
+    pub fn resume_account(&self, account: &Account, runtime: &Runtime) {
+        let (limited, pace) = (Limited::Account(account.id), pace_of(account.rate()));
+        self.limits
+            .resume(limited, pace, runtime.boot(), LARGEST_TEXT);
     }
 
     /// Nobody looks after the campaign any more.

@@ -7,6 +7,7 @@ use actix::prelude::*;
 use engine::dispatch::Origin;
 use engine::dispatch::audience::CampaignPlan;
 use engine::dispatch::positions::PositionTracker;
+use schemas::account::Account;
 use schemas::position::SourceId;
 use schemas::{AccountId, CampaignId, MessageClass, Partition};
 
@@ -89,19 +90,38 @@ impl Handler<Read> for Dispatcher {
     }
 }
 
-/// An account's share beside the others.
+/// An account's share beside the others, as its row has it.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Weighed {
-    pub(super) account: AccountId,
-    pub(super) weight: u32,
+    account: AccountId,
+    weight: u32,
+    version: u64,
+}
+
+impl Weighed {
+    /// What this row says.
+    pub fn of(account: &Account) -> Self {
+        Self {
+            account: account.id,
+            weight: account.weight,
+            version: account.version,
+        }
+    }
 }
 
 impl Handler<Weighed> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, weighed: Weighed, _: &mut Self::Context) {
-        self.ready.weigh(weighed.account, weighed.weight);
+        // Of whom nothing was read yet, the row is read when there is something. Two may have
+        // read it, and the one with the older version comes too late.
+        if let Some(known) = self.weighed.get_mut(&weighed.account)
+            && *known <= weighed.version
+        {
+            *known = weighed.version;
+            self.ready.weigh(weighed.account, weighed.weight);
+        }
     }
 }
 

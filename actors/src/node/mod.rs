@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::dispatch::routing::Routing;
 use engine::journal::{CommitError, Journal};
 use engine::log::{Log, LogError};
 use engine::pacing::PaceError;
@@ -25,7 +26,7 @@ use crate::provider::resting::Resting;
 use crate::provider::sender::{Close, ProviderSender};
 use crate::receipt::look_up::LookUpPaces;
 use crate::supervision::{Escalation, Post};
-use recovery::{open_due_cursors, pacings, settle_open_attempts};
+use recovery::{limit_senders, open_due_cursors, pacings, settle_open_attempts};
 use wiring::Wiring;
 
 /// What a node is started from.
@@ -115,7 +116,10 @@ impl Node {
         })?;
         let (causes, causes_read) = mpsc::channel(1);
         let escalation = Escalation::new(causes);
-        let wiring = Wiring::new(&parts, escalation, holds, Resting::of(&pacings));
+        let routing = Arc::new(Routing::new(&parts.providers));
+        limit_senders(&parts, &routing, holds.limits()).await?;
+        let resting = Resting::of(&pacings);
+        let wiring = Wiring::new(&parts, routing, escalation, holds, resting);
         wiring.start_dispatching(&parts);
         let senders = wiring.start_senders(&parts, pacings.clone());
         wiring.start_reconciler(&parts, paces);

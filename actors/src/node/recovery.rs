@@ -1,7 +1,8 @@
 //! Before a node sends: what a crash left open is settled, cursors over instants are
 //! opened, and provider accounts rest from what was sent before.
 
-use engine::pacing::{Limiter, Pace};
+use engine::dispatch::routing::Routing;
+use engine::pacing::{Limiter, Limits, Pace};
 use engine::store::StoreError;
 use schemas::ProviderId;
 use schemas::change::Change;
@@ -75,25 +76,15 @@ pub(super) async fn pacings(parts: &NodeParts) -> Result<Vec<Pacing>, StartError
             name: account.name.clone(),
             error,
         })?;
-        let (now, boot) = (parts.runtime.now(), parts.runtime.boot());
+        let boot = parts.runtime.boot();
         let key = ProviderOrder::key_of(account.id);
         let order = parts.store.get::<ProviderOrder>(&key).await?;
         let order = order.unwrap_or_else(|| ProviderOrder::none(account.id));
         // What was sent before may have been sent at either rate; the slower one holds longer.
         let slower = Pace::new(order.rate(account.rate), account.burst).unwrap_or(pace);
         let mut limiter = Limiter::new(pace, boot);
-        if let Some(last) = last_deadline(parts, account.id).await? {
-            let holds = [pace, slower].map(|pace| pace.hold_micros(LARGEST_TEXT));
-            let longest = holds[0].max(holds[1]);
-            // The process that sent is gone, so its last text left before now; the deadline
-            // is later than that only if the process died young. Where the clock says that
-            // it was long ago, the clock may have been set: one window is rested always.
-            let is_recent = last.0 + i64::try_from(longest).unwrap_or(i64::MAX) > now.0;
-            let rest = if is_recent {
-                longest
-            } else {
-                pace.hold_micros(1).max(slower.hold_micros(1))
-            };
+        if let Some(segments) = counts_still(parts, account.id, &[pace, slower]).await? {
+            let rest = pace.hold_micros(segments).max(slower.hold_micros(segments));
             limiter.resume_after(boot, boot + rest);
         }
         let pacing = Pacing::new(limiter, account.max_in_flight);
@@ -101,6 +92,48 @@ pub(super) async fn pacings(parts: &NodeParts) -> Result<Vec<Pacing>, StartError
         pacings.push(pacing);
     }
     Ok(pacings)
+}
+
+/// The limits of senders hold from now on. Like its account, one that may have been used rests.
+pub(super) async fn limit_senders(
+    parts: &NodeParts,
+    routing: &Routing,
+    limits: &Limits,
+) -> Result<(), StartError> {
+    for (index, account) in parts.providers.iter().enumerate() {
+        for (sender, rate) in routing.sender_rates(index) {
+            let pace = Pace::new(rate, None).map_err(|error| StartError::Pace {
+                name: account.name.clone(),
+                error,
+            })?;
+            let boot = parts.runtime.boot();
+            match counts_still(parts, account.id, &[pace]).await? {
+                Some(segments) => limits.resume(sender, Some(pace), boot, segments),
+                None => limits.set(sender, Some(pace), boot),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The segments of the largest text that may still count at a provider account, under the
+/// slowest of these paces; `None` if nothing was ever written to it.
+async fn counts_still(
+    parts: &NodeParts,
+    provider: ProviderId,
+    paces: &[Pace],
+) -> Result<Option<u32>, StoreError> {
+    let now = parts.runtime.now();
+    let Some(last) = last_deadline(parts, provider).await? else {
+        return Ok(None);
+    };
+    let holds = paces.iter().map(|pace| pace.hold_micros(LARGEST_TEXT));
+    let longest = i64::try_from(holds.max().unwrap_or(0)).unwrap_or(i64::MAX);
+    // The process that sent is gone, so its last text left before now; the deadline is later
+    // than that only if the process died young. Where the clock says that it was long ago, the
+    // clock may have been set: one window is rested always.
+    let is_recent = last.0.saturating_add(longest) > now.0;
+    Ok(Some(if is_recent { LARGEST_TEXT } else { 1 }))
 }
 
 /// The latest deadline of any attempt; `None` before the first.

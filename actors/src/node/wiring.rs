@@ -14,11 +14,11 @@ use tokio::sync::{Semaphore, mpsc};
 use super::NodeParts;
 use super::starter::Starter;
 use crate::campaign::coordinator::{CoordinatorParts, FREEZING};
-use crate::control::{Control, ControlError, Start};
+use crate::control::{Control, ControlError, News};
 use crate::dispatch::begin::{Beginner, Gate};
 use crate::dispatch::dispatcher::{Dispatcher, DispatcherParts};
 use crate::dispatch::holds::Holds;
-use crate::dispatch::messages::WorkAppended;
+use crate::dispatch::messages::{Weighed, WorkAppended};
 use crate::dispatch::outcomes::OutcomeWriter;
 use crate::dispatch::source::Readers;
 use crate::provider::pacing::Pacing;
@@ -65,11 +65,11 @@ impl Wiring {
     /// Nothing runs yet.
     pub(super) fn new(
         parts: &NodeParts,
+        routing: Arc<Routing>,
         escalation: Escalation,
         holds: Holds,
         resting: Resting,
     ) -> Self {
-        let routing = Arc::new(Routing::new(&parts.providers));
         let readers = Readers {
             runtime: parts.runtime.clone(),
             store: parts.store.clone(),
@@ -220,12 +220,7 @@ impl Wiring {
     }
 
     /// Starts campaigns and imports, those under way and those to come.
-    pub(super) fn start_control(
-        &self,
-        parts: &NodeParts,
-        mut control: Control,
-        under_way: Vec<Start>,
-    ) {
+    pub(super) fn start_control(&self, parts: &NodeParts, mut control: Control, under_way: News) {
         let shared = CoordinatorParts {
             runtime: parts.runtime.clone(),
             store: parts.store.clone(),
@@ -240,15 +235,20 @@ impl Wiring {
             campaign: schemas::CampaignId::from_bytes([0; 16]),
         };
         let mut starter = Starter::new(shared, parts.imports.clone());
-        let escalation = self.escalation.clone();
+        let (dispatcher, escalation) = (self.dispatcher.clone(), self.escalation.clone());
         let watch = async move {
-            let mut starts: Result<_, ControlError> = Ok(under_way);
+            let mut news: Result<_, ControlError> = Ok(under_way);
             loop {
-                match starts {
-                    Ok(starts) => starts.into_iter().for_each(|start| starter.start(start)),
+                match news {
+                    Ok(News { starts, accounts }) => {
+                        for account in &accounts {
+                            dispatcher.tell(Weighed::of(account));
+                        }
+                        starts.into_iter().for_each(|start| starter.start(start));
+                    }
                     Err(error) => return escalation.raise(error.to_string()),
                 }
-                starts = control.next().await;
+                news = control.next().await;
             }
         };
         // Coordinators and importers live on this arbiter.

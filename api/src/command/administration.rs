@@ -89,16 +89,9 @@ impl Door {
         match self {
             Self::Folder(storage, runtime) => {
                 let name = name.to_owned();
-                Ok(
-                    accounts::create_account(
-                        &storage.store,
-                        runtime,
-                        name,
-                        Account::plain_weight(),
-                    )
-                    .await?
-                    .id,
-                )
+                let (store, weight) = (&storage.store, Account::plain_weight());
+                let account = accounts::create_account(store, runtime, name, weight, None);
+                Ok(account.await?.id)
             }
             Self::Node(client) => Ok(client.create_account(name).await?.id),
         }

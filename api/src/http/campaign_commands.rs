@@ -1,5 +1,7 @@
 //! `POST /v1/campaigns/{id}/pause|resume|cancel`. A command changes the campaign's row, and
-//! its coordinator is told to read it; it reads it twice a second in any case.
+//! its coordinator is told to read it; it reads it twice a second in any case. Commands are taken
+//! on a nearly full disk too, where everything new is refused: a stop is needed there most, and
+//! what it writes is a row that is there already and some hundred bytes.
 
 use actix_web::http::StatusCode;
 use actix_web::web::Bytes;
@@ -8,7 +10,7 @@ use engine::store::Replaced;
 use schemas::campaign::{Campaign, CampaignState, ControlRecord};
 use schemas::{CampaignId, UnixMicros};
 
-use super::campaigns::{announce, find, whole};
+use super::campaigns::{announce_command, find, whole};
 use crate::auth::Caller;
 use crate::doors::DoorState;
 use crate::idempotency::IdempotencyHeader;
@@ -125,7 +127,8 @@ async fn carry_out(command: Command, asked: Asked) -> Result<HttpResponse, Probl
         }
     }
     // After the state: what was asked for under this key is never done again.
-    let claim = header.claim(state, account, body, *id.as_bytes()).await?;
+    let claim = header.claim_done(state, account, body, *id.as_bytes());
+    let claim = claim.await?;
     tell(state, &campaign).await?;
     let location = format!("/v1/campaigns/{id}");
     let body = whole(state, &campaign).await?;
@@ -141,7 +144,7 @@ pub(super) async fn tell(state: &DoorState, campaign: &Campaign) -> Result<(), P
         account: campaign.account,
         campaign: campaign.id,
     };
-    announce(state, &record).await
+    announce_command(state, &record).await
 }
 
 /// Refuses what cannot be done in the state that a campaign is in.

@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, web};
-use engine::log::Topic;
+use engine::log::{Log, Topic};
 use engine::store::{LIST_LIMIT, Order, Replaced};
 use engine::text::Template;
 use schemas::campaign::{Campaign, CampaignState, CampaignTally, ControlRecord};
@@ -261,13 +261,22 @@ fn not_startable(campaign: &Campaign) -> Problem {
     )
 }
 
-/// Tells every node.
+/// Tells every node of something that is to be begun.
 pub(super) async fn announce(state: &DoorState, record: &ControlRecord) -> Result<(), Problem> {
+    append(&state.doors().log, record).await
+}
+
+/// Tells every node of a command to what was taken in, also on a nearly full disk.
+pub(super) async fn announce_command(
+    state: &DoorState,
+    record: &ControlRecord,
+) -> Result<(), Problem> {
+    append(&state.doors().log.for_commands(), record).await
+}
+
+async fn append(log: &Log, record: &ControlRecord) -> Result<(), Problem> {
     let payload = rmp_serde::to_vec_named(record).map_err(|error| Problem::internal(&error))?;
-    state
-        .doors()
-        .log
-        .append(Topic::Control, Partition(0), vec![payload])
+    log.append(Topic::Control, Partition(0), vec![payload])
         .await?;
     Ok(())
 }

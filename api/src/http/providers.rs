@@ -60,7 +60,8 @@ pub async fn change(
         if let Some(enabled) = wanted.enabled {
             order.is_disabled = !enabled;
         }
-        order = match state.store().replace(order).await? {
+        // The first order to an account is a new row, and may be what frees the disk.
+        order = match state.store().for_commands().replace(order).await? {
             Replaced::Stored(order) => break order,
             Replaced::Conflict(other) => other.unwrap_or_else(|| ProviderOrder::none(account.id)),
         };

@@ -9,6 +9,7 @@ use super::{
     accounts, campaign_change, campaign_commands, campaigns, contact_lists, docs, health, imports,
     jobs, messages, metrics, openapi, providers, verifications, webhooks,
 };
+use crate::admission::admit;
 use crate::auth::authenticate;
 use crate::problem::{Problem, ProblemCode};
 
@@ -114,6 +115,10 @@ const WITH_KEY: &[Path] = &[
     ),
     path("/accounts", &[(Method::POST, || web::to(accounts::create))]),
     path(
+        "/accounts/{id}",
+        &[(Method::PATCH, || web::to(accounts::change))],
+    ),
+    path(
         "/accounts/{id}/keys",
         &[(Method::POST, || web::to(accounts::create_key))],
     ),
@@ -132,6 +137,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
     config
         .service(
             web::scope(KEYED)
+                // The last is the first that a request comes to.
+                .wrap(from_fn(admit))
                 .wrap(from_fn(authenticate))
                 .configure(with_key),
         )

@@ -15,6 +15,7 @@ use schemas::provider::DeliveryReceipt;
 use schemas::{Partition, PartitionCount, ProviderId};
 
 use super::providers::find;
+use crate::admission::Room;
 use crate::doors::DoorState;
 use crate::json::{read, too_large};
 use crate::observe::INBOUND_TEXTS;
@@ -25,8 +26,11 @@ use crate::problem::{Problem, ProblemCode};
 /// has shown a key.
 const RECEIPT_BYTES_MAX: usize = 64 * 1_024;
 
-/// A request as it came off the wire.
-pub struct RawRequest(InboundRequest);
+/// A request as it came off the wire, and its room among those that are under way.
+pub struct RawRequest {
+    request: InboundRequest,
+    _room: Option<Room>,
+}
 
 impl FromRequest for RawRequest {
     type Error = Problem;
@@ -43,15 +47,25 @@ impl FromRequest for RawRequest {
             .iter()
             .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
             .collect();
+        let state = request.app_data::<web::Data<DoorState>>();
+        let room = state.map(|state| {
+            let admission = state.admission();
+            admission.webhook(request.headers(), RECEIPT_BYTES_MAX as u64)
+        });
         let payload = payload.take();
         Box::pin(async move {
+            let room = room.transpose()?;
             let body = read(payload, RECEIPT_BYTES_MAX).await?;
-            Ok(Self(InboundRequest {
+            let request = InboundRequest {
                 method,
                 path_and_query,
                 headers,
                 body,
-            }))
+            };
+            Ok(Self {
+                request,
+                _room: room,
+            })
         })
     }
 }
@@ -66,7 +80,7 @@ pub async fn status(
     request: RawRequest,
 ) -> Result<HttpResponse, Problem> {
     let account = find(&state, path.0)?;
-    let receipts = account.provider.parse_receipts(&request.0)?;
+    let receipts = account.provider.parse_receipts(&request.request)?;
     let at = state.runtime().now();
     let changes: Vec<(Partition, Change)> = receipts
         .into_iter()
@@ -101,7 +115,7 @@ pub async fn inbound(
     request: RawRequest,
 ) -> Result<HttpResponse, Problem> {
     let account = find(&state, path.0)?;
-    let text = account.provider.parse_inbound(&request.0)?;
+    let text = account.provider.parse_inbound(&request.request)?;
     let kind = match text.wish {
         Some(Wish::Stop) => "stop",
         Some(Wish::Start) => "start",

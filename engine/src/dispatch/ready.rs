@@ -3,12 +3,13 @@
 //! what was asked for singly as one of them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use schemas::{AccountId, CampaignId, MessageClass, UnixMicros};
 
 use super::Ready;
 use super::fair::Turns;
-use super::routing::Routes;
+use super::routing::{Routes, Routing};
 use crate::pacing::{Limited, Room};
 
 /// How many segments a provider account wants.
@@ -57,6 +58,7 @@ impl Wanted {
 /// Messages that wait. Bounded by the read-ahead of the sources.
 #[derive(Debug, Default)]
 pub struct ReadyQueue {
+    routing: Arc<Routing>,
     lanes: [Lane; 2],
     weights: BTreeMap<AccountId, u32>,
     arrivals: u64,
@@ -79,12 +81,20 @@ struct Waiting {
     turns: BTreeMap<usize, Turns<Option<CampaignId>>>,
 }
 
-/// Those with the same routes stand in one line, so a line whose providers are busy holds
-/// up no other.
+/// Those with the same routes stand in one line, so a line whose providers are busy, or whose
+/// sender is slow, holds up no other.
 #[derive(Debug, Default)]
 struct Lines(BTreeMap<Routes, VecDeque<(u64, Ready)>>);
 
 impl ReadyQueue {
+    /// An empty one. `routing` knows which senders have a limit.
+    pub fn new(routing: Arc<Routing>) -> Self {
+        Self {
+            routing,
+            ..Self::default()
+        }
+    }
+
     /// Puts a message at the end of its line.
     pub fn push(&mut self, ready: Ready) {
         let envelope = &ready.envelope;
@@ -193,6 +203,7 @@ impl ReadyQueue {
             provider,
             room,
             weights: &self.weights,
+            routing: &self.routing,
         };
         let left = transactional.take(&mut asked, most, &mut taken);
         *wanted = wanted.after_transactional(most - left);
@@ -207,6 +218,7 @@ struct Asked<'a> {
     provider: usize,
     room: &'a mut Room,
     weights: &'a BTreeMap<AccountId, u32>,
+    routing: &'a Routing,
 }
 
 impl Asked<'_> {
@@ -219,7 +231,18 @@ impl Asked<'_> {
 
     fn can_take_of(&self, campaign: Option<CampaignId>, lines: &Lines) -> bool {
         let may = campaign.is_none_or(|id| self.room.is_for(Limited::Campaign(id)));
-        may && lines.next(self.provider).is_some()
+        may && lines.next(self).is_some()
+    }
+
+    /// The limited sender that a text with these routes would leave from.
+    fn sender(&self, routes: Routes) -> Option<Limited> {
+        self.routing.limited_sender(self.provider, routes)
+    }
+
+    /// Whether the texts of a line may go to who asks.
+    fn can_carry(&self, routes: Routes) -> bool {
+        let has_room = |sender| self.room.is_for(sender);
+        routes.contains(self.provider) && self.sender(routes).is_none_or(has_room)
     }
 }
 
@@ -241,7 +264,8 @@ impl Lane {
         {
             let segments = ready.envelope.segments.max(1);
             let weight = asked.weights.get(&id).copied().unwrap_or(1);
-            asked.room.take(&ready.envelope);
+            let sender = asked.sender(ready.routes);
+            asked.room.take(&ready.envelope, sender);
             let due = turns.serve(id, segments, weight);
             left = left.saturating_sub(segments);
             taken.push(ready);
@@ -262,7 +286,7 @@ impl Waiting {
         let can = campaigns.filter(|(id, lines)| asked.can_take_of(**id, lines));
         let id = can.map(|(id, _)| (turns.due(*id), *id)).min()?.1;
         let lines = self.campaigns.get_mut(&id)?;
-        let ready = lines.take(asked.provider)?;
+        let ready = lines.take(asked)?;
         turns.serve(id, ready.envelope.segments, 1);
         if lines.0.is_empty() {
             self.campaigns.remove(&id);
@@ -272,10 +296,10 @@ impl Waiting {
 }
 
 impl Lines {
-    /// The line whose first has waited longest of those that the provider may carry.
-    fn next(&self, provider: usize) -> Option<Routes> {
+    /// The line whose first has waited longest of those that who asks may carry now.
+    fn next(&self, asked: &Asked<'_>) -> Option<Routes> {
         let lines = self.0.iter();
-        let can = lines.filter(|(routes, _)| routes.contains(provider));
+        let can = lines.filter(|(routes, _)| asked.can_carry(**routes));
         can.min_by_key(|(_, line)| line.front().map(|(arrival, _)| *arrival))
             .map(|(routes, _)| *routes)
     }
@@ -293,8 +317,8 @@ impl Lines {
         }
     }
 
-    fn take(&mut self, provider: usize) -> Option<Ready> {
-        let routes = self.next(provider)?;
+    fn take(&mut self, asked: &Asked<'_>) -> Option<Ready> {
+        let routes = self.next(asked)?;
         let line = self.0.get_mut(&routes)?;
         let (_, ready) = line.pop_front()?;
         if line.is_empty() {

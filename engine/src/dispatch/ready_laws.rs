@@ -1,4 +1,4 @@
-//! What the queue promises to accounts and campaigns, whatever waits.
+//! What the queue promises to accounts, campaigns and senders, whatever waits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,9 +12,10 @@ use schemas::{
 };
 
 use super::ready::{ReadyQueue, Wanted};
-use super::routing::Routes;
+use super::routing::{Routes, Routing};
 use super::{Origin, Ready};
-use crate::pacing::Room;
+use crate::pacing::{Limits, Pace, Room};
+use crate::provider;
 
 /// The provider account that is asked for, and another.
 const PROVIDER: usize = 0;
@@ -218,6 +219,64 @@ fn who_waits_for_another_provider_holds_nobody_up() {
     ]);
     assert_eq!(take(&mut queue, PROVIDER, 10).len(), 1);
     assert_eq!(take(&mut queue, OTHER, 10).len(), 2);
+}
+
+/// Two provider accounts that both own SLOW, their default sender, and FAST; SLOW may go once a
+/// second at the first of them, and as fast as it likes at the other.
+fn routing() -> Arc<Routing> {
+    let limited = "{ number = \"SLOW\", rate = 1.0 }";
+    let accounts = [("first", limited), ("other", "\"SLOW\"")].map(|(name, slow)| {
+        let settings = format!(
+            "name = \"{name}\"\nkind = \"twilio\"\nrate = 100.0\nsenders = [{slow}, \"FAST\"]\n\
+             account_sid = \"AC0123456789abcdef0123456789abcdef\"\nauth_token = \"token\"\n"
+        );
+        let settings = toml::from_str(&settings).expect("settings");
+        Arc::new(provider::open(&settings, None).expect("an account"))
+    });
+    Arc::new(Routing::new(&accounts))
+}
+
+/// What may leave at once, under the limits of all senders.
+fn room_of_senders(routing: &Routing) -> Room {
+    let limits = Limits::default();
+    for (sender, rate) in routing.sender_rates(PROVIDER) {
+        let pace = Pace::new(rate, None).expect("a rate");
+        limits.set(sender, Some(pace), 0);
+    }
+    limits.room(0, 20_000)
+}
+
+/// How many of these texts, each from a sender or the default one, are taken at once.
+fn taken_from(senders: &[Option<&str>], provider: usize) -> Vec<usize> {
+    let routing = routing();
+    let mut queue = ReadyQueue::new(Arc::clone(&routing));
+    for (place, from) in (0..).zip(senders) {
+        let mut ready = ready(place, PLAIN);
+        ready.routes = routing.routes(*from, &[]);
+        queue.push(ready);
+    }
+    let mut wanted = Wanted {
+        any: 100,
+        transactional: 0,
+    };
+    let taken = queue.take(provider, &mut wanted, &mut room_of_senders(&routing));
+    let places = taken.iter().map(|ready| ready.origin.position as usize);
+    places.collect()
+}
+
+#[test]
+fn a_slow_sender_holds_nobody_up() {
+    let (slow, fast) = (Some("SLOW"), Some("FAST"));
+    let waiting = [slow, slow, fast, slow, fast, fast];
+    assert_eq!(taken_from(&waiting, PROVIDER), [0, 2, 4, 5]);
+    assert_eq!(taken_from(&waiting, OTHER), [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn what_has_a_default_sender_is_under_its_limit() {
+    let waiting = [None, Some("SLOW"), None, Some("FAST")];
+    assert_eq!(taken_from(&waiting, PROVIDER), [0, 3]);
+    assert_eq!(taken_from(&waiting, OTHER), [0, 1, 2, 3]);
 }
 
 #[test]

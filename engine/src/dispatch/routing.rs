@@ -1,29 +1,48 @@
 //! Which provider accounts may carry a message, and from which sender.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use schemas::campaign::Campaign;
 use schemas::{Envelope, ProviderId};
 
+use crate::pacing::Limited;
 use crate::provider::ProviderAccount;
 
 /// The most provider accounts of one node: routes are bits of one number.
 pub const MAX_PROVIDERS: usize = 128;
 
-/// A set of provider accounts.
+/// Which provider accounts may carry a message, and from which sender as far as limits tell
+/// them apart: what waits in one line.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct Routes(u128);
+pub struct Routes {
+    providers: u128,
+    from: FromSender,
+}
+
+/// From which sender.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+enum FromSender {
+    /// The default one of who carries it.
+    #[default]
+    Default,
+    /// One that has no limit anywhere.
+    Unlimited,
+    /// The one with this number among those that have a limit somewhere.
+    Limited(u16),
+}
 
 impl Routes {
-    /// The accounts whose bits are set.
+    /// The accounts whose bits are set, from their default senders.
     #[cfg(test)]
-    pub const fn of_bits(bits: u128) -> Self {
-        Self(bits)
+    pub const fn of_bits(providers: u128) -> Self {
+        let from = FromSender::Default;
+        Self { providers, from }
     }
 
     /// Whether nobody may carry the message.
     pub const fn is_empty(self) -> bool {
-        self.0 == 0
+        self.providers == 0
     }
 
     /// Whether somebody may carry the message, and all who may are among these.
@@ -48,7 +67,7 @@ impl Routes {
 
     /// Whether the account with this number is among them.
     pub const fn contains(self, index: usize) -> bool {
-        self.0 & (1 << index) != 0
+        self.providers & (1 << index) != 0
     }
 }
 
@@ -60,9 +79,11 @@ impl FromIterator<usize> for Routes {
 }
 
 /// What routing knows of the provider accounts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Routing {
     accounts: Vec<Account>,
+    /// The senders that have a limit at some account, in alphabetical order: their numbers.
+    limited: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -70,18 +91,37 @@ struct Account {
     id: ProviderId,
     senders: Vec<String>,
     default_sender: String,
+    /// Limits in segments per second, by the numbers of the senders.
+    rates: BTreeMap<u16, f64>,
+    /// The number of the default sender, if that has a limit.
+    default_limited: Option<u16>,
 }
 
 impl Routing {
     /// Routing over these accounts; those past [`MAX_PROVIDERS`] are not used.
     pub fn new(accounts: &[Arc<ProviderAccount>]) -> Self {
-        let accounts = accounts.iter().take(MAX_PROVIDERS).map(|account| Account {
-            id: account.id,
-            senders: account.senders.clone(),
-            default_sender: account.default_sender.clone(),
+        let accounts = accounts.iter().take(MAX_PROVIDERS);
+        let limited: BTreeSet<_> = accounts
+            .clone()
+            .flat_map(|account| account.sender_rates.keys())
+            .collect();
+        let limited: Vec<String> = limited.into_iter().cloned().collect();
+        let accounts = accounts.map(|account| {
+            let rates = account.sender_rates.iter();
+            let rates = rates.filter_map(|(name, rate)| Some((number_of(name, &limited)?, *rate)));
+            let rates: BTreeMap<_, _> = rates.collect();
+            let default = number_of(&account.default_sender, &limited);
+            Account {
+                id: account.id,
+                senders: account.senders.clone(),
+                default_sender: account.default_sender.clone(),
+                default_limited: default.filter(|number| rates.contains_key(number)),
+                rates,
+            }
         });
         Self {
             accounts: accounts.collect(),
+            limited,
         }
     }
 
@@ -104,15 +144,21 @@ impl Routing {
     /// Who may carry a message from this sender: of these provider accounts, where some are
     /// named.
     pub fn routes(&self, from: Option<&str>, providers: &[ProviderId]) -> Routes {
-        let mut routes = 0;
+        let mut bits = 0;
         for (index, account) in self.accounts.iter().enumerate() {
             let wanted = providers.is_empty() || providers.contains(&account.id);
             let owns = from.is_none_or(|from| account.senders.iter().any(|own| own == from));
             if wanted && owns {
-                routes |= 1 << index;
+                bits |= 1 << index;
             }
         }
-        Routes(routes)
+        let number = from.map(|from| number_of(from, &self.limited));
+        Routes {
+            providers: bits,
+            from: number.map_or(FromSender::Default, |number| {
+                number.map_or(FromSender::Unlimited, FromSender::Limited)
+            }),
+        }
     }
 
     /// Who may carry this message, which was asked for singly.
@@ -129,4 +175,34 @@ impl Routing {
     pub fn sender<'a>(&'a self, index: usize, from: Option<&'a str>) -> &'a str {
         from.unwrap_or(&self.accounts[index].default_sender)
     }
+
+    /// The limited sender that a text with these routes leaves from, if the account with this
+    /// number carries it.
+    pub fn limited_sender(&self, index: usize, routes: Routes) -> Option<Limited> {
+        let account = self.accounts.get(index)?;
+        let number = match routes.from {
+            FromSender::Default => account.default_limited,
+            FromSender::Unlimited => None,
+            FromSender::Limited(number) => account.rates.contains_key(&number).then_some(number),
+        };
+        number.map(|number| limited(index, number))
+    }
+
+    /// The limits of the senders of the account with this number, in segments per second.
+    pub fn sender_rates(&self, index: usize) -> impl Iterator<Item = (Limited, f64)> {
+        let rates = self.accounts.get(index).map(|account| &account.rates);
+        let rates = rates.into_iter().flatten();
+        rates.map(move |(number, rate)| (limited(index, *number), *rate))
+    }
+}
+
+fn limited(provider: usize, sender: u16) -> Limited {
+    // There are no more than MAX_PROVIDERS.
+    let provider = provider as u16;
+    Limited::Sender { provider, sender }
+}
+
+fn number_of(name: &str, limited: &[String]) -> Option<u16> {
+    let place = limited.binary_search_by(|other| other.as_str().cmp(name));
+    place.ok().and_then(|place| u16::try_from(place).ok())
 }

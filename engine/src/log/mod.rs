@@ -150,6 +150,15 @@ impl Log {
         }
     }
 
+    /// The same logs for commands to what was taken in: nothing that is appended here is refused
+    /// for want of space.
+    pub fn for_commands(&self) -> Self {
+        Self {
+            operations: self.operations.for_commands(),
+            ..self.clone()
+        }
+    }
+
     /// Appends records, one after the other without others between. Durable when it
     /// returns; the answer is the offset of the first.
     ///

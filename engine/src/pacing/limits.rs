@@ -1,6 +1,7 @@
-//! Limits of campaigns and accounts, beside those of provider accounts. A text leaves at an
-//! instant at which every limit that it is under has a permit for it, whichever provider
-//! account carries it, so no sliding second of a campaign holds more than its rate either.
+//! Limits of accounts, campaigns and sender numbers, beside those of provider accounts. A text
+//! leaves at an instant at which every limit that it is under has a permit for it. Those of
+//! accounts and campaigns hold whichever provider account carries it, so no sliding second of
+//! them holds more than their rate either.
 //!
 //! Work is given out a few milliseconds before its permits are due, and counted until it was
 //! stamped or came back: what is under way never exceeds what may soon leave.
@@ -20,12 +21,19 @@ pub enum Limited {
     Account(AccountId),
     /// A campaign.
     Campaign(CampaignId),
+    /// A sender of a provider account, such as a number.
+    Sender {
+        /// The provider account's number in the routes.
+        provider: u16,
+        /// The sender's own.
+        sender: u16,
+    },
 }
 
-/// Whose limits a text is under, where they have any.
-fn over(envelope: &Envelope) -> [Option<Limited>; 2] {
+/// Whose limits a text is under, where they have any, if it leaves from this sender.
+fn over(envelope: &Envelope, sender: Option<Limited>) -> [Option<Limited>; 3] {
     let account = Some(Limited::Account(envelope.account));
-    [account, envelope.campaign.map(Limited::Campaign)]
+    [account, envelope.campaign.map(Limited::Campaign), sender]
 }
 
 /// One limit.
@@ -37,7 +45,7 @@ struct Limit {
 }
 
 /// All limits of a node beside its provider accounts' own: no more than there are campaigns
-/// under way and accounts that have one. Cloning is cheap.
+/// under way, and accounts and senders that have one. Cloning is cheap.
 #[derive(Clone, Debug, Default)]
 pub struct Limits(Arc<Mutex<BTreeMap<Limited, Limit>>>);
 
@@ -88,11 +96,12 @@ impl Limits {
             .min()
     }
 
-    /// Counts a text that is given out.
-    pub fn give(&self, envelope: &Envelope) -> Share {
+    /// Counts a text that is given out; `sender` is the one that it is to leave from, if that
+    /// has a limit.
+    pub fn give(&self, envelope: &Envelope, sender: Option<Limited>) -> Share {
         let mut limits = self.limits();
         let segments = envelope.segments.max(1);
-        let over = over(envelope);
+        let over = over(envelope, sender);
         for who in over.iter().flatten() {
             if let Some(limit) = limits.get_mut(who) {
                 limit.given += u64::from(segments);
@@ -136,12 +145,12 @@ impl Room {
         self.0.values().any(|left| *left <= 0)
     }
 
-    /// A text is given out.
-    pub fn take(&mut self, envelope: &Envelope) {
+    /// A text is given out; `sender` is the one that it is to leave from, if that has a limit.
+    pub fn take(&mut self, envelope: &Envelope, sender: Option<Limited>) {
         if self.0.is_empty() {
             return;
         }
-        for who in over(envelope).into_iter().flatten() {
+        for who in over(envelope, sender).into_iter().flatten() {
             if let Some(left) = self.0.get_mut(&who) {
                 *left -= i64::from(envelope.segments.max(1));
             }
@@ -156,7 +165,7 @@ impl Room {
 pub struct Share {
     limits: Limits,
     /// Nobody, once it was stamped.
-    over: [Option<Limited>; 2],
+    over: [Option<Limited>; 3],
     segments: u32,
 }
 

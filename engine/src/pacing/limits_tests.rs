@@ -1,6 +1,6 @@
-//! What limits of campaigns and accounts promise, whoever sends.
+//! What limits of accounts, campaigns and senders promise, whoever sends.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 use schemas::secret::Body;
@@ -9,6 +9,7 @@ use schemas::{
 };
 
 use super::{Limited, Limits, Share};
+use crate::pacing::sliding::most_in_any_window;
 use crate::pacing::{Limiter, Pace, SendStamp, Wait};
 
 const SECOND: u64 = 1_000_000;
@@ -68,7 +69,7 @@ fn who_has_no_limit_has_room_and_leave() {
     limited(&limits, 1, 1.0);
     let room = limits.room(0, AHEAD);
     assert!(room.is_for(Limited::Campaign(campaign(2))));
-    let mut share = limits.give(&envelope(2, 1));
+    let mut share = limits.give(&envelope(2, 1), None);
     for now in 0..1_000 {
         assert!(share.try_acquire(now, free(now)).is_ok());
     }
@@ -80,7 +81,7 @@ fn what_was_given_out_takes_room_until_it_is_back() {
     limited(&limits, 1, 1.0);
     let of = Limited::Campaign(campaign(1));
     assert!(limits.room(0, AHEAD).is_for(of));
-    let share = limits.give(&envelope(1, 1));
+    let share = limits.give(&envelope(1, 1), None);
     assert!(!limits.room(0, AHEAD).is_for(of));
     drop(share);
     assert!(limits.room(0, AHEAD).is_for(of));
@@ -91,7 +92,7 @@ fn room_comes_back_with_the_permit_and_no_sooner() {
     let limits = Limits::default();
     limited(&limits, 1, 1.0);
     let of = Limited::Campaign(campaign(1));
-    let mut share = limits.give(&envelope(1, 1));
+    let mut share = limits.give(&envelope(1, 1), None);
     share
         .try_acquire(0, free(0))
         .expect("the first leaves at once");
@@ -106,7 +107,7 @@ fn room_comes_back_with_the_permit_and_no_sooner() {
 fn a_provider_account_that_refuses_costs_the_campaign_nothing() {
     let limits = Limits::default();
     limited(&limits, 1, 1.0);
-    let mut share = limits.give(&envelope(1, 1));
+    let mut share = limits.give(&envelope(1, 1), None);
     let refused = share.try_acquire(0, || Err(Wait { until: 5 }));
     assert_eq!(refused, Err(Wait { until: 5 }));
     assert!(share.try_acquire(5, free(5)).is_ok());
@@ -116,7 +117,7 @@ fn a_provider_account_that_refuses_costs_the_campaign_nothing() {
 fn a_limit_is_not_asked_when_the_campaign_lets_it_wait() {
     let limits = Limits::default();
     limited(&limits, 1, 1.0);
-    let mut shares: Vec<Share> = (0..2).map(|_| limits.give(&envelope(1, 1))).collect();
+    let mut shares: Vec<Share> = (0..2).map(|_| limits.give(&envelope(1, 1), None)).collect();
     shares[0].try_acquire(0, free(0)).expect("the first");
     let asked = shares[1].try_acquire(1, || panic!("the account's permit would be lost"));
     assert_eq!(asked, Err(Wait { until: SECOND }));
@@ -128,10 +129,52 @@ fn an_account_and_its_campaign_are_both_asked() {
     let limits = Limits::default();
     limited(&limits, 1, 100.0);
     limits.set(Limited::Account(account()), Some(pace(1.0)), 0);
-    let mut first = limits.give(&envelope(1, 1));
-    let mut single = limits.give(&envelope(0, 1));
+    let mut first = limits.give(&envelope(1, 1), None);
+    let mut single = limits.give(&envelope(0, 1), None);
     first.try_acquire(0, free(0)).expect("both let it go");
     assert_eq!(single.try_acquire(0, free(0)), Err(Wait { until: SECOND }));
+}
+
+#[test]
+fn a_sender_of_each_provider_account_has_a_limit_of_its_own() {
+    let limits = Limits::default();
+    let senders = [(0, 1), (0, 2), (1, 1)].map(|(provider, sender)| {
+        let limited = Limited::Sender { provider, sender };
+        limits.set(limited, Some(pace(1.0)), 0);
+        limited
+    });
+    for sender in senders {
+        let mut shares = [0, 1].map(|_| limits.give(&envelope(1, 1), Some(sender)));
+        shares[0]
+            .try_acquire(0, free(0))
+            .expect("the first leaves at once");
+        let second = shares[1].try_acquire(0, free(0));
+        assert_eq!(second, Err(Wait { until: SECOND }));
+        drop(shares);
+        assert!(!limits.room(0, AHEAD).is_for(sender));
+    }
+    let mut from_another = limits.give(&envelope(1, 1), None);
+    assert!(from_another.try_acquire(0, free(0)).is_ok());
+}
+
+#[test]
+fn whoever_lets_it_wait_costs_the_others_nothing() {
+    let limits = Limits::default();
+    let sender = Limited::Sender {
+        provider: 0,
+        sender: 0,
+    };
+    limited(&limits, 1, 1.0);
+    limits.set(Limited::Account(account()), Some(pace(1.0)), 0);
+    limits.set(sender, Some(pace(0.5)), 0);
+    let mut first = limits.give(&envelope(0, 1), Some(sender));
+    first.try_acquire(0, free(0)).expect("all let it go");
+    let mut waits = limits.give(&envelope(1, 1), Some(sender));
+    let refused = waits.try_acquire(SECOND, free(SECOND));
+    assert_eq!(refused, Err(Wait { until: 2 * SECOND }));
+    // The permits of account and campaign are there for the next from another sender.
+    let mut next = limits.give(&envelope(1, 1), None);
+    assert!(next.try_acquire(SECOND, free(SECOND)).is_ok());
 }
 
 #[test]
@@ -139,7 +182,7 @@ fn a_process_that_was_just_started_rests() {
     let limits = Limits::default();
     let of = Limited::Campaign(campaign(1));
     limits.resume(of, Some(pace(2.0)), 0, 4);
-    let mut share = limits.give(&envelope(1, 1));
+    let mut share = limits.give(&envelope(1, 1), None);
     assert_eq!(
         share.try_acquire(0, free(0)),
         Err(Wait { until: 2 * SECOND })
@@ -149,7 +192,7 @@ fn a_process_that_was_just_started_rests() {
 #[test]
 fn a_limit_that_is_set_later_holds_for_what_was_given_out() {
     let limits = Limits::default();
-    let mut shares: Vec<Share> = (0..2).map(|_| limits.give(&envelope(1, 1))).collect();
+    let mut shares: Vec<Share> = (0..2).map(|_| limits.give(&envelope(1, 1), None)).collect();
     limited(&limits, 1, 1.0);
     assert!(shares[0].try_acquire(0, free(0)).is_ok());
     assert_eq!(
@@ -163,7 +206,7 @@ fn a_limit_that_is_lifted_holds_nothing_back() {
     let limits = Limits::default();
     limited(&limits, 1, 1.0);
     let of = Limited::Campaign(campaign(1));
-    let mut shares: Vec<Share> = (0..3).map(|_| limits.give(&envelope(1, 1))).collect();
+    let mut shares: Vec<Share> = (0..3).map(|_| limits.give(&envelope(1, 1), None)).collect();
     limits.set(of, None, 0);
     for share in &mut shares {
         assert!(share.try_acquire(0, free(0)).is_ok());
@@ -196,7 +239,7 @@ proptest! {
         while next < segments.len() || lines.iter().any(|line| !line.is_empty()) {
             now += 1_000;
             while next < segments.len() && limits.room(now, AHEAD).is_for(of) {
-                let share = limits.give(&envelope(1, segments[next]));
+                let share = limits.give(&envelope(1, segments[next]), None);
                 lines[next % providers].push_back((now + delays[next], share, segments[next]));
                 next += 1;
             }
@@ -222,5 +265,53 @@ proptest! {
             prop_assert!(sum <= pace.segments_in_window() || texts.len() == 1, "{texts:?}");
         }
         prop_assert_eq!(limits.limits()[&of].given, 0);
+    }
+
+    /// Texts of several accounts, campaigns and senders, each with a limit: no window of any of
+    /// them holds more, and all of them leave.
+    #[test]
+    fn limits_compose(
+        rates in prop::collection::vec(0.8_f64..60.0, 6),
+        texts in prop::collection::vec((0_u8..3, 0_u16..2, 1_u32..3), 120),
+    ) {
+        let limits = Limits::default();
+        let sender = |sender: u16| Limited::Sender { provider: 0, sender };
+        let campaign = |of| Limited::Campaign(campaign(of));
+        let whom = [Limited::Account(account()), campaign(1), campaign(2), sender(0), sender(1)];
+        for (who, rate) in whom.iter().zip(&rates) {
+            limits.set(*who, Some(pace(*rate)), 0);
+        }
+        let mut own = Limiter::new(pace(rates[5]), 0);
+        let mut waiting: Vec<_> = texts
+            .iter()
+            .map(|(of, from, segments)| {
+                let envelope = envelope(*of, *segments);
+                let share = limits.give(&envelope, Some(sender(*from)));
+                (super::over(&envelope, Some(sender(*from))), share, *segments)
+            })
+            .collect();
+        let mut stamps: BTreeMap<Limited, Vec<(u64, u32)>> = BTreeMap::new();
+        let mut now = 0;
+        while !waiting.is_empty() {
+            prop_assert!(now < 1_000 * SECOND, "{} wait for ever", waiting.len());
+            now += 5_000;
+            waiting.retain_mut(|(over, share, segments)| {
+                let taken = share.try_acquire(now, || own.try_acquire(now, *segments));
+                if taken.is_ok() {
+                    for who in over.iter().flatten() {
+                        stamps.entry(*who).or_default().push((now, *segments));
+                    }
+                }
+                taken.is_err()
+            });
+        }
+        for (who, rate) in whom.iter().zip(&rates) {
+            let pace = pace(*rate);
+            let stamps = stamps.remove(who).unwrap_or_default();
+            let most = most_in_any_window(stamps, pace.window_micros());
+            // A text that is larger than the count leaves alone.
+            let allowed = u64::from(pace.segments_in_window().max(2));
+            prop_assert!(most <= allowed, "{who:?}: {most} at {rate}");
+        }
     }
 }

@@ -15,6 +15,7 @@ mod settings;
 pub mod transport;
 mod twilio;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,7 +28,9 @@ use crate::inbound::Wish;
 use connect::TlsProblem;
 use transport::Transport;
 
-pub use settings::{ProviderSettings, ProviderSettingsError, Specifics};
+pub use settings::{
+    LimitedSender, ProviderSettings, ProviderSettingsError, SenderSettings, Specifics,
+};
 
 /// One attempt to send one text.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -148,6 +151,8 @@ pub struct ProviderAccount {
     pub senders: Vec<String>,
     /// The sender of texts that ask for none; one of `senders`.
     pub default_sender: String,
+    /// The senders that have a limit of their own, in segments per second.
+    pub sender_rates: BTreeMap<String, f64>,
     /// Segments per second; may be fractional.
     pub rate: f64,
     /// Segments that may leave at once; `None` leaves it to the pacing.
@@ -335,8 +340,9 @@ fn open_with(
     Ok(ProviderAccount {
         id: ProviderId::of_name(&settings.name),
         name: settings.name.clone(),
-        senders: settings.senders.clone(),
+        senders: settings.sender_names().map(str::to_owned).collect(),
         default_sender,
+        sender_rates: settings.sender_rates(),
         rate: settings.rate,
         burst: settings.burst,
         max_in_flight: settings.max_in_flight,

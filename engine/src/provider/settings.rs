@@ -8,6 +8,8 @@ use std::time::Duration;
 use schemas::Secret;
 use serde::Deserialize;
 
+use crate::pacing::Pace;
+
 /// How many requests of an account are open at once unless the settings say more: at
 /// 100 ms an answer that carries 640 requests per second.
 const DEFAULT_MAX_IN_FLIGHT: u32 = 64;
@@ -50,7 +52,7 @@ pub struct ProviderSettings {
     #[serde(default = "default_max_in_flight")]
     pub max_in_flight: u32,
     /// The senders that the account owns, at least one.
-    pub senders: Vec<String>,
+    pub senders: Vec<SenderSettings>,
     /// The sender of texts that ask for none; the first of `senders` if not given.
     #[serde(default)]
     pub default_sender: Option<String>,
@@ -65,6 +67,39 @@ pub struct ProviderSettings {
     /// What only this kind of provider needs, read and checked by [`super::open`].
     #[serde(flatten)]
     pub specifics: Specifics,
+}
+
+/// A sender in the settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "each sender is a text, or a table of `number` and `rate`"
+)]
+pub enum SenderSettings {
+    /// A number, a short code, an alphanumeric id or a service; as fast as its account.
+    Named(String),
+    /// One that has a limit of its own.
+    Limited(LimitedSender),
+}
+
+/// A sender with a limit of its own.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitedSender {
+    /// The number, or what else it is.
+    pub number: String,
+    /// Segments per second, beside the limit of its account.
+    pub rate: f64,
+}
+
+impl SenderSettings {
+    /// The number, or what else it is.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Named(name) => name,
+            Self::Limited(limited) => &limited.number,
+        }
+    }
 }
 
 /// The settings of one kind of provider, not read yet. `Debug` shows no value, for
@@ -142,17 +177,42 @@ impl ProviderSettings {
             let problem = format!("must be more than connect_timeout_ms, at most {longest}");
             return Err(self.invalid("request_timeout_ms", problem));
         }
-        if self.senders.iter().any(|sender| sender.trim().is_empty()) {
+        self.check_senders()
+    }
+
+    fn check_senders(&self) -> Result<String, ProviderSettingsError> {
+        if self.sender_names().any(|sender| sender.trim().is_empty()) {
             return Err(self.invalid("senders", "must not hold an empty sender"));
         }
-        let Some(first) = self.senders.first() else {
+        for sender in &self.senders {
+            if let SenderSettings::Limited(limited) = sender
+                && let Err(error) = Pace::new(limited.rate, None)
+            {
+                return Err(self.invalid("senders", format!("has a rate: {error}")));
+            }
+        }
+        let Some(first) = self.sender_names().next() else {
             return Err(self.invalid("senders", "must name at least one sender"));
         };
-        let default = self.default_sender.as_ref().unwrap_or(first);
-        if !self.senders.contains(default) {
+        let default = self.default_sender.as_deref().unwrap_or(first);
+        if !self.sender_names().any(|sender| sender == default) {
             return Err(self.invalid("default_sender", "must be one of `senders`"));
         }
-        Ok(default.clone())
+        Ok(default.to_owned())
+    }
+
+    /// The senders, in their order.
+    pub(super) fn sender_names(&self) -> impl Iterator<Item = &str> {
+        self.senders.iter().map(SenderSettings::name)
+    }
+
+    /// The senders that have a limit of their own.
+    pub(super) fn sender_rates(&self) -> BTreeMap<String, f64> {
+        let limited = self.senders.iter().filter_map(|sender| match sender {
+            SenderSettings::Named(_) => None,
+            SenderSettings::Limited(limited) => Some((limited.number.clone(), limited.rate)),
+        });
+        limited.collect()
     }
 
     /// Checks that every setting of this account is a shared one or one of `fields`.
@@ -280,6 +340,23 @@ mod tests {
     }
 
     #[test]
+    fn a_sender_may_have_a_limit_of_its_own() {
+        let senders = "{ number = \"VOLLEY\", rate = 1.5 }";
+        let account = open(&settings(&WHOLE.replace("\"VOLLEY\"", senders)), None);
+        let account = account.expect("opens");
+        assert_eq!(account.senders, ["+15005550001", "VOLLEY"]);
+        let limited: Vec<_> = account.sender_rates.into_iter().collect();
+        assert_eq!(limited, [("VOLLEY".to_owned(), 1.5)]);
+    }
+
+    #[test]
+    fn a_sender_that_is_neither_text_nor_table_is_told_what_it_may_be() {
+        let text = WHOLE.replace("\"VOLLEY\"", "{ number = \"VOLLEY\", rat = 1.5 }");
+        let error = toml::from_str::<ProviderSettings>(&text).expect_err("must be refused");
+        assert!(error.message().contains("`number` and `rate`"), "{error}");
+    }
+
+    #[test]
     fn an_unknown_setting_gets_a_suggestion() {
         let error = refusal(&format!("{WHOLE}\nauth_tokn = \"x\""));
         assert!(
@@ -345,6 +422,11 @@ mod tests {
             ),
             ("\"+15005550001\", \"VOLLEY\"", "", "senders"),
             ("\"VOLLEY\"", "\" \"", "senders"),
+            (
+                "\"VOLLEY\"",
+                "{ number = \"VOLLEY\", rate = 0.0 }",
+                "senders",
+            ),
             ("\"first\"", "\"first one\"", "name"),
             ("AC01", "XX01", "account_sid"),
             ("\"a-secret-canary\"", "\"\"", "auth_token"),

@@ -1,6 +1,7 @@
 //! `[http]`: where and how the REST API is served.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 
 use super::error::SettingsError;
 use super::layers::Layers;
@@ -12,6 +13,12 @@ const WORKERS_MAX: usize = 512;
 const JSON_LIMIT_KIB_MAX: usize = 16 * 1_024;
 /// The longest import that may be set, in MiB: one TiB.
 const IMPORT_LIMIT_MIB_MAX: u64 = 1_024 * 1_024;
+
+/// The most requests under way that may be set: each holds its body, and waits for the store's
+/// writer, whose queue is no longer.
+const REQUESTS_IN_FLIGHT_MAX: usize = 4_096;
+/// The most uploads at once that may be set: each holds a file, a connection and half a MiB.
+const UPLOADS_MAX: usize = 256;
 
 /// Section `[http]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +33,14 @@ pub struct HttpSettings {
     pub json_limit_bytes: usize,
     /// `VOLLEY_HTTP__IMPORT_LIMIT_MIB`: the longest contacts file, in bytes.
     pub import_limit_bytes: u64,
+    /// `VOLLEY_HTTP__KEY_REQUESTS_PER_SECOND`: how often one key may ask.
+    pub key_requests_per_second: NonZeroU32,
+    /// `VOLLEY_HTTP__ACCOUNT_REQUESTS_PER_SECOND`: how often an account may, with all its keys.
+    pub account_requests_per_second: NonZeroU32,
+    /// `VOLLEY_HTTP__REQUESTS_IN_FLIGHT`: requests that are under way at once.
+    pub requests_in_flight: usize,
+    /// `VOLLEY_HTTP__UPLOADS`: contacts files that are received at once.
+    pub uploads: usize,
 }
 
 impl HttpSettings {
@@ -49,10 +64,25 @@ impl HttpSettings {
                 at_least_one(mib, "MiB")?;
                 at_most(mib, IMPORT_LIMIT_MIB_MAX, "MiB").map(|mib| mib * 1_024 * 1_024)
             })?,
+            key_requests_per_second: section.checked("key_requests_per_second", per_second)?,
+            account_requests_per_second: section
+                .checked("account_requests_per_second", per_second)?,
+            requests_in_flight: section.checked("requests_in_flight", |requests: usize| {
+                at_least_one(requests, "request")?;
+                at_most(requests, REQUESTS_IN_FLIGHT_MAX, "requests")
+            })?,
+            uploads: section.checked("uploads", |uploads: usize| {
+                at_least_one(uploads, "upload")?;
+                at_most(uploads, UPLOADS_MAX, "uploads")
+            })?,
         };
         section.finish()?;
         Ok(settings)
     }
+}
+
+fn per_second(requests: u32) -> Result<NonZeroU32, String> {
+    NonZeroU32::new(requests).ok_or_else(|| "is less than 1 request".to_owned())
 }
 
 fn check_public_url(text: String) -> Result<String, String> {

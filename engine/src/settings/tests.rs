@@ -218,7 +218,8 @@ fn twilios_own_variables_make_a_provider_account() {
     };
     assert_eq!(account.name, "twilio");
     assert_eq!(account.rate.to_string(), "1");
-    assert_eq!(account.senders, ["+15005550006"]);
+    let senders = account.senders.iter().map(|sender| sender.name());
+    assert_eq!(senders.collect::<Vec<_>>(), ["+15005550006"]);
     assert!(!format!("{settings:?}").contains("a-token"));
 
     let faster = [

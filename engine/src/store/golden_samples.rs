@@ -381,6 +381,7 @@ pub(super) fn samples() -> Vec<Sample> {
                 id: account,
                 name: "Acme".to_owned(),
                 weight: 1,
+                rate_millionths: Some(5_000_000),
                 number_key: Secret::new("00ff"),
                 created_at: AT,
                 version: 1,

@@ -131,6 +131,16 @@ impl Store {
         }
     }
 
+    /// The same store for commands to what was taken in, such as a pause: they are few and
+    /// small, and whoever needs one when the disk is nearly full needs it most, so nothing that
+    /// is written here is refused for want of space.
+    pub fn for_commands(&self) -> Self {
+        Self {
+            operations: self.operations.for_commands(),
+            ..self.clone()
+        }
+    }
+
     /// The row with this key.
     ///
     /// # Errors

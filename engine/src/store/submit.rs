@@ -139,6 +139,7 @@ impl<P: GroupParticipant> Submitter<P> {
     pub(crate) fn operations(&self) -> Operations {
         Operations {
             inbox: Arc::new(self.clone()),
+            for_commands: false,
         }
     }
 }
@@ -160,9 +161,19 @@ impl<P: GroupParticipant> Inbox for Submitter<P> {
 #[derive(Clone)]
 pub(crate) struct Operations {
     inbox: Arc<dyn Inbox>,
+    /// Whether nothing is refused for want of space.
+    for_commands: bool,
 }
 
 impl Operations {
+    /// The same for commands to what was taken in: never refused for want of space.
+    pub(crate) fn for_commands(&self) -> Self {
+        Self {
+            inbox: Arc::clone(&self.inbox),
+            for_commands: true,
+        }
+    }
+
     /// Runs `work` in a group commit: all its changes or, when it fails, none. Durable
     /// when it returns. Should the caller stop waiting, it still happens.
     ///
@@ -175,7 +186,11 @@ impl Operations {
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let operation = TypedOperation {
-            admission,
+            admission: if self.for_commands {
+                Admission::Outcome
+            } else {
+                admission
+            },
             work: Some(work),
             result: None,
             reply,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::given;
 use crate::id::{AccountId, KeyId};
 
 /// `POST /v1/accounts`
@@ -17,6 +18,30 @@ pub struct AccountRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 100)]
     pub weight: Option<u64>,
+    /// What it sends at most, in segments per second, with all of its campaigns and single
+    /// messages; left out, as fast as the provider accounts allow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0.01, maximum = 1_000_000)]
+    pub rate: Option<f64>,
+}
+
+/// `PATCH /v1/accounts/{id}`: what is left out stays as it is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccountPatch {
+    /// Its share beside other accounts from now on, 1 to 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100)]
+    pub weight: Option<u64>,
+    /// What it sends at most from now on, in segments per second; null is as fast as the
+    /// provider accounts allow.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(value_type = Option<f64>, minimum = 0.01, maximum = 1_000_000)]
+    pub rate: Option<Option<f64>>,
 }
 
 /// An account.
@@ -28,6 +53,10 @@ pub struct AccountBody {
     pub name: String,
     /// Its share beside other accounts.
     pub weight: u32,
+    /// What it sends at most, in segments per second; null is as fast as the provider accounts
+    /// allow.
+    #[schema(required = true)]
+    pub rate: Option<f64>,
     /// When it was created, RFC 3339.
     #[schema(format = DateTime)]
     pub created_at: String,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::given;
 use crate::campaign::{Campaign, CampaignState, CampaignTally, SendWindow};
 use crate::id::{CampaignId, ListId, ProviderId};
 use crate::message::MessageClass;
@@ -131,15 +132,6 @@ pub struct CampaignPatch {
     )]
     #[schema(value_type = Option<SendWindowBody>)]
     pub window: Option<Option<SendWindowBody>>,
-}
-
-/// Tells null from what is left out.
-fn given<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    Option::deserialize(deserializer).map(Some)
 }
 
 /// A campaign as it stands now.

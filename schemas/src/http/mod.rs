@@ -27,3 +27,12 @@ pub struct PageBody<T> {
     #[schema(required = true)]
     pub next_cursor: Option<String>,
 }
+
+/// Tells null from what is left out.
+fn given<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}

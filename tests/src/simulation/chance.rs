@@ -23,6 +23,8 @@ pub enum Stream {
     Stranded,
     /// Over which messages everybody panics.
     Poison,
+    /// How fast accounts and senders may go, and what goes from which sender.
+    Composed,
 }
 
 /// A source of random numbers.

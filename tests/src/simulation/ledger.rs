@@ -61,6 +61,8 @@ pub struct Receipt {
 pub struct Call {
     /// The provider account's place.
     pub provider: usize,
+    /// The sender.
+    pub from: String,
     /// Segments of the text, counted by the sandbox's rules.
     pub segments: u32,
     /// When it left.

@@ -35,6 +35,7 @@ mod world;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -147,6 +148,7 @@ fn run_plan(seed: u64, mut plan: Plan, folder: &Path, is_told: bool) -> (Rc<Simu
     let (time, tally) = (Arc::<Time>::default(), Arc::<Tally>::default());
     let customers = Customers::new(seed, &plan);
     let lives = std::mem::take(&mut plan.lives);
+    let requests_per_second = plan.requests_per_second;
     let world = World::new(seed, &mut plan, &time, &tally);
     let simulation = Rc::new(Simulation {
         seed,
@@ -156,7 +158,7 @@ fn run_plan(seed: u64, mut plan: Plan, folder: &Path, is_told: bool) -> (Rc<Simu
         customers,
         memory: MemoryKv::new(),
         folder: folder.to_owned(),
-        http: http(),
+        http: http(requests_per_second),
         metrics: PrometheusBuilder::new().build_recorder().handle(),
         machine_chance: Arc::new(Mutex::new(Chance::new(seed, Stream::Machine))),
         tally,
@@ -357,6 +359,7 @@ impl Simulation {
                 200..=299 => return,
                 409 => "customer: in flight or in the wrong state (409)",
                 422 => "customer: refused (422)",
+                429 => "customer: too often (429)",
                 503 => "customer: not now (503)",
                 507 => "customer: disk full (507)",
                 _ => "customer: another answer",
@@ -377,12 +380,16 @@ impl Simulation {
 }
 
 /// What the doors take; nothing listens.
-fn http() -> HttpSettings {
+fn http(requests_per_second: NonZeroU32) -> HttpSettings {
     HttpSettings {
         listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
         public_url: None,
         workers: 1,
         json_limit_bytes: 1 << 20,
         import_limit_bytes: 1 << 30,
+        key_requests_per_second: requests_per_second,
+        account_requests_per_second: NonZeroU32::MAX,
+        requests_in_flight: 1_024,
+        uploads: 8,
     }
 }

@@ -1,11 +1,14 @@
 //! What is to happen in one schedule, drawn from its seed before anything runs.
 
 mod calm;
+mod composed;
 mod lives;
 mod poison;
 mod providers;
 mod stranded;
 mod wishes;
+
+use std::num::NonZeroU32;
 
 use engine::dispatch::read_ahead::READ_AHEAD;
 
@@ -14,6 +17,7 @@ use lives::lives;
 use providers::{long_outage, order, provider};
 use wishes::{campaign, singles, stops};
 
+pub use composed::AccountPlan;
 pub use lives::{Disturbance, End, LifePlan};
 pub use providers::{LONG_OUTAGE_MS, LinePlan, OrderPlan, Outage, ProviderPlan};
 pub use wishes::{CampaignPlan, ChangePlan, CommandsPlan, Poison, SinglePlan, StopPlan};
@@ -43,10 +47,12 @@ pub struct Plan {
     pub first_delay_ms: u64,
     /// Milliseconds until a request ends without an answer.
     pub request_timeout_ms: u64,
+    /// How often a customer's key may ask in a second.
+    pub requests_per_second: NonZeroU32,
     /// Provider accounts.
     pub providers: Vec<ProviderPlan>,
     /// Customers' accounts.
-    pub accounts: usize,
+    pub accounts: Vec<AccountPlan>,
     /// Campaigns.
     pub campaigns: Vec<CampaignPlan>,
     /// Single messages.
@@ -95,7 +101,10 @@ impl Plan {
         // Where much is done in several steps, the journal is compared with it more often.
         let is_large = campaigns.iter().any(CampaignPlan::is_large);
         let untrimmed = if is_large { 0.5 } else { 0.12 };
-        let singles = singles(chance, accounts, providers.len());
+        let mut singles = singles(chance, accounts, providers.len());
+        let composed = &mut Chance::new(seed, Stream::Composed);
+        composed::senders(composed, &mut providers, &mut campaigns, &mut singles);
+        let accounts = composed::accounts(composed, accounts, &campaigns, &singles);
         let mut plan = Self {
             // With a single one a long list has several chunks.
             partitions: if is_large {
@@ -113,6 +122,7 @@ impl Plan {
             max_attempts: chance.pick(&[2, 3, 3, 4]),
             first_delay_ms: chance.pick(&[300, 1_000, 3_000]),
             request_timeout_ms: chance.pick(&[1_500, 3_000]),
+            requests_per_second: composed::requests_per_second(composed),
             providers,
             accounts,
             campaigns,

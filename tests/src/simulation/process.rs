@@ -24,8 +24,8 @@ use super::Simulation;
 use super::life::Ending;
 use super::machine::Machine;
 use super::wire::Wire;
-use super::world::PUBLIC_URL;
-use crate::fixture::{account_sid, auth_token};
+use super::world::{PUBLIC_URL, second_sender};
+use crate::fixture::{account_sid, auth_token, default_sender};
 
 /// How long a process may take to see that its store has failed.
 const NOTICES_WITHIN: Duration = Duration::from_secs(8);
@@ -167,12 +167,16 @@ fn providers(simulation: &Simulation, machine: &Arc<Machine>) -> Vec<Arc<Provide
         let burst = plan
             .burst
             .map_or(String::new(), |burst| format!("burst = {burst}\n"));
+        let senders = [default_sender(number), second_sender(number)];
+        let senders = senders.iter().zip(plan.sender_rates);
+        let senders: Vec<_> = senders.map(|(name, rate)| sender(name, rate)).collect();
         let settings = format!(
             "name = \"sandbox-{number}\"\nkind = \"twilio\"\nrate = {:.1}\n{burst}\
-             max_in_flight = {}\nsenders = [\"+1500555{number:04}\"]\n\
+             max_in_flight = {}\nsenders = [{}]\n\
              account_sid = \"{}\"\nauth_token = \"{}\"\nbase_url = \"http://provider\"\n",
             plan.rate,
             plan.max_in_flight,
+            senders.join(", "),
             account_sid(number),
             auth_token(number),
         );
@@ -185,15 +189,24 @@ fn providers(simulation: &Simulation, machine: &Arc<Machine>) -> Vec<Arc<Provide
     opened.collect()
 }
 
+/// A sender in the settings.
+fn sender(name: &str, rate: Option<f64>) -> String {
+    match rate {
+        Some(rate) => format!("{{ number = \"{name}\", rate = {rate:?} }}"),
+        None => format!("\"{name}\""),
+    }
+}
+
 /// Makes the customers' accounts and keys.
 async fn sign_up(
     simulation: &Simulation,
     storage: &Storage,
     runtime: &Runtime,
 ) -> Result<(), String> {
-    for number in 0..simulation.plan.accounts {
+    for (number, plan) in simulation.plan.accounts.iter().enumerate() {
         let name = format!("customer {number}");
-        let account = api::accounts::create_account(&storage.store, runtime, name, 1).await;
+        let rate = plan.rate.map(|rate| (rate * 1e6).round() as u64);
+        let account = api::accounts::create_account(&storage.store, runtime, name, 1, rate).await;
         let account = account.map_err(|error| error.to_string())?.id;
         let key =
             api::accounts::create_key(&storage.store, runtime, account, "key".to_owned()).await;

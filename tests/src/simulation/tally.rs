@@ -32,7 +32,7 @@ impl Tally {
 }
 
 /// What must come about in any large number of schedules.
-pub const EXERCISED: [&str; 72] = [
+pub const EXERCISED: [&str; 73] = [
     "W1: cut off after the provider had it",
     "W2: cut off before the provider had it",
     "W3: 5xx, taken",
@@ -66,9 +66,11 @@ pub const EXERCISED: [&str; 72] = [
     "a provider was disabled",
     "a provider was slowed down",
     "a text to a provider that is away",
+    "a sender was limited",
     "actors failed for a while",
     "actors failed for good",
     "all projections made again",
+    "an account was limited",
     "an unknown text was sent again",
     "clock jumped back",
     "clock jumped forward",
@@ -80,6 +82,7 @@ pub const EXERCISED: [&str; 72] = [
     "customer: disk full (507)",
     "customer: not now (503)",
     "customer: refused (422)",
+    "customer: too often (429)",
     "disk nearly full",
     "it was delivered afterwards",
     "its validity ended meanwhile",

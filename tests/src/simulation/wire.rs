@@ -55,6 +55,7 @@ impl Wire {
         };
         Call {
             provider: self.provider,
+            from: field("From"),
             segments: segments::count(&field("Body")),
             at: self.world.time.now(),
             wall: self.world.time.wall(),

@@ -363,9 +363,15 @@ impl State {
     }
 }
 
+/// The second sender of the provider account with this number.
+pub fn second_sender(number: usize) -> String {
+    format!("+1500556{number:04}")
+}
+
 /// The sandbox's account of a provider.
 fn sandbox_of((number, plan): (usize, &ProviderPlan)) -> sandbox::AccountConfig {
     let mut account = sandbox_account(number, plan.rate);
+    account.senders.push(second_sender(number));
     account.latency_ms = plan.latency_ms;
     account.faults = Some(plan.faults.clone());
     account.sent_after_ms = (5, 300);

@@ -1,12 +1,14 @@
 //! A server for one test, and a client that speaks to it.
 
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use api::doors::{Doors, RunningServer, imports_folder, serve};
 use engine::runtime::Runtime;
 use engine::settings::Settings;
 use engine::storage::{JournalSettings, Storage};
+use engine::store::MemoryKv;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use reqwest::{Method, RequestBuilder, Response};
 use schemas::http::problem::ProblemBody;
@@ -37,16 +39,38 @@ pub struct TestServer {
 impl TestServer {
     /// Starts one. `name` is the test's.
     pub async fn start(name: &str) -> Self {
+        Self::start_with(name, &[]).await
+    }
+
+    /// Starts one with these settings of the section `http`.
+    pub async fn start_with(name: &str, http: &[(&str, &str)]) -> Self {
+        let settings = settings(http);
+        Self::open(name, settings, |folder, runtime, journal| {
+            Storage::open(folder, runtime, journal).expect("storage")
+        })
+    }
+
+    /// Starts one over a disk that is simulated.
+    pub async fn start_over(name: &str, disk: &MemoryKv) -> Self {
+        Self::open(name, settings(&[]), |_, runtime, journal| {
+            Storage::in_memory(disk.clone(), runtime, journal).expect("storage")
+        })
+    }
+
+    fn open(
+        name: &str,
+        settings: Settings,
+        open: impl FnOnce(&Path, &Runtime, JournalSettings) -> Storage,
+    ) -> Self {
         let folder =
             std::env::temp_dir().join(format!("volley-http-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         let runtime = Runtime::of_machine(tokio::runtime::Handle::current());
-        let settings = settings();
         let journal = JournalSettings {
             partitions: settings.node.partitions,
             trim: true,
         };
-        let storage = Storage::open(&folder, &runtime, journal).expect("storage");
+        let storage = open(&folder, &runtime, journal);
         let account = engine::provider::open(&settings.providers[0], Some(PUBLIC_URL));
         let account = Arc::new(account.expect("a provider account"));
         let provider = account.id.to_string();
@@ -91,11 +115,29 @@ impl TestServer {
     /// A new account and a client with a key of it.
     pub async fn account(&self) -> (AccountId, Client) {
         let store = &self.storage.store;
-        let account = api::accounts::create_account(store, &self.runtime, "acme".to_owned(), 1);
+        let account =
+            api::accounts::create_account(store, &self.runtime, "acme".to_owned(), 1, None);
         let account = account.await.expect("an account").id;
+        (account, self.key_of(account).await)
+    }
+
+    /// A client with a new key of an account.
+    pub async fn key_of(&self, account: AccountId) -> Client {
+        let secret = self.secret_of(account).await;
+        self.client(Some(&secret))
+    }
+
+    /// The secret of a new key of an account.
+    pub async fn secret_of(&self, account: AccountId) -> String {
+        let store = &self.storage.store;
         let key = api::accounts::create_key(store, &self.runtime, account, "key".to_owned());
         let (_, secret) = key.await.expect("stored").expect("a key");
-        (account, self.client(Some(secret.expose())))
+        secret.expose().to_owned()
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.running.as_ref().expect("it runs").address
     }
 
     /// A client with this key, or none.
@@ -121,7 +163,7 @@ impl TestServer {
     }
 }
 
-fn settings() -> Settings {
+fn settings(http: &[(&str, &str)]) -> Settings {
     let environment = [
         ("TWILIO_ACCOUNT_SID", "AC0123456789abcdef0123456789abcdef"),
         ("TWILIO_AUTH_TOKEN", AUTH_TOKEN),
@@ -132,6 +174,9 @@ fn settings() -> Settings {
         ("VOLLEY_HTTP__IMPORT_LIMIT_MIB", "1"),
     ];
     let environment = environment.map(|(name, text)| (name.to_owned(), text.to_owned()));
+    let http = http.iter();
+    let http = http.map(|(name, text)| (format!("VOLLEY_HTTP__{name}"), (*text).to_owned()));
+    let environment = environment.into_iter().chain(http);
     Settings::load(None, environment).expect("settings")
 }
 

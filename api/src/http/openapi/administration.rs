@@ -1,6 +1,6 @@
 //! `/v1/accounts`, `/v1/providers`, `/v1/verifications`.
 
-use schemas::http::accounts::{AccountBody, AccountRequest, KeyRequest, NewKeyBody};
+use schemas::http::accounts::{AccountBody, AccountPatch, AccountRequest, KeyRequest, NewKeyBody};
 use schemas::http::providers::{ProviderBody, ProviderPatch, ProvidersBody};
 use schemas::http::verifications::VerificationBody;
 use schemas::{AccountId, ProviderId};
@@ -13,6 +13,7 @@ pub const TAG: &str = "Administration";
 pub fn operations() -> Vec<Operation> {
     vec![
         create_account(),
+        change_account(),
         create_key(),
         providers(),
         change_provider(),
@@ -33,7 +34,21 @@ fn create_account() -> Operation {
             ProblemCode::OutOfRange,
         ])
         .answers::<AccountBody>(201, "The account.")
-        .leads_to(&["createKey"])
+        .leads_to(&["createKey", "changeAccount"])
+}
+
+fn change_account() -> Operation {
+    Operation::new("patch", "/v1/accounts/{id}", TAG, "changeAccount")
+        .does(
+            "Slow an account down, or change its share",
+            "Holds within a second, and over restarts.",
+        )
+        .with_root_key()
+        .with_id::<AccountId>()
+        .writes()
+        .takes::<AccountPatch>()
+        .fails(&[ProblemCode::OutOfRange])
+        .answers::<AccountBody>(200, "The account afterwards.")
 }
 
 fn create_key() -> Operation {

@@ -1,7 +1,7 @@
 //! What several operations share: schemas, headers, the idempotency key, the keys.
 
 use schemas::http::PageBody;
-use schemas::http::accounts::{AccountBody, AccountRequest, KeyRequest, NewKeyBody};
+use schemas::http::accounts::{AccountBody, AccountPatch, AccountRequest, KeyRequest, NewKeyBody};
 use schemas::http::campaigns::{CampaignBody, CampaignPatch, CampaignRequest};
 use schemas::http::contact_lists::{ContactListBody, ContactListRequest};
 use schemas::http::health::{LiveBody, ReadyBody};
@@ -73,6 +73,17 @@ fn headers() -> Value {
             "Seconds until a repeat makes sense.",
             json!({ "type": "integer", "minimum": 1 }),
         ),
+        "RateLimit": header(
+            false,
+            "How many more requests the key and its account may make at once; all answers to an \
+             API key have it, but those to a pause or a cancel, which have a rate of their own.",
+            json!({ "type": "string" }),
+        ),
+        "RateLimitPolicy": header(
+            false,
+            "How many requests the key and its account may make in a second.",
+            json!({ "type": "string" }),
+        ),
         "Authenticate": header(
             true,
             "The scheme of the keys.",
@@ -93,6 +104,7 @@ fn schemas() -> Map<String, Value> {
     add::<ContactListBody>(&mut schemas);
     add::<JobBody>(&mut schemas);
     add::<AccountRequest>(&mut schemas);
+    add::<AccountPatch>(&mut schemas);
     add::<AccountBody>(&mut schemas);
     add::<KeyRequest>(&mut schemas);
     add::<NewKeyBody>(&mut schemas);

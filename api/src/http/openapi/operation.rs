@@ -83,7 +83,11 @@ impl Operation {
     fn secured(self, scheme: &str) -> Self {
         // Keys lie in the store.
         self.reads()
-            .fails(&[ProblemCode::Unauthorized, ProblemCode::Forbidden])
+            .fails(&[
+                ProblemCode::Unauthorized,
+                ProblemCode::Forbidden,
+                ProblemCode::RateLimited,
+            ])
             .with("security", json!([{ scheme: [] }]))
     }
 
@@ -239,6 +243,10 @@ fn problem(status: u16, codes: &[ProblemCode]) -> Value {
     let mut headers = json!({ "X-Request-Id": header("RequestId") });
     if codes.contains(&ProblemCode::Unauthorized) {
         headers["WWW-Authenticate"] = header("Authenticate");
+    }
+    if codes.contains(&ProblemCode::RateLimited) {
+        headers["RateLimit"] = header("RateLimit");
+        headers["RateLimit-Policy"] = header("RateLimitPolicy");
     }
     if codes.iter().any(|code| code.retry_after().is_some()) {
         headers["Retry-After"] = header("RetryAfter");

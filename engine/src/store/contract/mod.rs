@@ -63,6 +63,7 @@ fn account(number: u8) -> Account {
         id: AccountId::from_bytes([number; 16]),
         name: format!("account {number}"),
         weight: 1,
+        rate_millionths: None,
         number_key: Secret::new("00ff"),
         created_at: UnixMicros(1_767_367_800_000_000),
         version: 0,

@@ -17,6 +17,7 @@ use super::{Ask, Asked, Heard, Next, again_after, is_for_later, json};
 use crate::simulation::chance::Chance;
 use crate::simulation::plan::CampaignPlan;
 use crate::simulation::time::Time;
+use crate::simulation::world::second_sender;
 
 /// Numbers between the first people of two campaigns: many people are in both.
 const NUMBERS_APART: u64 = 40;
@@ -175,6 +176,9 @@ impl CampaignErrand {
                 });
                 if let Some(rate) = self.plan.rate {
                     wanted["rate"] = json!(rate);
+                }
+                if let Some(place) = self.plan.from_second_of {
+                    wanted["from"] = json!(second_sender(place + 1));
                 }
                 if self.plan.has_window {
                     wanted["window"] = window();

@@ -1,6 +1,7 @@
 //! The customers: what they ask for, how often they ask again, and what they were told.
 //! What was accepted is what the node owes; it is kept here, outside of the node.
 
+pub mod account;
 mod audience;
 pub mod campaign;
 pub mod commands;
@@ -16,6 +17,7 @@ use schemas::{AccountId, UnixMicros};
 use super::chance::{Chance, Stream};
 use super::plan::Plan;
 use super::time::Time;
+use account::AccountErrand;
 use audience::number_of;
 use campaign::CampaignErrand;
 use operator::OperatorErrand;
@@ -59,6 +61,8 @@ pub enum Kind {
     Person(PersonErrand),
     /// A provider account is to be treated otherwise.
     Operator(OperatorErrand),
+    /// An account is to go at another rate.
+    Account(AccountErrand),
 }
 
 /// What a customer does after an answer.
@@ -215,6 +219,17 @@ impl Customers {
                 is_done: false,
             });
         }
+        for (account, plan) in plan.accounts.iter().enumerate() {
+            if let Some((at_ms, rate)) = plan.change {
+                errands.push(Errand {
+                    account,
+                    kind: Kind::Account(AccountErrand::new(rate)),
+                    begins_at: at_ms * 1_000,
+                    is_busy: false,
+                    is_done: false,
+                });
+            }
+        }
         Self(Mutex::new(State {
             errands,
             accounts: Vec::new(),
@@ -237,7 +252,7 @@ impl Customers {
         if errand.is_busy || errand.is_done {
             return Vec::new();
         }
-        let Some((_, secret)) = accounts.get(errand.account) else {
+        let Some((account, secret)) = accounts.get(errand.account) else {
             return Vec::new();
         };
         let now = Time::of_true_wall(wall.0.unsigned_abs());
@@ -245,6 +260,7 @@ impl Customers {
         let asked = match &mut errand.kind {
             Kind::Person(person) => return vec![person.ask(now)],
             Kind::Operator(operator) => return vec![operator.ask(now)],
+            Kind::Account(errand) => return vec![errand.ask(*account, now)],
             Kind::Single(single) => single.ask(wall),
             Kind::Campaign(campaign) => campaign.ask(now, wall),
         };
@@ -279,6 +295,7 @@ impl Customers {
             Kind::Campaign(campaign) => campaign.heard(answer, now),
             Kind::Person(person) => person.heard(answer, now),
             Kind::Operator(operator) => operator.heard(answer, now),
+            Kind::Account(errand) => errand.heard(answer, now),
         };
         Ok(match heard? {
             Next::After(wait) => Some(wait + patience),
@@ -293,7 +310,7 @@ impl Customers {
     /// Whether a customer heard at this instant that its campaign was started.
     pub fn has_started(&self, errand: usize, now: u64) -> bool {
         match &self.state().errands[errand].kind {
-            Kind::Single(_) | Kind::Person(_) | Kind::Operator(_) => false,
+            Kind::Single(_) | Kind::Person(_) | Kind::Operator(_) | Kind::Account(_) => false,
             Kind::Campaign(campaign) => campaign.started_at == Some(now),
         }
     }
@@ -305,7 +322,7 @@ impl Customers {
     pub fn twin_heard(&self, errand: usize, answer: &DoorAnswer) -> Result<(), String> {
         match &mut self.state().errands[errand].kind {
             Kind::Single(single) => single.note_answer(answer),
-            Kind::Campaign(_) | Kind::Person(_) | Kind::Operator(_) => Ok(()),
+            Kind::Campaign(_) | Kind::Person(_) | Kind::Operator(_) | Kind::Account(_) => Ok(()),
         }
     }
 
@@ -330,6 +347,7 @@ impl Customers {
                     Kind::Campaign(campaign) => campaign.heard(None, 0),
                     Kind::Person(person) => person.heard(None, 0),
                     Kind::Operator(operator) => operator.heard(None, 0),
+                    Kind::Account(errand) => errand.heard(None, 0),
                 };
                 errand.is_done = heard == Ok(Next::Done);
                 if !errand.is_done {

@@ -9,6 +9,7 @@ use super::audience::number_of;
 use super::{Ask, Asked, Heard, Next, again_after, is_for_later, json};
 use crate::simulation::chance::Chance;
 use crate::simulation::plan::{Poison, SinglePlan};
+use crate::simulation::world::second_sender;
 
 /// Numbers of single messages begin here, behind those of all campaigns.
 pub(super) const FIRST_NUMBER: u64 = 700_000;
@@ -138,12 +139,19 @@ impl SingleErrand {
             let id = ProviderId::of_name(&format!("sandbox-{}", provider + 1));
             request["provider"] = json!(id.to_string());
         }
+        if let Some(place) = plan.from_second_of {
+            request["from"] = json!(second_sender(place + 1));
+        }
         self.request = Some(request.clone());
         request
     }
 
     pub(super) fn heard(&mut self, answer: Option<&DoorAnswer>) -> Heard {
         let again = again_after(answer);
+        if answer.is_some_and(|answer| answer.status == 429) {
+            // It was certainly not taken, so whoever has no key asks again too.
+            return Ok(again);
+        }
         let Some(answer) = answer.filter(|answer| !is_for_later(answer)) else {
             if self.key.is_none() && self.stage == Stage::Ask {
                 // Asking again without a key could make a second one.

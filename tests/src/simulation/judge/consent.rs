@@ -50,10 +50,14 @@ pub fn judge(simulation: &Simulation, messages: &[Message]) {
             // Nobody can tell when something was by a clock that was wrong.
             continue;
         }
+        // Nobody says STOP to a second sender, and what goes from one goes.
+        let is_from_second = message.envelope.from.is_some();
         for entry in &message.timeline {
             let at = Time::of_true_wall(entry.at.0.unsigned_abs());
             let is_wrong = match entry.event.as_str() {
+                "attempt_begun" if is_from_second => false,
                 "attempt_begun" => (silence.must.start + 1..silence.must.end).contains(&at),
+                "skipped" if is_skipped && is_from_second => true,
                 "skipped" if is_skipped => !silence.may.contains(&at),
                 _ => false,
             };
@@ -71,6 +75,6 @@ pub fn has_stopped(simulation: &Simulation, message: &Message) -> bool {
     let number = message.envelope.to.as_str();
     state.errands.iter().any(|errand| match &errand.kind {
         Kind::Person(person) => person.number == number && !person.said.is_empty(),
-        Kind::Single(_) | Kind::Campaign(_) | Kind::Operator(_) => false,
+        Kind::Single(_) | Kind::Campaign(_) | Kind::Operator(_) | Kind::Account(_) => false,
     })
 }

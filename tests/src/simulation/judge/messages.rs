@@ -148,7 +148,7 @@ fn promises(simulation: &Simulation) -> BTreeMap<Key, Vec<Promise>> {
         };
         match &errand.kind {
             // Of two twins one may come too late for its `send_at` and the other not.
-            Kind::Person(_) | Kind::Operator(_) => {}
+            Kind::Person(_) | Kind::Operator(_) | Kind::Account(_) => {}
             Kind::Single(single) if single.is_refused() && !single.plan.has_twin => {}
             Kind::Single(single) => {
                 let is_owed = single.accepted.is_some() && !single.is_unsure();
@@ -176,7 +176,7 @@ fn nameless(simulation: &Simulation) -> BTreeSet<String> {
         .iter()
         .filter_map(|errand| match &errand.kind {
             Kind::Campaign(campaign) => Some(campaign.nameless()),
-            Kind::Single(_) | Kind::Person(_) | Kind::Operator(_) => None,
+            Kind::Single(_) | Kind::Person(_) | Kind::Operator(_) | Kind::Account(_) => None,
         });
     campaigns.flatten().cloned().collect()
 }

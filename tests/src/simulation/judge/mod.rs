@@ -4,6 +4,7 @@
 mod campaign_limits;
 mod commands;
 mod consent;
+mod limits;
 mod messages;
 mod orders;
 mod outcome;
@@ -87,7 +88,11 @@ pub fn starts_were_heard(simulation: &Simulation, begun: u64, ended: u64) {
             Kind::Campaign(wanted) if wanted.started_at.is_some_and(is_in_time) => {
                 Some(wanted).filter(|wanted| wanted.plan.send_after_ms.is_none())
             }
-            Kind::Campaign(_) | Kind::Single(_) | Kind::Person(_) | Kind::Operator(_) => None,
+            Kind::Campaign(_)
+            | Kind::Single(_)
+            | Kind::Person(_)
+            | Kind::Operator(_)
+            | Kind::Account(_) => None,
         });
     let mut started = started.peekable();
     if started.peek().is_none() {
@@ -128,6 +133,7 @@ pub fn everything(simulation: &Simulation) {
     wire::judge(simulation, &messages);
     commands::judge(simulation, &messages);
     campaign_limits::judge(simulation, &messages);
+    limits::judge(simulation, &messages);
     consent::judge(simulation, &messages);
     stranded::judge(simulation, &messages);
     poison::judge(simulation, &messages);

@@ -82,7 +82,7 @@ fn is_canceled(simulation: &Simulation, message: &Message) -> bool {
         .iter()
         .filter_map(|errand| match &errand.kind {
             Kind::Campaign(campaign) => Some(campaign),
-            Kind::Single(_) | Kind::Person(_) | Kind::Operator(_) => None,
+            Kind::Single(_) | Kind::Person(_) | Kind::Operator(_) | Kind::Account(_) => None,
         });
     message.envelope.campaign.is_some_and(|id| {
         campaigns.any(|campaign| campaign.campaign == Some(id) && campaign.commands.is_canceled())

@@ -4,7 +4,7 @@
 use sandbox::FaultPlan;
 use schemas::MessageClass;
 
-use super::{CampaignPlan, CommandsPlan, LifePlan, LinePlan, Plan, ProviderPlan};
+use super::{AccountPlan, CampaignPlan, CommandsPlan, LifePlan, LinePlan, Plan, ProviderPlan};
 
 impl Plan {
     /// One campaign to so many people over these provider accounts.
@@ -13,7 +13,7 @@ impl Plan {
         (plan.providers, plan.campaigns) = (providers, vec![campaign(recipients)]);
         (plan.receipts_come, plan.receipts_are_plain, plan.trim) = (true, false, true);
         (plan.task_hold, plan.disk_hold) = ((0.0, 0), (1.0, 2));
-        (plan.accounts, plan.partitions) = (1, 2);
+        (plan.accounts, plan.partitions) = (vec![AccountPlan::default()], 2);
         (plan.singles, plan.stops, plan.orders) = (Vec::new(), Vec::new(), Vec::new());
         plan.lives = vec![LifePlan::calm()];
         plan
@@ -31,6 +31,7 @@ impl ProviderPlan {
             faults: FaultPlan::none(),
             line: LinePlan::CALM,
             outage: None,
+            sender_rates: [None; 2],
             panics: None,
         }
     }
@@ -60,5 +61,6 @@ fn campaign(recipients: u64) -> CampaignPlan {
         change: None,
         send_after_ms: None,
         has_window: false,
+        from_second_of: None,
     }
 }

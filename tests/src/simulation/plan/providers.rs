@@ -22,6 +22,8 @@ pub struct ProviderPlan {
     pub line: LinePlan,
     /// When it cannot be reached, in milliseconds from the start, and how it shows.
     pub outage: Option<(u64, u64, Outage)>,
+    /// Segments a second that its two senders may go at most, the default one first.
+    pub sender_rates: [Option<f64>; 2],
     /// When every request to it panics before it leaves, in milliseconds from the start.
     pub panics: Option<(u64, u64)>,
 }
@@ -124,6 +126,7 @@ pub(super) fn provider(chance: &mut Chance) -> ProviderPlan {
             delay_ms: chance.pick(&[0, 1, 5, 40]),
         },
         outage,
+        sender_rates: [None; 2],
         panics: None,
     };
     if plan.lags() {

@@ -40,6 +40,8 @@ pub struct CampaignPlan {
     pub send_after_ms: Option<u64>,
     /// Whether it has a window that opens in the schedule's second minute.
     pub has_window: bool,
+    /// The provider account whose second sender it goes from.
+    pub from_second_of: Option<usize>,
 }
 
 /// A change of a campaign that was started, before anything else is asked of it.
@@ -104,6 +106,8 @@ pub struct SinglePlan {
     pub is_repeated: bool,
     /// The one provider account that may carry it.
     pub provider: Option<usize>,
+    /// The provider account whose second sender it goes from.
+    pub from_second_of: Option<usize>,
     /// Whether it is the same text to the same person as the one before.
     pub is_echo: bool,
     /// Whether everything that is asked of a provider about it panics, or its attempts alone.
@@ -190,6 +194,7 @@ pub(super) fn campaign(
         change: change(limits, recipients, places),
         send_after_ms: scheduled(limits),
         has_window: limits.hits(0.05),
+        from_second_of: None,
     };
     if drawn.send_after_ms.is_some() {
         // Who comes before its time is in.
@@ -301,6 +306,7 @@ fn single(chance: &mut Chance, accounts: usize, providers: usize) -> SinglePlan 
         provider: chance
             .hits(0.2)
             .then(|| chance.between(0, providers as u64 - 1) as usize),
+        from_second_of: None,
         is_echo: chance.hits(0.2),
         poison: None,
     }
