@@ -96,7 +96,7 @@ pub(super) async fn pacings(parts: &NodeParts) -> Result<Vec<Pacing>, StartError
             };
             limiter.resume_after(boot, boot + rest);
         }
-        let pacing = Pacing::new(limiter, account.max_in_flight);
+        let pacing = Pacing::new(limiter, account);
         pacing.obey(&order, account, boot);
         pacings.push(pacing);
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use actix::WeakRecipient;
 use engine::dispatch::outcome;
-use engine::pacing::{Leave, SendStamp, Sign, Wait};
+use engine::pacing::{Heard, Leave, SendStamp, Sign, Wait};
 use engine::provider::{Provider, SubmitRequest};
 use engine::runtime::{BootMicros, Runtime};
 use futures::FutureExt;
@@ -121,10 +121,10 @@ impl Lane {
         &self.instruments
     }
 
-    /// Shows operators the limit that holds now.
-    pub fn tell_limit(&self) {
-        let rate = self.pacing.limiter().pace().rate();
-        self.instruments.limit(rate);
+    /// Shows operators the limit that holds now, and what is used of it.
+    pub fn tell_rates(&self) {
+        let (limit, rate) = self.pacing.rates();
+        self.instruments.rates(limit, rate);
     }
 
     /// Segments in the line: all of them, and those of transactional texts.
@@ -296,8 +296,9 @@ impl Lane {
         drop(open);
         let took = now.saturating_sub(permit.at);
         self.instruments.ended(&outcome, took);
-        let sign = sign_of(&outcome);
+        let (heard, sign) = said_by(&outcome);
         self.pacing.breaker().ended(now, permit.opening, sign);
+        self.pacing.ended(now, permit.at, heard);
         if let SubmitOutcome::Throttled { retry_after_ms, .. } = &outcome {
             let asked = retry_after_ms.map_or(THROTTLED_PAUSE, Duration::from_millis);
             self.pause(asked.min(MAX_PAUSE));
@@ -328,13 +329,17 @@ impl Lane {
     }
 }
 
-/// What an outcome says of the provider that it came from.
-fn sign_of(outcome: &SubmitOutcome) -> Sign {
+/// What an outcome says of the provider that it came from: of how fast it can be sent to, and
+/// whether it works.
+fn said_by(outcome: &SubmitOutcome) -> (Heard, Sign) {
     match outcome {
-        SubmitOutcome::Accepted { .. }
-        | SubmitOutcome::Rejected { .. }
-        | SubmitOutcome::Throttled { .. } => Sign::Answers,
-        SubmitOutcome::NotSent { .. } | SubmitOutcome::Unknown { .. } => Sign::Fails,
+        SubmitOutcome::Accepted { .. } | SubmitOutcome::Rejected { .. } => {
+            (Heard::Answer, Sign::Answers)
+        }
+        SubmitOutcome::Throttled { .. } => (Heard::Throttled, Sign::Answers),
+        SubmitOutcome::NotSent { .. } | SubmitOutcome::Unknown { .. } => {
+            (Heard::Failure, Sign::Fails)
+        }
     }
 }
 

@@ -4,11 +4,8 @@
 use std::ops::Range;
 use std::path::Path;
 
-use schemas::MessageClass;
-
-use super::plan::{CampaignPlan, CommandsPlan, LinePlan, Plan, ProviderPlan};
-use super::{calm, run_plan};
-use sandbox::FaultPlan;
+use super::plan::{CampaignPlan, Plan, ProviderPlan};
+use super::run_plan;
 
 /// Segments per second of each of the three.
 const RATE: f64 = 40.0;
@@ -39,13 +36,9 @@ pub struct Beside {
 pub fn beside_a_broken_sender(seed: u64, folder: &Path, is_broken: bool) -> Beside {
     let panics = is_broken.then_some((PANICS.start, PANICS.end));
     let mut plan = Plan::draw(seed);
+    plan.make_plain();
     plan.providers = vec![provider(panics), provider(None), provider(None)];
-    plan.campaigns = vec![campaign()];
-    (plan.receipts_come, plan.receipts_are_plain, plan.trim) = (true, false, true);
-    (plan.task_hold, plan.disk_hold) = ((0.0, 0), (1.0, 2));
-    (plan.accounts, plan.partitions) = (1, 2);
-    (plan.singles, plan.stops, plan.orders) = (Vec::new(), Vec::new(), Vec::new());
-    plan.lives = vec![calm()];
+    plan.campaigns = vec![CampaignPlan::plain(RECIPIENTS)];
     let (simulation, _) = run_plan(seed, plan, folder, false);
     let mut segments = [0; 3];
     for call in &simulation.world.ledger.entries().calls {
@@ -64,40 +57,8 @@ pub fn beside_a_broken_sender(seed: u64, folder: &Path, is_broken: bool) -> Besi
 
 fn provider(panics: Option<(u64, u64)>) -> ProviderPlan {
     ProviderPlan {
-        rate: RATE,
-        burst: None,
         max_in_flight: 16,
-        latency_ms: 20,
-        faults: FaultPlan::none(),
-        line: LinePlan::CALM,
-        outage: None,
         panics,
-    }
-}
-
-fn campaign() -> CampaignPlan {
-    CampaignPlan {
-        account: 0,
-        at_ms: 0,
-        recipients: RECIPIENTS,
-        shared: None,
-        repeated: 0,
-        bad: 0,
-        nameless: 0,
-        late: 0,
-        class: MessageClass::Marketing,
-        validity_seconds: 14_400,
-        is_long: false,
-        commands: CommandsPlan {
-            pauses: 0,
-            runs_ms: 0,
-            rests_ms: 0,
-            is_canceled: false,
-            is_canceled_at_rest: false,
-        },
-        rate: None,
-        change: None,
-        send_after_ms: None,
-        has_window: false,
+        ..ProviderPlan::sound(RATE)
     }
 }

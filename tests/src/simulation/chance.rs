@@ -19,6 +19,8 @@ pub enum Stream {
     Orders,
     /// How fast campaigns may go, through whom, and how that is changed.
     Limits,
+    /// Which provider is weak for a while.
+    Weakness,
 }
 
 /// A source of random numbers.

@@ -2,15 +2,17 @@
 
 mod lives;
 mod providers;
+mod weak;
 mod wishes;
 
+use super::calm;
 use super::chance::{Chance, Stream};
 use lives::lives;
 use providers::{long_outage, order, provider};
 use wishes::{campaign, singles, stops};
 
 pub use lives::{Disturbance, End, LifePlan};
-pub use providers::{LONG_OUTAGE_MS, LinePlan, OrderPlan, Outage, ProviderPlan};
+pub use providers::{LONG_OUTAGE_MS, LinePlan, OrderPlan, Outage, ProviderPlan, Weakness};
 pub use wishes::{CampaignPlan, ChangePlan, CommandsPlan, SinglePlan, StopPlan};
 
 /// One schedule.
@@ -118,7 +120,20 @@ impl Plan {
         if late && chance.hits(0.5) {
             plan.task_hold = BUSY;
         }
+        let weakness = &mut Chance::new(seed, Stream::Weakness);
+        if weakness.hits(0.03) {
+            plan.weaken(weakness);
+        }
         plan
+    }
+
+    /// One account, one life, and nothing that disturbs it or asks for anything.
+    pub fn make_plain(&mut self) {
+        (self.receipts_come, self.receipts_are_plain, self.trim) = (true, false, true);
+        (self.task_hold, self.disk_hold) = ((0.0, 0), (1.0, 2));
+        (self.accounts, self.partitions) = (1, 2);
+        (self.singles, self.stops, self.orders) = (Vec::new(), Vec::new(), Vec::new());
+        self.lives = vec![calm()];
     }
 
     /// Single texts come all at once to a machine that is busy, and most are to leave in a

@@ -8,6 +8,7 @@ mod messages;
 mod orders;
 mod outcome;
 mod receipts;
+mod weak;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -124,6 +125,7 @@ pub fn everything(simulation: &Simulation) {
     messages::judge(simulation, &messages);
     receipts::judge(simulation, &messages);
     wire::judge(simulation, &messages);
+    weak::judge(simulation);
     commands::judge(simulation, &messages);
     campaign_limits::judge(simulation, &messages);
     consent::judge(simulation, &messages);
