@@ -24,6 +24,7 @@ use super::holds::{Holds, put_aside};
 use super::messages::{Finished, Opened, Read, Weighed};
 use super::source::{Kind, Readers, Source};
 use crate::instruments;
+use crate::provider::pacing::Pacing;
 use crate::provider::sender::COMMIT_AHEAD;
 use crate::supervision::{Escalation, Lifeline, TaskPanicked, spawn_for};
 
@@ -56,6 +57,8 @@ pub struct DispatcherParts {
     pub holds: Holds,
     /// The provider accounts, by their numbers.
     pub providers: Arc<[ProviderId]>,
+    /// What paces each of them.
+    pub pacings: Arc<[Pacing]>,
     /// Who hears that the journal takes nothing more.
     pub escalation: Escalation,
 }
@@ -172,7 +175,13 @@ impl Dispatcher {
         let mut served = Vec::new();
         for (index, demand) in &mut self.demands {
             let before = demand.wanted;
-            let messages = self.ready.take(*index, &mut demand.wanted, &mut room);
+            let mut budget = self.parts.pacings[*index].retries();
+            let may_retry = budget.room(now);
+            let mut retries = may_retry;
+            let wanted = &mut demand.wanted;
+            let messages = self.ready.take(*index, wanted, &mut room, &mut retries);
+            budget.give(now, may_retry - retries);
+            drop(budget);
             if messages.is_empty() {
                 continue;
             }

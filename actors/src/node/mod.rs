@@ -112,7 +112,7 @@ impl Node {
         let (causes, causes_read) = mpsc::channel(1);
         let escalation = Escalation::new(causes);
         let wiring = Wiring::new(&parts, escalation, holds);
-        wiring.start_dispatching(&parts);
+        wiring.start_dispatching(&parts, &pacings);
         let senders = wiring.start_senders(&parts, pacings.clone());
         wiring.start_reconciler(&parts, paces);
         wiring.start_orders(&parts, pacings);

@@ -81,7 +81,7 @@ impl Wiring {
     }
 
     /// Starts the dispatcher and who writes outcomes down.
-    pub(super) fn start_dispatching(&self, parts: &NodeParts) {
+    pub(super) fn start_dispatching(&self, parts: &NodeParts, pacings: &[Pacing]) {
         let (outcomes, ended) = mpsc::unbounded_channel();
         let writer = OutcomeWriter {
             runtime: parts.runtime.clone(),
@@ -105,6 +105,7 @@ impl Wiring {
             },
             holds: self.holds.clone(),
             providers: parts.providers.iter().map(|account| account.id).collect(),
+            pacings: pacings.into(),
             escalation: self.escalation.clone(),
         };
         let spec = ChildSpec {

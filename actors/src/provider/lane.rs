@@ -252,6 +252,7 @@ impl Lane {
                     self.left
                         .fetch_add(u64::from(ticket.segments), Ordering::AcqRel);
                     let opening = self.pacing.breaker().left(now);
+                    self.pacing.retries().left(now);
                     return Some((ticket, Permit { at: now, opening }));
                 }
                 // Nothing else may go either, and other senders may have better use for it.

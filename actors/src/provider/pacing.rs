@@ -1,11 +1,12 @@
-//! What paces one provider account: its limiter, how much of its limit it can take, its breaker
-//! and its free slots.
+//! What paces one provider account: its limiter, how much of its limit it can take, its breaker,
+//! its free slots, and how often texts may be tried again there.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::pacing::{Adaptive, Breaker, Heard, Limiter, Pace};
 use engine::provider::ProviderAccount;
+use engine::retry::budget::RetryBudget;
 use engine::runtime::BootMicros;
 use schemas::provider::ProviderOrder;
 use tokio::sync::Semaphore;
@@ -19,6 +20,7 @@ pub struct Pacing {
     /// As the settings have it.
     burst: Option<u32>,
     breaker: Arc<Mutex<Breaker>>,
+    retries: Arc<Mutex<RetryBudget>>,
     /// Whether operators let nothing more go.
     pub(super) is_disabled: Arc<AtomicBool>,
     /// One permit for each request that may be in flight.
@@ -35,6 +37,7 @@ impl Pacing {
             adaptive: Arc::new(Mutex::new(adaptive)),
             burst: account.burst,
             breaker: Arc::default(),
+            retries: Arc::default(),
             is_disabled: Arc::default(),
             slots,
         }
@@ -79,6 +82,11 @@ impl Pacing {
 
     fn adaptive(&self) -> MutexGuard<'_, Adaptive> {
         self.adaptive.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many of further attempts may be given out, and what was.
+    pub(crate) fn retries(&self) -> MutexGuard<'_, RetryBudget> {
+        self.retries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn limiter(&self) -> MutexGuard<'_, Limiter> {

@@ -80,9 +80,24 @@ struct Waiting {
 }
 
 /// Those with the same routes stand in one line, so a line whose providers are busy holds
-/// up no other.
+/// up no other; further attempts stand in one of their own, for which there may be no budget.
 #[derive(Debug, Default)]
-struct Lines(BTreeMap<Routes, VecDeque<(u64, Ready)>>);
+struct Lines(BTreeMap<Line, VecDeque<(u64, Ready)>>);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Line {
+    routes: Routes,
+    is_retry: bool,
+}
+
+impl Line {
+    const fn of(ready: &Ready) -> Self {
+        Self {
+            routes: ready.routes,
+            is_retry: ready.is_retry(),
+        }
+    }
+}
 
 impl ReadyQueue {
     /// Puts a message at the end of its line.
@@ -91,7 +106,7 @@ impl ReadyQueue {
         let lane = &mut self.lanes[lane_of(envelope.class)];
         let account = lane.accounts.entry(envelope.account).or_default();
         let lines = account.campaigns.entry(envelope.campaign).or_default();
-        let line = lines.0.entry(ready.routes).or_default();
+        let line = lines.0.entry(Line::of(&ready)).or_default();
         line.push_back((self.arrivals, ready));
         self.arrivals += 1;
         self.waiting += 1;
@@ -166,14 +181,22 @@ impl ReadyQueue {
 
     /// Takes the next messages for the provider with this number, until what is wanted is
     /// reached, and counts it down. The last one of a class may go over: a text is never split
-    /// between pulls. Of whom there is no `room` for, nothing is taken.
-    pub fn take(&mut self, provider: usize, wanted: &mut Wanted, room: &mut Room) -> Vec<Ready> {
+    /// between pulls. Of whom there is no `room` for, nothing is taken, and of further attempts
+    /// no more than `retries`, which are counted down.
+    pub fn take(
+        &mut self,
+        provider: usize,
+        wanted: &mut Wanted,
+        room: &mut Room,
+        retries: &mut u32,
+    ) -> Vec<Ready> {
         let mut taken = Vec::new();
         let [transactional, marketing] = &mut self.lanes;
         let most = wanted.any.saturating_add(wanted.transactional);
         let mut asked = Asked {
             provider,
             room,
+            retries,
             weights: &self.weights,
         };
         let left = transactional.take(&mut asked, most, &mut taken);
@@ -188,6 +211,8 @@ impl ReadyQueue {
 struct Asked<'a> {
     provider: usize,
     room: &'a mut Room,
+    /// Further attempts that may be taken.
+    retries: &'a mut u32,
     weights: &'a BTreeMap<AccountId, u32>,
 }
 
@@ -201,7 +226,7 @@ impl Asked<'_> {
 
     fn can_take_of(&self, campaign: Option<CampaignId>, lines: &Lines) -> bool {
         let may = campaign.is_none_or(|id| self.room.is_for(Limited::Campaign(id)));
-        may && lines.next(self.provider).is_some()
+        may && lines.next(self).is_some()
     }
 }
 
@@ -219,11 +244,15 @@ impl Lane {
         while left > 0
             && let Some((_, id)) = next.pop_first()
             && let Some(account) = self.accounts.get_mut(&id)
-            && let Some(ready) = account.take(asked)
         {
+            let Some(ready) = account.take(asked) else {
+                // Further attempts alone, for which others have used the budget up.
+                continue;
+            };
             let segments = ready.envelope.segments.max(1);
             let weight = asked.weights.get(&id).copied().unwrap_or(1);
             asked.room.take(&ready.envelope);
+            *asked.retries -= u32::from(ready.is_retry());
             let due = turns.serve(id, segments, weight);
             left = left.saturating_sub(segments);
             taken.push(ready);
@@ -244,7 +273,7 @@ impl Waiting {
         let can = campaigns.filter(|(id, lines)| asked.can_take_of(**id, lines));
         let id = can.map(|(id, _)| (turns.due(*id), *id)).min()?.1;
         let lines = self.campaigns.get_mut(&id)?;
-        let ready = lines.take(asked.provider)?;
+        let ready = lines.take(asked)?;
         turns.serve(id, ready.envelope.segments, 1);
         if lines.0.is_empty() {
             self.campaigns.remove(&id);
@@ -254,33 +283,34 @@ impl Waiting {
 }
 
 impl Lines {
-    /// The line whose first has waited longest of those that the provider may carry.
-    fn next(&self, provider: usize) -> Option<Routes> {
-        let lines = self.0.iter();
-        let can = lines.filter(|(routes, _)| routes.contains(provider));
-        can.min_by_key(|(_, line)| line.front().map(|(arrival, _)| *arrival))
-            .map(|(routes, _)| *routes)
+    /// The line whose first has waited longest of those that may be taken.
+    fn next(&self, asked: &Asked<'_>) -> Option<Line> {
+        let may_retry = *asked.retries > 0;
+        let may =
+            |line: &Line| line.routes.contains(asked.provider) && (may_retry || !line.is_retry);
+        let can = self.0.iter().filter(|(line, _)| may(line));
+        can.min_by_key(|(_, waiting)| waiting.front().map(|(arrival, _)| *arrival))
+            .map(|(line, _)| *line)
     }
 
-    /// All in one line, in the order in which they came.
+    /// All with the same routes, in the order in which they came.
     fn reroute(&mut self, routes: Routes) {
         let lines = std::mem::take(&mut self.0);
         let mut all: Vec<_> = lines.into_values().flatten().collect();
         all.sort_unstable_by_key(|(arrival, _)| *arrival);
-        for (_, ready) in &mut all {
+        for (arrival, mut ready) in all {
             ready.routes = routes;
-        }
-        if !all.is_empty() {
-            self.0.insert(routes, all.into());
+            let line = self.0.entry(Line::of(&ready)).or_default();
+            line.push_back((arrival, ready));
         }
     }
 
-    fn take(&mut self, provider: usize) -> Option<Ready> {
-        let routes = self.next(provider)?;
-        let line = self.0.get_mut(&routes)?;
+    fn take(&mut self, asked: &Asked<'_>) -> Option<Ready> {
+        let next = self.next(asked)?;
+        let line = self.0.get_mut(&next)?;
         let (_, ready) = line.pop_front()?;
         if line.is_empty() {
-            self.0.remove(&routes);
+            self.0.remove(&next);
         }
         Some(ready)
     }

@@ -90,6 +90,8 @@ pub struct Simulation {
     passing_since: Cell<u64>,
     /// Whether a customer has just heard that a campaign was started.
     has_started: Cell<bool>,
+    /// When each process began.
+    begun: RefCell<Vec<u64>>,
     /// When the process stood still.
     frozen: RefCell<Vec<(u64, u64)>>,
     /// When the disk was nearly full while a process ran.
@@ -161,6 +163,7 @@ fn run_plan(seed: u64, mut plan: Plan, folder: &Path, is_told: bool) -> (Rc<Simu
         slept: RefCell::default(),
         passing_since: Cell::new(u64::MAX),
         has_started: Cell::new(false),
+        begun: RefCell::default(),
         frozen: RefCell::default(),
         nearly_full: RefCell::default(),
         panicked: RefCell::default(),
@@ -214,6 +217,7 @@ impl Simulation {
 
     fn one_life(self: &Rc<Self>, number: usize, life: &LifePlan, until: Until) -> Ending {
         let begun = self.time.now();
+        self.begun.borrow_mut().push(begun);
         self.has_started.set(false);
         self.story
             .tell(begun, || format!("life {number} begins: {:?}", life.end));

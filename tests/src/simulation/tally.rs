@@ -32,7 +32,7 @@ impl Tally {
 }
 
 /// What must come about in any large number of schedules.
-pub const EXERCISED: [&str; 70] = [
+pub const EXERCISED: [&str; 71] = [
     "W1: cut off after the provider had it",
     "W2: cut off before the provider had it",
     "W3: 5xx, taken",
@@ -49,6 +49,7 @@ pub const EXERCISED: [&str; 70] = [
     "W14: a provider asked for a pause",
     "W14: a provider refused every other connection",
     "W14: a provider took less than its rate",
+    "W14: a retry budget was used up",
     "W17: a request twice at once",
     "W17: a request was replayed",
     "W19: stopped in good order",

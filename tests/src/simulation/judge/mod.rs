@@ -8,6 +8,7 @@ mod messages;
 mod orders;
 mod outcome;
 mod receipts;
+mod retries;
 mod weak;
 mod wire;
 
@@ -125,6 +126,7 @@ pub fn everything(simulation: &Simulation) {
     messages::judge(simulation, &messages);
     receipts::judge(simulation, &messages);
     wire::judge(simulation, &messages);
+    retries::judge(simulation, &messages);
     weak::judge(simulation);
     commands::judge(simulation, &messages);
     campaign_limits::judge(simulation, &messages);
