@@ -145,6 +145,8 @@ pub mod tables {
     pub const CONSENTS: Table = table("consents", 22, 3);
     /// [`crate::provider::ProviderOrder`]
     pub const PROVIDER_ORDERS: Table = table("provider_orders", 23, 1);
+    /// [`crate::health::ProviderHealth`]
+    pub const PROVIDER_HEALTH: Table = table("provider_health", 24, 1);
 
     /// Every table whose rows are projections of the journal.
     pub const PROJECTIONS: [Table; 14] = [

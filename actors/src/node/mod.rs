@@ -115,6 +115,7 @@ impl Node {
         wiring.start_dispatching(&parts, &pacings);
         let senders = wiring.start_senders(&parts, pacings.clone());
         wiring.start_reconciler(&parts, paces);
+        wiring.start_health(&parts, pacings.clone());
         wiring.start_orders(&parts, pacings);
         wiring.start_control(&parts, control, under_way);
         Ok(Self {

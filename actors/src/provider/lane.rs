@@ -147,10 +147,7 @@ impl Lane {
 
     /// What may be handed to the provider now.
     pub fn leave(&self) -> Leave {
-        if self.pacing.is_disabled.load(Ordering::Acquire) {
-            return Leave::Nothing;
-        }
-        self.pacing.breaker().leave(self.runtime.boot())
+        self.pacing.leave(self.runtime.boot())
     }
 
     /// What waits goes back untouched.
@@ -251,8 +248,7 @@ impl Lane {
                     ticket.touch(wall);
                     self.left
                         .fetch_add(u64::from(ticket.segments), Ordering::AcqRel);
-                    let opening = self.pacing.breaker().left(now);
-                    self.pacing.retries().left(now);
+                    let opening = self.pacing.left(now);
                     return Some((ticket, Permit { at: now, opening }));
                 }
                 // Nothing else may go either, and other senders may have better use for it.
@@ -297,9 +293,8 @@ impl Lane {
         drop(open);
         let took = now.saturating_sub(permit.at);
         self.instruments.ended(&outcome, took);
-        let (heard, sign) = said_by(&outcome);
-        self.pacing.breaker().ended(now, permit.opening, sign);
-        self.pacing.ended(now, permit.at, heard);
+        let left = (permit.at, permit.opening);
+        self.pacing.ended(now, left, said_by(&outcome));
         if let SubmitOutcome::Throttled { retry_after_ms, .. } = &outcome {
             let asked = retry_after_ms.map_or(THROTTLED_PAUSE, Duration::from_millis);
             self.pause(asked.min(MAX_PAUSE));

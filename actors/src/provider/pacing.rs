@@ -4,10 +4,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use engine::pacing::{Adaptive, Breaker, Heard, Limiter, Pace};
+use engine::pacing::{
+    Adaptive, Breaker, HealthNotes, Heard, Leave, Limiter, Noted, Pace, Sign, change_of,
+};
 use engine::provider::ProviderAccount;
 use engine::retry::budget::RetryBudget;
 use engine::runtime::BootMicros;
+use schemas::health::{HealthEvent, HealthState};
 use schemas::provider::ProviderOrder;
 use tokio::sync::Semaphore;
 
@@ -21,8 +24,10 @@ pub struct Pacing {
     burst: Option<u32>,
     breaker: Arc<Mutex<Breaker>>,
     retries: Arc<Mutex<RetryBudget>>,
+    /// Locked last of all.
+    notes: Arc<Mutex<HealthNotes>>,
     /// Whether operators let nothing more go.
-    pub(super) is_disabled: Arc<AtomicBool>,
+    is_disabled: Arc<AtomicBool>,
     /// One permit for each request that may be in flight.
     pub(super) slots: Arc<Semaphore>,
 }
@@ -38,6 +43,7 @@ impl Pacing {
             burst: account.burst,
             breaker: Arc::default(),
             retries: Arc::default(),
+            notes: Arc::default(),
             is_disabled: Arc::default(),
             slots,
         }
@@ -57,13 +63,47 @@ impl Pacing {
         self.use_rate(now, adaptive.rate());
     }
 
-    /// A request that left at `left_at` has ended: the account may be able to take less of its
-    /// limit now, or more. A rate changes a few times a second at most, however many answers
-    /// come.
-    pub(super) fn ended(&self, now: BootMicros, left_at: BootMicros, heard: Heard) {
+    /// Notes that an order came into force.
+    pub(crate) fn ordered(&self, now: BootMicros) {
+        let is_disabled = self.is_disabled.load(Ordering::Acquire);
+        let cause = if is_disabled { "disabled" } else { "rate" };
+        let rate = self.adaptive().rate();
+        self.note(now, HealthEvent::Ordered, cause, rate);
+    }
+
+    /// What may be handed to the account now.
+    pub(super) fn leave(&self, now: BootMicros) -> Leave {
+        if self.is_disabled.load(Ordering::Acquire) {
+            return Leave::Nothing;
+        }
+        self.with_breaker(now, "silence", |breaker| breaker.leave(now))
+    }
+
+    /// A text leaves. Gives back what its end is to be told with.
+    pub(super) fn left(&self, now: BootMicros) -> u64 {
+        self.retries().left(now);
+        self.with_breaker(now, "", |breaker| breaker.left(now))
+    }
+
+    /// A request has ended that left at `left_at` with this `opening`. The account may work again
+    /// or not any more, and be able to take less of its limit now, or more. A rate changes a few
+    /// times a second at most, however many answers come.
+    pub(super) fn ended(
+        &self,
+        now: BootMicros,
+        (left_at, opening): (BootMicros, u64),
+        (heard, sign): (Heard, Sign),
+    ) {
+        self.with_breaker(now, "failures", |breaker| breaker.ended(now, opening, sign));
         let mut adaptive = self.adaptive();
+        let was_slowed = adaptive.is_slowed();
         if let Some(rate) = adaptive.ended(now, left_at, heard) {
             self.use_rate(now, rate);
+            match (was_slowed, adaptive.is_slowed()) {
+                (false, true) => self.note(now, HealthEvent::Slowed, adaptive.cause(), rate),
+                (true, false) => self.note(now, HealthEvent::Whole, "answered", rate),
+                (true, true) | (false, false) => {}
+            }
         }
     }
 
@@ -71,6 +111,46 @@ impl Pacing {
     pub(super) fn rates(&self) -> (f64, f64) {
         let adaptive = self.adaptive();
         (adaptive.limit(), adaptive.rate())
+    }
+
+    /// How the account does: whether it works, and what is used of its limit, in segments per
+    /// second.
+    pub(crate) fn health(&self) -> (HealthState, f64) {
+        let state = self.breaker().health();
+        (state, self.adaptive().rate())
+    }
+
+    /// What changed and is not written down yet.
+    pub(crate) fn notes(&self) -> MutexGuard<'_, HealthNotes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, at: BootMicros, event: HealthEvent, cause: &'static str, rate: f64) {
+        self.notes().add(Noted {
+            at,
+            event,
+            cause,
+            rate,
+        });
+    }
+
+    /// `cause` is why it opens, if it does.
+    fn with_breaker<T>(
+        &self,
+        now: BootMicros,
+        cause: &'static str,
+        act: impl FnOnce(&mut Breaker) -> T,
+    ) -> T {
+        let mut breaker = self.breaker();
+        let before = breaker.health();
+        let done = act(&mut breaker);
+        let after = breaker.health();
+        drop(breaker);
+        if let Some((event, cause)) = change_of(before, after, cause) {
+            let rate = self.adaptive().rate();
+            self.note(now, event, cause, rate);
+        }
+        done
     }
 
     fn use_rate(&self, now: BootMicros, rate: f64) {
@@ -93,7 +173,7 @@ impl Pacing {
         self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn breaker(&self) -> MutexGuard<'_, Breaker> {
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

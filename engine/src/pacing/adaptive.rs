@@ -84,6 +84,8 @@ pub struct Adaptive {
     changed_at: u64,
     seen: Seen,
     usual: Usual,
+    /// Why it last fell.
+    cause: &'static str,
 }
 
 /// Requests that left since the rate last fell, and have ended.
@@ -113,6 +115,7 @@ impl Adaptive {
             changed_at: 0,
             seen: Seen::default(),
             usual: Usual::default(),
+            cause: "",
         }
     }
 
@@ -137,6 +140,11 @@ impl Adaptive {
         }
     }
 
+    /// Why the rate last fell: a stable word, empty before it did.
+    pub fn cause(&self) -> &'static str {
+        self.cause
+    }
+
     /// Whether less than the limit is used.
     pub fn is_slowed(&self) -> bool {
         self.share < 1.0
@@ -156,8 +164,11 @@ impl Adaptive {
         let before = self.rate();
         if heard == Heard::Answer && !is_slow {
             self.rise(now);
-        } else if self.seen.is_trouble() && now >= self.fell_at.saturating_add(STEP) {
+        } else if let Some(cause) = self.seen.trouble()
+            && now >= self.fell_at.saturating_add(STEP)
+        {
             self.fall(now);
+            self.cause = cause;
         }
         let rate = self.rate();
         (rate != before).then_some(rate)
@@ -207,11 +218,16 @@ impl Seen {
         }
     }
 
-    fn is_trouble(&self) -> bool {
+    /// What is wrong, if anything is: a stable word.
+    fn trouble(&self) -> Option<&'static str> {
         let is_part = |count: u32, (least, one_in): (u32, u32)| {
             count >= least && count.saturating_mul(one_in) >= self.all
         };
-        is_part(self.throttled, THROTTLED) || is_part(self.failing, FAILING)
+        if is_part(self.throttled, THROTTLED) {
+            Some("throttled")
+        } else {
+            is_part(self.failing, FAILING).then_some("failing_or_slow")
+        }
     }
 }
 

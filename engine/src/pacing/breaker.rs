@@ -14,6 +14,8 @@
 
 use std::time::Duration;
 
+use schemas::health::HealthState;
+
 /// Failures in a row that open it: where one request in ten fails by chance, that is one
 /// rest in 100,000.
 pub const FAILURES: u32 = 5;
@@ -137,6 +139,15 @@ impl Breaker {
     /// Whether nothing goes but probes.
     pub fn is_open(&self) -> bool {
         self.state != State::Closed
+    }
+
+    /// What people are told of it.
+    pub fn health(&self) -> HealthState {
+        match self.state {
+            State::Closed => HealthState::Working,
+            State::Open { .. } => HealthState::Resting,
+            State::HalfOpen => HealthState::Probing,
+        }
     }
 
     fn open(&mut self, now: u64) {

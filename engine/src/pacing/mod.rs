@@ -11,6 +11,7 @@
 
 mod adaptive;
 mod breaker;
+mod health;
 mod limiter;
 mod limits;
 mod lookups;
@@ -28,6 +29,7 @@ mod limiter_laws;
 
 pub use adaptive::{Adaptive, Heard, RECOVERY};
 pub use breaker::{Breaker, FAILURES, LONGEST_REST, Leave, SILENCE, Sign};
+pub use health::{HealthNotes, Noted, change_of};
 pub use limiter::{Limiter, SendStamp, Wait};
 pub use limits::{Limited, Limits, Room, Share};
 pub use lookups::LookupSchedule;
