@@ -9,6 +9,7 @@ use schemas::{MessageClass, UnixMicros};
 
 const SEGMENTS: &str = "volley_provider_segments_total";
 const LIMIT: &str = "volley_provider_limit_segments_per_second";
+const RATE: &str = "volley_provider_rate_segments_per_second";
 const IN_FLIGHT: &str = "volley_provider_requests_in_flight";
 const SECONDS: &str = "volley_provider_request_seconds";
 const ANSWERS: &str = "volley_provider_answers_total";
@@ -29,6 +30,11 @@ pub fn describe() {
         LIMIT,
         "Segments per second that a provider account is sent at most: its settings', or what an \
          operator ordered."
+    );
+    describe_gauge!(
+        RATE,
+        "Segments per second that a provider account is sent at most just now: its limit, or less \
+         while it throttles, fails or is slow to answer, and for a while afterwards."
     );
     describe_gauge!(
         IN_FLIGHT,
@@ -85,6 +91,7 @@ pub fn describe() {
 pub struct ProviderInstruments {
     segments: Counter,
     limit: Gauge,
+    rate: Gauge,
     in_flight: Gauge,
     seconds: Histogram,
     resting: Gauge,
@@ -99,6 +106,7 @@ impl ProviderInstruments {
         Self {
             segments: metrics::counter!(SEGMENTS, "provider" => label()),
             limit: metrics::gauge!(LIMIT, "provider" => label()),
+            rate: metrics::gauge!(RATE, "provider" => label()),
             in_flight: metrics::gauge!(IN_FLIGHT, "provider" => label()),
             seconds: metrics::histogram!(SECONDS, "provider" => label()),
             resting: metrics::gauge!(RESTING, "provider" => label()),
@@ -108,9 +116,11 @@ impl ProviderInstruments {
         }
     }
 
-    /// What it is sent at most.
-    pub fn limit(&self, segments_per_second: f64) {
-        self.limit.set(segments_per_second);
+    /// What it may be sent, and what of that it is sent at most just now, in segments per
+    /// second.
+    pub fn rates(&self, limit: f64, rate: f64) {
+        self.limit.set(limit);
+        self.rate.set(rate);
     }
 
     /// Whether it rests.

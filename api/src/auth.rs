@@ -69,6 +69,15 @@ pub struct Caller(pub AccountId);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RootCaller;
 
+/// Somebody with a key calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AnyCaller {
+    /// The holder of the root key.
+    Root,
+    /// An account.
+    Account,
+}
+
 /// Checks keys.
 pub struct KeyRing {
     store: Store,
@@ -177,6 +186,19 @@ impl FromRequest for Caller {
                 ProblemCode::Forbidden,
                 "the root key only administers the node: use an account's API key",
             )),
+            None => Err(Problem::new(ProblemCode::Unauthorized)),
+        })
+    }
+}
+
+impl FromRequest for AnyCaller {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(match identity(request) {
+            Some(Identity::Root) => Ok(Self::Root),
+            Some(Identity::Account(..)) => Ok(Self::Account),
             None => Err(Problem::new(ProblemCode::Unauthorized)),
         })
     }

@@ -153,6 +153,7 @@ async fn sign_up(
         let request = AccountRequest {
             name: Some(format!("account {place}")),
             weight: Some(u64::from(weight)),
+            rate: None,
         };
         let account = root.post("/v1/accounts", &request).await;
         let account: AccountBody = account.map_err(&failed)?;

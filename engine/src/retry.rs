@@ -5,6 +5,8 @@
 //! `Retry-After` raises the floor. A retry is only planned where there is validity left for it;
 //! if the ceiling lies beyond, the draw is made from the time that is left.
 
+pub mod budget;
+
 use std::time::Duration;
 
 /// Least delay before a retry. A draw near zero would ask again in the same millisecond, before

@@ -147,6 +147,8 @@ pub mod tables {
     pub const PROVIDER_ORDERS: Table = table("provider_orders", 23, 1);
     /// [`crate::held::HeldCount`]
     pub const HELD_COUNTS: Table = table("held_counts", 24, 1);
+    /// [`crate::health::ProviderHealth`]
+    pub const PROVIDER_HEALTH: Table = table("provider_health", 25, 1);
 
     /// Every table whose rows are projections of the journal.
     pub const PROJECTIONS: [Table; 15] = [

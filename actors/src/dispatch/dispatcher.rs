@@ -2,7 +2,6 @@
 //! sources and commit attempts.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +24,7 @@ use super::messages::{Finished, Opened, Read};
 use super::source::{Kind, Readers, Source};
 use super::stranded::{Aside, PutAside};
 use crate::instruments;
+use crate::provider::pacing::Pacing;
 use crate::provider::resting::Resting;
 use crate::provider::sender::COMMIT_AHEAD;
 use crate::supervision::{Escalation, Lifeline, TaskPanicked, spawn_for};
@@ -62,6 +62,8 @@ pub struct DispatcherParts {
     pub resting: Resting,
     /// How many positions of a pool may be read and not finished.
     pub read_ahead: usize,
+    /// What paces each of them.
+    pub pacings: Arc<[Pacing]>,
     /// Who hears that the journal takes nothing more.
     pub escalation: Escalation,
 }
@@ -191,7 +193,13 @@ impl Dispatcher {
         let mut served = Vec::new();
         for (index, demand) in &mut self.demands {
             let before = demand.wanted;
-            let messages = self.ready.take(*index, &mut demand.wanted, &mut room);
+            let mut budget = self.parts.pacings[*index].retries();
+            let may_retry = budget.room(now);
+            let mut retries = may_retry;
+            let wanted = &mut demand.wanted;
+            let messages = self.ready.take(*index, wanted, &mut room, &mut retries);
+            budget.give(now, may_retry - retries);
+            drop(budget);
             if messages.is_empty() {
                 continue;
             }

@@ -120,9 +120,10 @@ impl Node {
         limit_senders(&parts, &routing, holds.limits()).await?;
         let resting = Resting::of(&pacings);
         let wiring = Wiring::new(&parts, routing, escalation, holds, resting);
-        wiring.start_dispatching(&parts);
+        wiring.start_dispatching(&parts, &pacings);
         let senders = wiring.start_senders(&parts, pacings.clone());
         wiring.start_reconciler(&parts, paces);
+        wiring.start_health(&parts, pacings.clone());
         wiring.start_orders(&parts, pacings);
         wiring.start_control(&parts, control, under_way);
         Ok(Self {

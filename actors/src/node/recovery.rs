@@ -87,7 +87,7 @@ pub(super) async fn pacings(parts: &NodeParts) -> Result<Vec<Pacing>, StartError
             let rest = pace.hold_micros(segments).max(slower.hold_micros(segments));
             limiter.resume_after(boot, boot + rest);
         }
-        let pacing = Pacing::new(limiter, account.max_in_flight);
+        let pacing = Pacing::new(limiter, account);
         pacing.obey(&order, account, boot);
         pacings.push(pacing);
     }

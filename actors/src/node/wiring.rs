@@ -21,6 +21,7 @@ use crate::dispatch::holds::Holds;
 use crate::dispatch::messages::{Weighed, WorkAppended};
 use crate::dispatch::outcomes::OutcomeWriter;
 use crate::dispatch::source::Readers;
+use crate::provider::health::HealthWriter;
 use crate::provider::pacing::Pacing;
 use crate::provider::resting::Resting;
 use crate::provider::sender::{ProviderSender, SenderParts};
@@ -89,7 +90,7 @@ impl Wiring {
     }
 
     /// Starts the dispatcher and who writes outcomes down.
-    pub(super) fn start_dispatching(&self, parts: &NodeParts) {
+    pub(super) fn start_dispatching(&self, parts: &NodeParts, pacings: &[Pacing]) {
         let (outcomes, ended) = mpsc::unbounded_channel();
         let writer = OutcomeWriter {
             runtime: parts.runtime.clone(),
@@ -115,6 +116,7 @@ impl Wiring {
             providers: parts.providers.iter().map(|account| account.id).collect(),
             resting: self.resting.clone(),
             read_ahead: parts.read_ahead,
+            pacings: pacings.into(),
             escalation: self.escalation.clone(),
         };
         let spec = ChildSpec {
@@ -192,22 +194,37 @@ impl Wiring {
         supervise(&parts.runtime, self.escalation.clone(), spec);
     }
 
+    /// Starts who writes down how provider accounts do.
+    pub(super) fn start_health(&self, parts: &NodeParts, pacings: Vec<Pacing>) {
+        let (runtime, store) = (parts.runtime.clone(), parts.store.clone());
+        let accounts = parts.providers.iter().cloned().zip(pacings);
+        let writer = HealthWriter::new(runtime, store, accounts, self.escalation.clone());
+        let writer = self.escalation.guard("the writer of health", writer.run());
+        parts.runtime.spawn(writer);
+    }
+
     /// Starts who reads what operators order of provider accounts.
     pub(super) fn start_orders(&self, parts: &NodeParts, pacings: Vec<Pacing>) {
         let (runtime, store) = (parts.runtime.clone(), parts.store.clone());
         let accounts = parts.providers.iter().cloned();
-        let mut accounts: Vec<_> = accounts.zip(pacings).map(|pair| (pair, 0)).collect();
+        let mut accounts: Vec<_> = accounts.zip(pacings).map(|pair| (pair, None)).collect();
         let escalation = self.escalation.clone();
         let watch = async move {
             loop {
                 for ((account, pacing), obeyed) in &mut accounts {
                     let key = ProviderOrder::key_of(account.id);
                     match store.get::<ProviderOrder>(&key).await {
-                        Ok(Some(order)) if order.version != *obeyed => {
+                        Ok(order) => {
+                            let order = order.unwrap_or_else(|| ProviderOrder::none(account.id));
+                            if *obeyed == Some(order.version) {
+                                continue;
+                            }
                             pacing.obey(&order, account, runtime.boot());
-                            *obeyed = order.version;
+                            // What was ordered before this process began is nothing new.
+                            if obeyed.replace(order.version).is_some() {
+                                pacing.ordered(runtime.boot());
+                            }
                         }
-                        Ok(_) => {}
                         Err(error) => return escalation.raise(error.to_string()),
                     }
                 }

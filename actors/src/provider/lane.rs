@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use actix::WeakRecipient;
 use engine::dispatch::outcome;
-use engine::pacing::{Leave, SendStamp, Sign, Wait};
+use engine::pacing::{Heard, Leave, SendStamp, Sign, Wait};
 use engine::provider::{Provider, SubmitRequest};
 use engine::runtime::{BootMicros, Runtime};
 use futures::FutureExt;
@@ -121,10 +121,10 @@ impl Lane {
         &self.instruments
     }
 
-    /// Shows operators the limit that holds now.
-    pub fn tell_limit(&self) {
-        let rate = self.pacing.limiter().pace().rate();
-        self.instruments.limit(rate);
+    /// Shows operators the limit that holds now, and what is used of it.
+    pub fn tell_rates(&self) {
+        let (limit, rate) = self.pacing.rates();
+        self.instruments.rates(limit, rate);
     }
 
     /// Segments in the line: all of them, and those of transactional texts.
@@ -147,10 +147,7 @@ impl Lane {
 
     /// What may be handed to the provider now.
     pub fn leave(&self) -> Leave {
-        if self.pacing.is_disabled.load(Ordering::Acquire) {
-            return Leave::Nothing;
-        }
-        self.pacing.breaker().leave(self.runtime.boot())
+        self.pacing.leave(self.runtime.boot())
     }
 
     /// What waits goes back untouched.
@@ -251,7 +248,7 @@ impl Lane {
                     ticket.touch(wall);
                     self.left
                         .fetch_add(u64::from(ticket.segments), Ordering::AcqRel);
-                    let opening = self.pacing.breaker().left(now);
+                    let opening = self.pacing.left(now);
                     return Some((ticket, Permit { at: now, opening }));
                 }
                 // Nothing else may go either, and other senders may have better use for it.
@@ -296,8 +293,8 @@ impl Lane {
         drop(open);
         let took = now.saturating_sub(permit.at);
         self.instruments.ended(&outcome, took);
-        let sign = sign_of(&outcome);
-        self.pacing.breaker().ended(now, permit.opening, sign);
+        let left = (permit.at, permit.opening);
+        self.pacing.ended(now, left, said_by(&outcome));
         if let SubmitOutcome::Throttled { retry_after_ms, .. } = &outcome {
             let asked = retry_after_ms.map_or(THROTTLED_PAUSE, Duration::from_millis);
             self.pause(asked.min(MAX_PAUSE));
@@ -328,13 +325,17 @@ impl Lane {
     }
 }
 
-/// What an outcome says of the provider that it came from.
-fn sign_of(outcome: &SubmitOutcome) -> Sign {
+/// What an outcome says of the provider that it came from: of how fast it can be sent to, and
+/// whether it works.
+fn said_by(outcome: &SubmitOutcome) -> (Heard, Sign) {
     match outcome {
-        SubmitOutcome::Accepted { .. }
-        | SubmitOutcome::Rejected { .. }
-        | SubmitOutcome::Throttled { .. } => Sign::Answers,
-        SubmitOutcome::NotSent { .. } | SubmitOutcome::Unknown { .. } => Sign::Fails,
+        SubmitOutcome::Accepted { .. } | SubmitOutcome::Rejected { .. } => {
+            (Heard::Answer, Sign::Answers)
+        }
+        SubmitOutcome::Throttled { .. } => (Heard::Throttled, Sign::Answers),
+        SubmitOutcome::NotSent { .. } | SubmitOutcome::Unknown { .. } => {
+            (Heard::Failure, Sign::Fails)
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Provider senders: one actor for each provider account, and the tasks that carry
 //! its texts to the provider.
 
+pub mod health;
 pub mod lane;
 mod line;
 pub mod pacing;

@@ -112,7 +112,7 @@ impl ProviderSender {
         if series != self.series {
             return;
         }
-        self.lane.tell_limit();
+        self.lane.tell_rates();
         let leave = self.lane.leave();
         self.rest(leave != Leave::All);
         if leave != Leave::Nothing {

@@ -8,25 +8,46 @@ use engine::pacing::MIN_RATE;
 use engine::provider::ProviderAccount;
 use engine::store::{Replaced, StoreError};
 use schemas::ProviderId;
-use schemas::http::providers::{ProviderBody, ProviderPatch, ProvidersBody};
+use schemas::health::ProviderHealth;
+use schemas::http::providers::{ProviderBody, ProviderHealthBody, ProviderPatch, ProvidersBody};
 use schemas::provider::ProviderOrder;
 
-use crate::auth::{Caller, RootCaller};
+use crate::auth::{AnyCaller, RootCaller};
 use crate::doors::DoorState;
 use crate::json::{JsonBody, answer};
 use crate::parameters::PathId;
 use crate::problem::{FieldProblems, Problem, ProblemCode};
 
-/// Every provider account, in the order of the settings.
+/// Every provider account, in the order of the settings; for the holder of the root key with how
+/// it does.
 ///
 /// # Errors
 /// The problem.
-pub async fn list(_: Caller, state: web::Data<DoorState>) -> Result<HttpResponse, Problem> {
+pub async fn list(caller: AnyCaller, state: web::Data<DoorState>) -> Result<HttpResponse, Problem> {
     let mut data = Vec::new();
     for account in &state.doors().providers {
-        data.push(body_of(account, &order(&state, account.id).await?));
+        let mut body = body_of(account, &order(&state, account.id).await?);
+        if caller == AnyCaller::Root {
+            body.health = Some(health(&state, &body).await?);
+        }
+        data.push(body);
     }
     Ok(answer(StatusCode::OK, &ProvidersBody { data }))
+}
+
+/// One provider account and how it does, for the holder of the root key.
+///
+/// # Errors
+/// The problem.
+pub async fn show(
+    _: RootCaller,
+    state: web::Data<DoorState>,
+    path: PathId<ProviderId>,
+) -> Result<HttpResponse, Problem> {
+    let account = find(&state, path.0)?;
+    let mut body = body_of(account, &order(&state, account.id).await?);
+    body.health = Some(health(&state, &body).await?);
+    Ok(answer(StatusCode::OK, &body))
 }
 
 /// Changes the rate of a provider account, or lets nothing more go through it, for the
@@ -81,6 +102,17 @@ async fn order(state: &DoorState, provider: ProviderId) -> Result<ProviderOrder,
     Ok(stored.unwrap_or_else(|| ProviderOrder::none(provider)))
 }
 
+/// How an account does: what its sender wrote down, and that all is well before it wrote
+/// anything. An order that it has not heard of yet holds all the same.
+async fn health(state: &DoorState, body: &ProviderBody) -> Result<ProviderHealthBody, StoreError> {
+    let key = ProviderHealth::key_of(body.id);
+    let stored = state.store().get::<ProviderHealth>(&key).await?;
+    let unknown = || ProviderHealth::unknown(body.id, (body.rate * 1e6).round() as u64);
+    let mut health = ProviderHealthBody::of(&stored.unwrap_or_else(unknown));
+    health.rate = health.rate.min(body.rate);
+    Ok(health)
+}
+
 fn body_of(account: &ProviderAccount, order: &ProviderOrder) -> ProviderBody {
     ProviderBody {
         id: account.id,
@@ -92,5 +124,6 @@ fn body_of(account: &ProviderAccount, order: &ProviderOrder) -> ProviderBody {
         enabled: !order.is_disabled,
         unit: "segments/s".to_owned(),
         max_in_flight: account.max_in_flight,
+        health: None,
     }
 }

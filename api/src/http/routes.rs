@@ -111,7 +111,10 @@ const WITH_KEY: &[Path] = &[
     path("/providers", &[(Method::GET, || web::to(providers::list))]),
     path(
         "/providers/{id}",
-        &[(Method::PATCH, || web::to(providers::change))],
+        &[
+            (Method::GET, || web::to(providers::show)),
+            (Method::PATCH, || web::to(providers::change)),
+        ],
     ),
     path("/accounts", &[(Method::POST, || web::to(accounts::create))]),
     path(

@@ -54,8 +54,9 @@ fn linted(metrics: &str) -> Option<(bool, String)> {
 }
 
 /// Numbers that a node has which has done nothing but to make an account.
-const EXPECTED: [&str; 8] = [
+const EXPECTED: [&str; 9] = [
     "volley_provider_limit_segments_per_second{provider=\"twilio\"} 1",
+    "volley_provider_rate_segments_per_second{provider=\"twilio\"} 1",
     "volley_provider_requests_in_flight{provider=\"twilio\"} 0",
     "volley_provider_answers_total{provider=\"twilio\",outcome=\"accepted\"} 0",
     "volley_provider_segments_total{provider=\"twilio\"} 0",

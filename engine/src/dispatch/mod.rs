@@ -48,3 +48,10 @@ pub struct Ready {
     /// Which providers may carry it.
     pub routes: Routes,
 }
+
+impl Ready {
+    /// Whether an attempt was made before: those are under a provider account's retry budget.
+    pub const fn is_retry(&self) -> bool {
+        self.attempt > 1
+    }
+}

@@ -82,9 +82,25 @@ struct Waiting {
 }
 
 /// Those with the same routes stand in one line, so a line whose providers are busy, or whose
-/// sender is slow, holds up no other.
+/// sender is slow, holds up no other; further attempts stand in one of their own, for which
+/// there may be no budget.
 #[derive(Debug, Default)]
-struct Lines(BTreeMap<Routes, VecDeque<(u64, Ready)>>);
+struct Lines(BTreeMap<Line, VecDeque<(u64, Ready)>>);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Line {
+    routes: Routes,
+    is_retry: bool,
+}
+
+impl Line {
+    const fn of(ready: &Ready) -> Self {
+        Self {
+            routes: ready.routes,
+            is_retry: ready.is_retry(),
+        }
+    }
+}
 
 impl ReadyQueue {
     /// An empty one. `routing` knows which senders have a limit.
@@ -101,7 +117,7 @@ impl ReadyQueue {
         let lane = &mut self.lanes[lane_of(envelope.class)];
         let account = lane.accounts.entry(envelope.account).or_default();
         let lines = account.campaigns.entry(envelope.campaign).or_default();
-        let line = lines.0.entry(ready.routes).or_default();
+        let line = lines.0.entry(Line::of(&ready)).or_default();
         line.push_back((self.arrivals, ready));
         self.arrivals += 1;
         self.waiting += 1;
@@ -141,7 +157,7 @@ impl ReadyQueue {
         for lane in &mut self.lanes {
             for account in lane.accounts.values_mut() {
                 for lines in account.campaigns.values_mut() {
-                    let within = lines.0.extract_if(.., |of, _| of.is_within(routes));
+                    let within = lines.0.extract_if(.., |of, _| of.routes.is_within(routes));
                     removed.extend(within.flat_map(|(_, line)| line).map(|(_, ready)| ready));
                 }
                 account.campaigns.retain(|_, lines| !lines.0.is_empty());
@@ -194,14 +210,22 @@ impl ReadyQueue {
 
     /// Takes the next messages for the provider with this number, until what is wanted is
     /// reached, and counts it down. The last one of a class may go over: a text is never split
-    /// between pulls. Of whom there is no `room` for, nothing is taken.
-    pub fn take(&mut self, provider: usize, wanted: &mut Wanted, room: &mut Room) -> Vec<Ready> {
+    /// between pulls. Of whom there is no `room` for, nothing is taken, and of further attempts
+    /// no more than `retries`, which are counted down.
+    pub fn take(
+        &mut self,
+        provider: usize,
+        wanted: &mut Wanted,
+        room: &mut Room,
+        retries: &mut u32,
+    ) -> Vec<Ready> {
         let mut taken = Vec::new();
         let [transactional, marketing] = &mut self.lanes;
         let most = wanted.any.saturating_add(wanted.transactional);
         let mut asked = Asked {
             provider,
             room,
+            retries,
             weights: &self.weights,
             routing: &self.routing,
         };
@@ -217,6 +241,8 @@ impl ReadyQueue {
 struct Asked<'a> {
     provider: usize,
     room: &'a mut Room,
+    /// Further attempts that may be taken.
+    retries: &'a mut u32,
     weights: &'a BTreeMap<AccountId, u32>,
     routing: &'a Routing,
 }
@@ -240,9 +266,10 @@ impl Asked<'_> {
     }
 
     /// Whether the texts of a line may go to who asks.
-    fn can_carry(&self, routes: Routes) -> bool {
+    fn can_carry(&self, line: Line) -> bool {
         let has_room = |sender| self.room.is_for(sender);
-        routes.contains(self.provider) && self.sender(routes).is_none_or(has_room)
+        let may = *self.retries > 0 || !line.is_retry;
+        may && line.routes.contains(self.provider) && self.sender(line.routes).is_none_or(has_room)
     }
 }
 
@@ -260,12 +287,16 @@ impl Lane {
         while left > 0
             && let Some((_, id)) = next.pop_first()
             && let Some(account) = self.accounts.get_mut(&id)
-            && let Some(ready) = account.take(asked)
         {
+            let Some(ready) = account.take(asked) else {
+                // Further attempts alone, for which others have used the budget up.
+                continue;
+            };
             let segments = ready.envelope.segments.max(1);
             let weight = asked.weights.get(&id).copied().unwrap_or(1);
             let sender = asked.sender(ready.routes);
             asked.room.take(&ready.envelope, sender);
+            *asked.retries -= u32::from(ready.is_retry());
             let due = turns.serve(id, segments, weight);
             left = left.saturating_sub(segments);
             taken.push(ready);
@@ -297,32 +328,31 @@ impl Waiting {
 
 impl Lines {
     /// The line whose first has waited longest of those that who asks may carry now.
-    fn next(&self, asked: &Asked<'_>) -> Option<Routes> {
+    fn next(&self, asked: &Asked<'_>) -> Option<Line> {
         let lines = self.0.iter();
-        let can = lines.filter(|(routes, _)| asked.can_carry(**routes));
-        can.min_by_key(|(_, line)| line.front().map(|(arrival, _)| *arrival))
-            .map(|(routes, _)| *routes)
+        let can = lines.filter(|(line, _)| asked.can_carry(**line));
+        can.min_by_key(|(_, waiting)| waiting.front().map(|(arrival, _)| *arrival))
+            .map(|(line, _)| *line)
     }
 
-    /// All in one line, in the order in which they came.
+    /// All with the same routes, in the order in which they came.
     fn reroute(&mut self, routes: Routes) {
         let lines = std::mem::take(&mut self.0);
         let mut all: Vec<_> = lines.into_values().flatten().collect();
         all.sort_unstable_by_key(|(arrival, _)| *arrival);
-        for (_, ready) in &mut all {
+        for (arrival, mut ready) in all {
             ready.routes = routes;
-        }
-        if !all.is_empty() {
-            self.0.insert(routes, all.into());
+            let line = self.0.entry(Line::of(&ready)).or_default();
+            line.push_back((arrival, ready));
         }
     }
 
     fn take(&mut self, asked: &Asked<'_>) -> Option<Ready> {
-        let routes = self.next(asked)?;
-        let line = self.0.get_mut(&routes)?;
+        let next = self.next(asked)?;
+        let line = self.0.get_mut(&next)?;
         let (_, ready) = line.pop_front()?;
         if line.is_empty() {
-            self.0.remove(&routes);
+            self.0.remove(&next);
         }
         Some(ready)
     }

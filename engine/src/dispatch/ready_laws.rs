@@ -30,6 +30,7 @@ struct Text {
     campaign: u8,
     segments: u32,
     routes: u128,
+    attempt: u32,
 }
 
 const PLAIN: Text = Text {
@@ -38,6 +39,7 @@ const PLAIN: Text = Text {
     campaign: 1,
     segments: 1,
     routes: 1 << PROVIDER,
+    attempt: 1,
 };
 
 fn account(number: u8) -> AccountId {
@@ -65,7 +67,7 @@ fn ready(place: u64, text: Text) -> Ready {
             segments: text.segments,
             created_at: UnixMicros(0),
         }),
-        attempt: 1,
+        attempt: text.attempt,
         origin: Origin {
             partition: Partition(0),
             source: SourceId::Work(text.class),
@@ -88,7 +90,8 @@ fn queue(texts: impl IntoIterator<Item = Text>) -> ReadyQueue {
 fn take(queue: &mut ReadyQueue, provider: usize, any: u32) -> Vec<Ready> {
     let transactional = 0;
     let wanted = &mut Wanted { any, transactional };
-    queue.take(provider, wanted, &mut Room::default())
+    let retries = &mut { u32::MAX };
+    queue.take(provider, wanted, &mut Room::default(), retries)
 }
 
 /// Segments by account, of so many pulls of a segment each.
@@ -139,15 +142,17 @@ fn what_only_transactional_texts_may_use_is_used_by_them_first() {
         any: 1,
         transactional: 2,
     };
-    let taken = classes(waiting.take(PROVIDER, &mut wanted, &mut Room::default()));
-    assert_eq!(taken, [transactional; 3]);
+    let mut next = |wanted: &mut Wanted| {
+        let retries = &mut 0;
+        classes(waiting.take(PROVIDER, wanted, &mut Room::default(), retries))
+    };
+    assert_eq!(next(&mut wanted), [transactional; 3]);
     assert!(wanted.is_nothing(), "{wanted:?}");
     wanted = Wanted {
         any: 2,
         transactional: 1,
     };
-    let taken = classes(waiting.take(PROVIDER, &mut wanted, &mut Room::default()));
-    assert_eq!(taken, [marketing; 2]);
+    assert_eq!(next(&mut wanted), [marketing; 2]);
     assert_eq!((wanted.any, wanted.transactional), (0, 1));
 }
 
@@ -259,7 +264,8 @@ fn taken_from(senders: &[Option<&str>], provider: usize) -> Vec<usize> {
         any: 100,
         transactional: 0,
     };
-    let taken = queue.take(provider, &mut wanted, &mut room_of_senders(&routing));
+    let room = &mut room_of_senders(&routing);
+    let taken = queue.take(provider, &mut wanted, room, &mut { u32::MAX });
     let places = taken.iter().map(|ready| ready.origin.position as usize);
     places.collect()
 }
@@ -294,9 +300,40 @@ fn weights_are_shares() {
     }
 }
 
+#[test]
+fn further_attempts_without_a_budget_hold_nobody_up() {
+    let retry = Text {
+        attempt: 2,
+        ..PLAIN
+    };
+    let other = Text {
+        account: 2,
+        ..PLAIN
+    };
+    let code = Text {
+        class: MessageClass::Transactional,
+        account: 3,
+        ..retry
+    };
+    let mut queue = queue([retry, retry, PLAIN, other, code]);
+    let mut take = |mut retries: u32| -> Vec<u64> {
+        let mut wanted = Wanted {
+            any: 3,
+            transactional: 0,
+        };
+        let taken = queue.take(PROVIDER, &mut wanted, &mut Room::default(), &mut retries);
+        taken.iter().map(|ready| ready.origin.position).collect()
+    };
+    assert_eq!(take(0), [2, 3]);
+    assert_eq!(take(1), [4]);
+    assert_eq!(take(1), [0]);
+    assert_eq!(take(5), [1]);
+}
+
 fn text() -> impl Strategy<Value = Text> {
-    (any::<bool>(), 1_u8..6, 0_u8..3, 1_u32..5, 1_u128..4).prop_map(
-        |(is_code, account, campaign, segments, routes)| Text {
+    let who = (any::<bool>(), 1_u8..6, 0_u8..3);
+    (who, 1_u32..5, 1_u128..4, 1_u32..3).prop_map(
+        |((is_code, account, campaign), segments, routes, attempt)| Text {
             class: if is_code {
                 MessageClass::Transactional
             } else {
@@ -306,22 +343,28 @@ fn text() -> impl Strategy<Value = Text> {
             campaign,
             segments,
             routes,
+            attempt,
         },
     )
 }
 
 proptest! {
-    /// Whatever is pulled in between, everything comes out once, and by somebody who may.
+    /// Whatever is pulled in between, everything comes out once, and by somebody who may, and
+    /// no more further attempts than may.
     #[test]
     fn nothing_is_lost(
         texts in prop::collection::vec(text(), 1..200),
-        pulls in prop::collection::vec((0_usize..2, 1_u32..20), 0..40),
+        pulls in prop::collection::vec((0_usize..2, 1_u32..20, 0_u32..4), 0..40),
     ) {
         let mut queue = queue(texts.iter().copied());
         let mut out = vec![0; texts.len()];
-        let rest = [(PROVIDER, u32::MAX), (OTHER, u32::MAX)];
-        for (provider, segments) in pulls.into_iter().chain(rest) {
-            for ready in take(&mut queue, provider, segments) {
+        let rest = [PROVIDER, OTHER].map(|provider| (provider, u32::MAX, u32::MAX));
+        for (provider, any, budget) in pulls.into_iter().chain(rest) {
+            let (mut wanted, mut left) = (Wanted { any, transactional: 0 }, budget);
+            let taken = queue.take(provider, &mut wanted, &mut Room::default(), &mut left);
+            let retries = taken.iter().filter(|ready| ready.is_retry()).count();
+            prop_assert_eq!(u32::try_from(retries).expect("few"), budget - left);
+            for ready in taken {
                 prop_assert!(ready.routes.contains(provider));
                 out[ready.origin.position as usize] += 1;
             }

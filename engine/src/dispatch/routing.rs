@@ -47,22 +47,24 @@ impl Routes {
 
     /// Whether somebody may carry the message, and all who may are among these.
     pub const fn is_within(self, others: Self) -> bool {
-        self.0 != 0 && self.0 & !others.0 == 0
+        self.providers != 0 && self.providers & !others.providers == 0
     }
 
     /// Whether one of them is among these.
     pub const fn meets(self, others: Self) -> bool {
-        self.0 & others.0 != 0
+        self.providers & others.providers != 0
     }
 
-    /// Those of them that are among these.
+    /// Those of them that are among these, from the same sender.
     pub const fn among(self, others: Self) -> Self {
-        Self(self.0 & others.0)
+        let (providers, from) = (self.providers & others.providers, self.from);
+        Self { providers, from }
     }
 
-    /// Those of them that are not among these.
+    /// Those of them that are not among these, from the same sender.
     pub const fn without(self, others: Self) -> Self {
-        Self(self.0 & !others.0)
+        let (providers, from) = (self.providers & !others.providers, self.from);
+        Self { providers, from }
     }
 
     /// Whether the account with this number is among them.
@@ -74,7 +76,10 @@ impl Routes {
 impl FromIterator<usize> for Routes {
     fn from_iter<I: IntoIterator<Item = usize>>(numbers: I) -> Self {
         let bits = numbers.into_iter().map(|number| 1 << number);
-        Self(bits.fold(0, |routes, bit: u128| routes | bit))
+        Self {
+            providers: bits.fold(0, |routes, bit: u128| routes | bit),
+            from: FromSender::Default,
+        }
     }
 }
 

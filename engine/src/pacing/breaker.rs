@@ -14,6 +14,8 @@
 
 use std::time::Duration;
 
+use schemas::health::HealthState;
+
 /// Failures in a row that open it: where one request in ten fails by chance, that is one
 /// rest in 100,000.
 pub const FAILURES: u32 = 5;
@@ -147,6 +149,15 @@ impl Breaker {
     /// Whether a probe may go, and none is out.
     pub fn wants_probe(&self, now: u64) -> bool {
         matches!(self.state, State::Open { until } if now >= until)
+    }
+
+    /// What people are told of it.
+    pub fn health(&self) -> HealthState {
+        match self.state {
+            State::Closed => HealthState::Working,
+            State::Open { .. } => HealthState::Resting,
+            State::HalfOpen => HealthState::Probing,
+        }
     }
 
     fn open(&mut self, now: u64) {

@@ -2,14 +2,16 @@
 //!
 //! A [`Limiter`] says *when* the next text may be stamped, in segments per second; [`Limits`]
 //! are those that hold besides, for a campaign or an account of ours; a
-//! [`Breaker`] whether the account works at all; a [`LookupSchedule`] when a message without a
-//! receipt is asked about. All are plain state: nothing here reads a clock, starts a task or
-//! draws a random number.
+//! [`Breaker`] whether the account works at all, and an [`Adaptive`] how much of its limit it can
+//! take; a [`LookupSchedule`] when a message without a receipt is asked about. All are plain
+//! state: nothing here reads a clock, starts a task or draws a random number.
 //!
 //! Every instant is a `u64` of microseconds on the boot-time clock (it does not stop while the
 //! machine sleeps and never jumps), unless a name says otherwise.
 
+mod adaptive;
 mod breaker;
+mod health;
 mod limiter;
 mod limits;
 mod lookups;
@@ -19,11 +21,15 @@ pub mod sliding;
 mod window;
 
 #[cfg(test)]
+mod adaptive_laws;
+#[cfg(test)]
 mod limiter_judge;
 #[cfg(test)]
 mod limiter_laws;
 
+pub use adaptive::{Adaptive, Heard, RECOVERY};
 pub use breaker::{Breaker, FAILURES, LONGEST_REST, Leave, SILENCE, Sign};
+pub use health::{HealthNotes, Noted, change_of};
 pub use limiter::{Limiter, SendStamp, Wait};
 pub use limits::{Limited, Limits, Room, Share};
 pub use lookups::LookupSchedule;

@@ -8,6 +8,7 @@ use schemas::audience::{AudienceChunk, NumberKey};
 use schemas::campaign::{Campaign, CampaignState, CampaignTally, SendWindow};
 use schemas::consent::Consent;
 use schemas::contact::{Contact, ContactList, ListMember};
+use schemas::health::{HealthChange, HealthEvent, HealthState, ProviderHealth};
 use schemas::held::{HeldCount, HeldMessage};
 use schemas::job::{ImportPosition, Job, JobProgress, JobReject, JobState, JobWork};
 use schemas::message::{DueEntry, DueTask, Encoding, IdempotencyKey, Intake, TimelineEntry};
@@ -296,6 +297,22 @@ pub(super) fn samples() -> Vec<Sample> {
                 rate_millionths: Some(2_500_000),
                 is_disabled: true,
                 version: 3,
+            },
+        ),
+        sample(
+            "provider_health",
+            ProviderHealth {
+                provider,
+                state: HealthState::Probing,
+                rate_millionths: 2_000_000,
+                at: AT,
+                changes: vec![HealthChange {
+                    at: AT,
+                    event: HealthEvent::Opened,
+                    cause: "silence".to_owned(),
+                    rate_millionths: 2_000_000,
+                }],
+                version: 4,
             },
         ),
         sample("campaign", campaign()),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::health::{HealthEvent, HealthState, ProviderHealth};
 use crate::id::ProviderId;
 
 /// `GET /v1/providers`
@@ -33,6 +34,53 @@ pub struct ProviderBody {
     pub unit: String,
     /// The most requests on their way at once.
     pub max_in_flight: u32,
+    /// How it does; shown to the holder of the root key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<ProviderHealthBody>,
+}
+
+/// How a provider account does, as of some second before.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ProviderHealthBody {
+    /// Whether it seems to work.
+    pub state: HealthState,
+    /// What it is sent at most just now, in `unit`: less than `rate` while it throttles, fails
+    /// or is slow to answer, and for a while afterwards.
+    pub rate: f64,
+    /// What changed lately, the newest first.
+    #[schema(max_items = 100)]
+    pub changes: Vec<HealthChangeBody>,
+}
+
+/// A change of a provider account's health.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct HealthChangeBody {
+    /// When.
+    #[schema(format = DateTime)]
+    pub at: String,
+    /// What.
+    pub event: HealthEvent,
+    /// Why: a stable word, such as `silence` or `throttled`.
+    pub cause: String,
+    /// What it was sent at most from then on, in `unit`.
+    pub rate: f64,
+}
+
+impl ProviderHealthBody {
+    /// How people see it.
+    pub fn of(health: &ProviderHealth) -> Self {
+        let changes = health.changes.iter().rev().map(|change| HealthChangeBody {
+            at: change.at.to_rfc3339(),
+            event: change.event,
+            cause: change.cause.clone(),
+            rate: change.rate_millionths as f64 / 1e6,
+        });
+        Self {
+            state: health.state,
+            rate: health.rate_millionths as f64 / 1e6,
+            changes: changes.collect(),
+        }
+    }
 }
 
 /// `PATCH /v1/providers/{id}`: what is left out stays as it is.

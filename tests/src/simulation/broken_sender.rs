@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use super::plan::{Plan, ProviderPlan};
+use super::plan::{CampaignPlan, Plan, ProviderPlan};
 use super::run_plan;
 
 /// Segments per second of each of the three.
@@ -35,12 +35,10 @@ pub struct Beside {
 /// or is not.
 pub fn beside_a_broken_sender(seed: u64, folder: &Path, is_broken: bool) -> Beside {
     let panics = is_broken.then_some((PANICS.start, PANICS.end));
-    let broken = ProviderPlan {
-        panics,
-        ..ProviderPlan::calm(RATE)
-    };
-    let providers = vec![broken, ProviderPlan::calm(RATE), ProviderPlan::calm(RATE)];
-    let plan = Plan::calm(seed, providers, RECIPIENTS);
+    let mut plan = Plan::draw(seed);
+    plan.make_plain();
+    plan.providers = vec![provider(panics), provider(None), provider(None)];
+    plan.campaigns = vec![CampaignPlan::plain(RECIPIENTS)];
     let (simulation, _) = run_plan(seed, plan, folder, false);
     let mut segments = [0; 3];
     for call in &simulation.world.ledger.entries().calls {
@@ -54,5 +52,13 @@ pub fn beside_a_broken_sender(seed: u64, folder: &Path, is_broken: bool) -> Besi
         segments,
         panics,
         violations,
+    }
+}
+
+fn provider(panics: Option<(u64, u64)>) -> ProviderPlan {
+    ProviderPlan {
+        max_in_flight: 16,
+        panics,
+        ..ProviderPlan::sound(RATE)
     }
 }

@@ -25,6 +25,8 @@ pub enum Stream {
     Poison,
     /// How fast accounts and senders may go, and what goes from which sender.
     Composed,
+    /// Which provider is weak for a while.
+    Weakness,
 }
 
 /// A source of random numbers.

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::plan::{Plan, ProviderPlan};
+use super::plan::{CampaignPlan, Plan, ProviderPlan};
 use super::run_plan;
 
 /// Segments per second: many texts in each group commit, as on a busy node.
@@ -12,11 +12,10 @@ const RATE: f64 = 2_000.0;
 
 /// Sends a campaign to so many people; gives back what must not be.
 pub fn hot_path(recipients: u64, folder: &Path) -> Vec<String> {
-    let account = ProviderPlan {
-        max_in_flight: 64,
-        ..ProviderPlan::calm(RATE)
-    };
-    let plan = Plan::calm(1, vec![account], recipients);
+    let mut plan = Plan::draw(1);
+    plan.make_plain();
+    plan.providers = vec![ProviderPlan::sound(RATE)];
+    plan.campaigns = vec![CampaignPlan::plain(recipients)];
     let (simulation, _) = run_plan(1, plan, folder, false);
     simulation.violations.take()
 }

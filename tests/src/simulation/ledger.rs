@@ -75,6 +75,8 @@ pub struct Call {
     pub attempt: Option<(String, u32)>,
     /// A pause that its answer asked for: when the answer came, and until when.
     pub pause: Option<(u64, u64)>,
+    /// Whether a weak provider throttled it.
+    pub is_throttled: bool,
 }
 
 impl Ledger {

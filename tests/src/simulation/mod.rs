@@ -6,7 +6,7 @@
 //!
 //! - [`plan`]: what is to happen, drawn before anything runs;
 //! - [`machine`], [`time`]: what the process runs on;
-//! - [`world`], [`wire`], [`ledger`]: what is around it, and what really happened;
+//! - [`world`], [`weakness`], [`wire`], [`ledger`]: what is around it, and what really happened;
 //! - [`customers`]: what is asked for and promised;
 //! - [`process`], [`life`], [`doors`]: one process from start to end;
 //! - [`judge`]: whether all is well;
@@ -30,6 +30,7 @@ mod request;
 mod story;
 mod tally;
 mod time;
+mod weakness;
 mod wire;
 mod world;
 

@@ -1,11 +1,11 @@
 //! What is to happen in one schedule, drawn from its seed before anything runs.
 
-mod calm;
 mod composed;
 mod lives;
 mod poison;
 mod providers;
 mod stranded;
+mod weak;
 mod wishes;
 
 use std::num::NonZeroU32;
@@ -19,7 +19,7 @@ use wishes::{campaign, singles, stops};
 
 pub use composed::AccountPlan;
 pub use lives::{Disturbance, End, LifePlan};
-pub use providers::{LONG_OUTAGE_MS, LinePlan, OrderPlan, Outage, ProviderPlan};
+pub use providers::{LONG_OUTAGE_MS, LinePlan, OrderPlan, Outage, ProviderPlan, Weakness};
 pub use wishes::{CampaignPlan, ChangePlan, CommandsPlan, Poison, SinglePlan, StopPlan};
 
 /// One schedule.
@@ -141,7 +141,22 @@ impl Plan {
         }
         stranded::draw(&mut plan, &mut Chance::new(seed, Stream::Stranded));
         poison::draw(&mut plan, &mut Chance::new(seed, Stream::Poison));
+        let weakness = &mut Chance::new(seed, Stream::Weakness);
+        if weakness.hits(0.03) {
+            plan.weaken(weakness);
+        }
         plan
+    }
+
+    /// One account, one life, and nothing that disturbs it or asks for anything.
+    pub fn make_plain(&mut self) {
+        (self.receipts_come, self.receipts_are_plain, self.trim) = (true, false, true);
+        (self.task_hold, self.disk_hold) = ((0.0, 0), (1.0, 2));
+        (self.accounts, self.partitions) = (vec![AccountPlan::default()], 2);
+        (self.singles, self.stops, self.orders) = (Vec::new(), Vec::new(), Vec::new());
+        (self.stranded, self.read_ahead) = (None, READ_AHEAD);
+        self.requests_per_second = NonZeroU32::MAX;
+        self.lives = vec![LifePlan::calm()];
     }
 
     /// Single texts come all at once to a machine that is busy, and most are to leave in a

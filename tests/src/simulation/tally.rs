@@ -32,7 +32,7 @@ impl Tally {
 }
 
 /// What must come about in any large number of schedules.
-pub const EXERCISED: [&str; 73] = [
+pub const EXERCISED: [&str; 79] = [
     "W1: cut off after the provider had it",
     "W2: cut off before the provider had it",
     "W3: 5xx, taken",
@@ -45,7 +45,11 @@ pub const EXERCISED: [&str; 73] = [
     "W12: a sync failed and kept",
     "W12: a sync failed and lost",
     "W12: a write failed",
+    "W14: a provider answered late for a while",
     "W14: a provider asked for a pause",
+    "W14: a provider refused every other connection",
+    "W14: a provider took less than its rate",
+    "W14: a retry budget was used up",
     "W17: a request twice at once",
     "W17: a request was replayed",
     "W19: stopped in good order",

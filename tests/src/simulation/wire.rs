@@ -62,6 +62,7 @@ impl Wire {
             life: 0,
             attempt: attempt_of(&field("StatusCallback")),
             pause: None,
+            is_throttled: false,
         }
     }
 

@@ -16,6 +16,7 @@ use super::plan::{LinePlan, Outage, Plan, ProviderPlan};
 use super::request::{Fate, Reply, Request};
 use super::tally::Tally;
 use super::time::Time;
+use super::weakness::{Weaknesses, lateness};
 use crate::fixture::sandbox_account;
 
 /// What the node calls itself in callback URLs.
@@ -62,6 +63,7 @@ struct State {
     last_wire: u64,
     is_calm: bool,
     held_back: HeldBack,
+    weaknesses: Weaknesses,
 }
 
 enum Event {
@@ -110,6 +112,7 @@ impl World {
                 last_wire: 0,
                 is_calm: false,
                 held_back: HeldBack::default(),
+                weaknesses: Weaknesses::new(places),
             }),
         })
     }
@@ -197,7 +200,9 @@ impl World {
         );
         let delay = state.chance.between(0, line.delay_ms * 1_000);
         let swallows = outage.is_some_and(|(.., kind)| kind == Outage::Swallows);
-        if refused || outage.is_some_and(|(.., kind)| kind == Outage::Refuses) {
+        let is_weak =
+            request.call.is_some() && state.weaknesses.refuses(request.provider, plan, now);
+        if refused || is_weak || outage.is_some_and(|(.., kind)| kind == Outage::Refuses) {
             self.tally.count("line: connection refused");
             return None;
         }
@@ -301,10 +306,19 @@ impl World {
     fn arrive(&self, id: u64) {
         let (wall, now) = (self.time.true_wall(), self.time.now());
         let mut state = self.state();
+        let state = &mut *state;
         let Some(request) = state.requests.get_mut(&id) else {
             return;
         };
         request.arrived = true;
+        let provider = &self.providers[request.provider];
+        if let Some(call) = request.call
+            && let Some(answer) = state.weaknesses.throttles(request.provider, provider, now)
+        {
+            self.ledger.entries().calls[call].is_throttled = true;
+            let at = now + provider.latency_ms * 1_000;
+            return state.plan(at, Event::Answer(id, Some(answer)));
+        }
         let http = HttpRequest {
             method: request.method,
             path: &request.path,
@@ -313,7 +327,6 @@ impl World {
             body: &request.body,
         };
         let reply = dialect::respond(&self.core, wall, &http);
-        let provider = &self.providers[request.provider];
         let is_list = request.method == Method::Get && provider.lags();
         let query = is_list.then(|| request.query.clone());
         if let Some(to) = query.and_then(|query| state.held_back.searched(&query)) {
@@ -322,7 +335,7 @@ impl World {
         }
         let line = provider.line;
         let delay = state.chance.between(0, line.delay_ms * 1_000);
-        let at = Time::of_true_wall(reply.at).max(now) + delay;
+        let at = Time::of_true_wall(reply.at).max(now) + delay + lateness(provider, now);
         state.plan(at, Event::Answer(id, reply.answer));
     }
 

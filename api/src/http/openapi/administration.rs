@@ -16,6 +16,7 @@ pub fn operations() -> Vec<Operation> {
         change_account(),
         create_key(),
         providers(),
+        show_provider(),
         change_provider(),
         verify(),
     ]
@@ -69,10 +70,22 @@ fn providers() -> Operation {
     Operation::new("get", "/v1/providers", TAG, "listProviders")
         .does(
             "List provider accounts",
-            "In the order of the node's settings.",
+            "In the order of the node's settings. The holder of the root key sees how each does.",
         )
-        .with_api_key()
+        .with_any_key()
         .answers::<ProvidersBody>(200, "All of them.")
+}
+
+fn show_provider() -> Operation {
+    Operation::new("get", "/v1/providers/{id}", TAG, "getProvider")
+        .does(
+            "Show a provider account and how it does",
+            "What it is sent at most just now, whether it seems to work, and what changed of \
+             that lately.",
+        )
+        .with_root_key()
+        .with_id::<ProviderId>()
+        .answers::<ProviderBody>(200, "The provider account.")
 }
 
 fn change_provider() -> Operation {

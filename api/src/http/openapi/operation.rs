@@ -80,8 +80,15 @@ impl Operation {
         self.secured(ROOT_KEY)
     }
 
-    fn secured(self, scheme: &str) -> Self {
+    /// It takes either key.
+    pub fn with_any_key(self) -> Self {
         // Keys lie in the store.
+        self.reads()
+            .fails(&[ProblemCode::Unauthorized, ProblemCode::RateLimited])
+            .with("security", json!([{ API_KEY: [] }, { ROOT_KEY: [] }]))
+    }
+
+    fn secured(self, scheme: &str) -> Self {
         self.reads()
             .fails(&[
                 ProblemCode::Unauthorized,

@@ -10,7 +10,9 @@ mod orders;
 mod outcome;
 mod poison;
 mod receipts;
+mod retries;
 mod stranded;
+mod weak;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -131,6 +133,8 @@ pub fn everything(simulation: &Simulation) {
     messages::judge(simulation, &messages);
     receipts::judge(simulation, &messages);
     wire::judge(simulation, &messages);
+    retries::judge(simulation, &messages);
+    weak::judge(simulation);
     commands::judge(simulation, &messages);
     campaign_limits::judge(simulation, &messages);
     limits::judge(simulation, &messages);

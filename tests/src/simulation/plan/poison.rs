@@ -12,7 +12,7 @@ pub(super) fn draw(plan: &mut Plan, chance: &mut Chance) {
     }
     for _ in 0..chance.between(1, 3) {
         plan.singles.push(SinglePlan {
-            account: chance.between(0, plan.accounts as u64 - 1) as usize,
+            account: chance.between(0, plan.accounts.len() as u64 - 1) as usize,
             at_ms: chance.between(0, 8_000),
             class: chance.pick(&MessageClass::ALL),
             send_after_ms: None,
@@ -21,6 +21,7 @@ pub(super) fn draw(plan: &mut Plan, chance: &mut Chance) {
             has_twin: false,
             is_repeated: false,
             provider: None,
+            from_second_of: None,
             is_echo: false,
             poison: Some(chance.pick(&[Poison::Attempts, Poison::Everything])),
         });

@@ -24,6 +24,8 @@ pub struct ProviderPlan {
     pub outage: Option<(u64, u64, Outage)>,
     /// Segments a second that its two senders may go at most, the default one first.
     pub sender_rates: [Option<f64>; 2],
+    /// When it is weak, in milliseconds from the start, and how that shows.
+    pub weakness: Option<(u64, u64, Weakness)>,
     /// When every request to it panics before it leaves, in milliseconds from the start.
     pub panics: Option<(u64, u64)>,
 }
@@ -35,6 +37,17 @@ pub enum Outage {
     Refuses,
     /// Requests are swallowed.
     Swallows,
+}
+
+/// How a provider is weak that can be reached.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Weakness {
+    /// It takes so many texts in a second, and throttles the others.
+    Takes(u32),
+    /// Its answers come so many milliseconds late.
+    Late(u64),
+    /// Every other connection is refused.
+    Refuses,
 }
 
 /// Shares of requests that meet a fault of the line.
@@ -82,6 +95,22 @@ pub struct OrderPlan {
 pub const LONG_OUTAGE_MS: u64 = 8_000;
 
 impl ProviderPlan {
+    /// One at this rate that does nothing wrong.
+    pub fn sound(rate: f64) -> Self {
+        Self {
+            rate,
+            burst: None,
+            max_in_flight: 64,
+            latency_ms: 20,
+            faults: FaultPlan::none(),
+            line: LinePlan::CALM,
+            outage: None,
+            sender_rates: [None; 2],
+            weakness: None,
+            panics: None,
+        }
+    }
+
     /// Whether it has in its lists late what it took, and tells of it late.
     pub fn lags(&self) -> bool {
         self.faults.listed_after_ms > 0
@@ -127,6 +156,7 @@ pub(super) fn provider(chance: &mut Chance) -> ProviderPlan {
         },
         outage,
         sender_rates: [None; 2],
+        weakness: None,
         panics: None,
     };
     if plan.lags() {

@@ -27,7 +27,7 @@ pub(super) fn draw(plan: &mut Plan, chance: &mut Chance) {
     plan.providers[place].outage = Some((from, until, kind));
     for _ in 0..chance.between(20, 60) {
         plan.singles.push(SinglePlan {
-            account: chance.between(0, plan.accounts as u64 - 1) as usize,
+            account: chance.between(0, plan.accounts.len() as u64 - 1) as usize,
             at_ms: chance.between(0, 20_000),
             class: chance.pick(&MessageClass::ALL),
             send_after_ms: chance.hits(0.1).then(|| chance.between(100, 30_000)),
@@ -40,12 +40,15 @@ pub(super) fn draw(plan: &mut Plan, chance: &mut Chance) {
             has_twin: false,
             is_repeated: false,
             provider: Some(place),
+            from_second_of: None,
             is_echo: false,
             poison: None,
         });
     }
     if chance.hits(0.3)
         && let Some(campaign) = plan.campaigns.first_mut()
+        // A sender that it asks for is owned by one provider account alone.
+        && campaign.from_second_of.is_none_or(|owner| owner == place)
     {
         campaign.change = Some(ChangePlan {
             after_ms: chance.between(0, 2_500),
@@ -56,7 +59,7 @@ pub(super) fn draw(plan: &mut Plan, chance: &mut Chance) {
     // Others come meanwhile.
     for _ in 0..chance.between(5, 15) {
         plan.singles.push(SinglePlan {
-            account: chance.between(0, plan.accounts as u64 - 1) as usize,
+            account: chance.between(0, plan.accounts.len() as u64 - 1) as usize,
             at_ms: chance.between(8_000, 40_000),
             class: chance.pick(&MessageClass::ALL),
             send_after_ms: chance.hits(0.3).then(|| chance.between(100, 5_000)),
@@ -65,6 +68,7 @@ pub(super) fn draw(plan: &mut Plan, chance: &mut Chance) {
             has_twin: false,
             is_repeated: false,
             provider: None,
+            from_second_of: None,
             is_echo: false,
             poison: None,
         });

@@ -44,6 +44,37 @@ pub struct CampaignPlan {
     pub from_second_of: Option<usize>,
 }
 
+impl CampaignPlan {
+    /// One to so many people of whom each has a number, that runs at once and to its end.
+    pub fn plain(recipients: u64) -> Self {
+        Self {
+            account: 0,
+            at_ms: 0,
+            recipients,
+            shared: None,
+            repeated: 0,
+            bad: 0,
+            nameless: 0,
+            late: 0,
+            class: MessageClass::Marketing,
+            validity_seconds: 14_400,
+            is_long: false,
+            commands: CommandsPlan {
+                pauses: 0,
+                runs_ms: 0,
+                rests_ms: 0,
+                is_canceled: false,
+                is_canceled_at_rest: false,
+            },
+            rate: None,
+            change: None,
+            send_after_ms: None,
+            has_window: false,
+            from_second_of: None,
+        }
+    }
+}
+
 /// A change of a campaign that was started, before anything else is asked of it.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct ChangePlan {
