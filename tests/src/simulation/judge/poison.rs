@@ -28,18 +28,23 @@ pub fn judge(simulation: &Simulation, messages: &[Message]) {
         if is_put_aside {
             simulation.tally.count("poison was put aside");
         }
-        let wrong = match message.status {
-            _ if panicked > MOST_ATTEMPTS => "it was attempted too often",
-            MessageStatus::Delivered | MessageStatus::Accepted | MessageStatus::Sent => {
-                "nobody can have sent it"
-            }
-            MessageStatus::Unknown if panicked == MOST_ATTEMPTS && !is_put_aside => {
-                "it does not say why it stands still"
-            }
-            _ if resent > 0 && message.envelope.class == MessageClass::Marketing => {
-                "it was sent again"
-            }
-            _ => continue,
+        let (status, class) = (message.status, message.envelope.class);
+        let nobody_can = [
+            MessageStatus::Accepted,
+            MessageStatus::Sent,
+            MessageStatus::Delivered,
+        ];
+        let stands_still = status == MessageStatus::Unknown && panicked == MOST_ATTEMPTS;
+        let wrong = if panicked > MOST_ATTEMPTS {
+            "it was attempted too often"
+        } else if nobody_can.contains(&status) {
+            "nobody can have sent it"
+        } else if stands_still && !is_put_aside {
+            "it does not say why it stands still"
+        } else if resent > 0 && class == MessageClass::Marketing {
+            "it was sent again"
+        } else {
+            continue;
         };
         let id = message.envelope.id;
         super::messages::tell_life(simulation, message, &[]);
