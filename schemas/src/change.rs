@@ -186,6 +186,17 @@ pub enum Change {
         /// When.
         at: UnixMicros,
     },
+    /// As many others are tried again as may be: its further attempt is due later.
+    Postponed {
+        /// Whose message.
+        account: AccountId,
+        /// The message.
+        message: MessageId,
+        /// When the attempt is due.
+        due: UnixMicros,
+        /// When.
+        at: UnixMicros,
+    },
     /// A person asked a sender for no more texts, or for texts again.
     ConsentChanged {
         /// The person.

@@ -353,6 +353,7 @@ impl Actor for Dispatcher {
             }
             dispatcher.poke(|kind| matches!(kind, Kind::Due));
             dispatcher.put_stranded_aside(context);
+            dispatcher.postpone_retries(context);
             dispatcher.release(context);
             dispatcher.go_on(context);
         });

@@ -10,6 +10,7 @@ pub mod due;
 pub mod holds;
 pub mod messages;
 pub mod outcomes;
+mod postponed;
 pub mod release;
 pub mod source;
 pub mod stranded;

@@ -134,6 +134,7 @@ fn step(entry: &TimelineBody, names: &Names) -> String {
         "validity_ended" => "its validity ended first".to_owned(),
         "canceled" => "was withdrawn".to_owned(),
         "held" => "was put aside".to_owned(),
+        "postponed" => "had to wait: as many others were tried again as may be".to_owned(),
         "released" => "was taken up again".to_owned(),
         other => other.replace('_', " "),
     };

@@ -153,12 +153,21 @@ impl ReadyQueue {
 
     /// Takes out everything that may go to these provider accounts and no others.
     pub fn remove_within(&mut self, routes: Routes) -> Vec<Ready> {
+        self.remove_lines(|line| line.routes.is_within(routes))
+    }
+
+    /// Takes out all further attempts that may go to these provider accounts and no others.
+    pub fn remove_retries_within(&mut self, routes: Routes) -> Vec<Ready> {
+        self.remove_lines(|line| line.is_retry && line.routes.is_within(routes))
+    }
+
+    fn remove_lines(&mut self, is_wanted: impl Fn(Line) -> bool) -> Vec<Ready> {
         let mut removed = Vec::new();
         for lane in &mut self.lanes {
             for account in lane.accounts.values_mut() {
                 for lines in account.campaigns.values_mut() {
-                    let within = lines.0.extract_if(.., |of, _| of.routes.is_within(routes));
-                    removed.extend(within.flat_map(|(_, line)| line).map(|(_, ready)| ready));
+                    let wanted = lines.0.extract_if(.., |line, _| is_wanted(*line));
+                    removed.extend(wanted.flat_map(|(_, line)| line).map(|(_, ready)| ready));
                 }
                 account.campaigns.retain(|_, lines| !lines.0.is_empty());
             }

@@ -84,6 +84,12 @@ impl<V: View> Applying<'_, V> {
                 due,
                 at,
             } => self.message_released(*campaign, *account, *message, *due, *at),
+            Change::Postponed {
+                account,
+                message,
+                due,
+                at,
+            } => self.postponed(*account, *message, *due, *at),
             Change::ConsentChanged { .. } => self.consent_changed(change),
             Change::Advanced { source, position } => self.advanced(*source, *position),
             Change::ContactImported { .. } => self.contact_imported(change),
@@ -259,6 +265,32 @@ impl<V: View> Applying<'_, V> {
             self.put_due(account, id, DueTask::Send, due)?;
         }
         Ok(verdict)
+    }
+
+    /// Lets a further attempt be due later, unless that was said before.
+    fn postponed(
+        &mut self,
+        account: AccountId,
+        id: MessageId,
+        due: UnixMicros,
+        at: UnixMicros,
+    ) -> Applied {
+        if self.state.open.contains_key(&id) {
+            return Ok(Verdict::Refused(Refusal::AttemptOpen));
+        }
+        let Some(mut message) = self.message(account, id)? else {
+            return Ok(Verdict::Refused(Refusal::NoSuchMessage));
+        };
+        let is_for_later = message.next_attempt_at.is_some_and(|next| next > at);
+        if !message.status.has_not_begun() || is_for_later {
+            return Ok(Verdict::Refused(Refusal::AlreadyHandled));
+        }
+        message.next_attempt_at = Some(due);
+        let entry = lives::Entry::of(at, "postponed").detailed("retry_budget");
+        lives::tell_once(&mut message, entry);
+        self.put_due(account, id, DueTask::Send, due)?;
+        self.put_message(&mut message)?;
+        Ok(Verdict::Done)
     }
 
     pub(super) fn plain_step(

@@ -252,9 +252,9 @@ fn admit(
         } => {
             *next = state.after_due_mark(DueKind::LookUp, *next);
         }
-        Change::Resend { due, .. } | Change::MessageReleased { due, .. } => {
-            *due = state.after_due_mark(DueKind::Send, *due)
-        }
+        Change::Resend { due, .. }
+        | Change::MessageReleased { due, .. }
+        | Change::Postponed { due, .. } => *due = state.after_due_mark(DueKind::Send, *due),
         Change::Receipt {
             provider, receipt, ..
         } if receipt.attempt.is_none() => {

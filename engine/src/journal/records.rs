@@ -120,6 +120,7 @@ pub fn track(state: &mut PartitionState, change: &Change) {
         | Change::MessageHeld { .. }
         | Change::ConsentChanged { .. }
         | Change::MessageReleased { .. }
+        | Change::Postponed { .. }
         | Change::Advanced { .. }
         | Change::ContactImported { .. }
         | Change::ImportAdvanced { .. }

@@ -18,6 +18,9 @@ pub const TEXTS_FOR_A_RETRY: u32 = 10;
 /// Further attempts in a window whatever the traffic: one a second.
 pub const RESERVE: u32 = 10;
 
+/// The longest that one waits until it is asked about again: the traffic may have changed.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
 /// Microseconds of one count.
 const SECOND: u64 = 1_000_000;
 
@@ -31,6 +34,8 @@ pub struct RetryBudget {
     counts: [Count; COUNTS],
     /// The running second's number.
     second: u64,
+    /// Until when instants were given out to those that wait.
+    booked: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,6 +71,24 @@ impl RetryBudget {
         (RESERVE + texts / TEXTS_FOR_A_RETRY).saturating_sub(retries)
     }
 
+    /// When one that there is no room for may be asked about again: those that wait get instants
+    /// as far apart as the texts of this window allow further attempts, the last no later than
+    /// after [`LONGEST_WAIT`].
+    pub fn book(&mut self, now: u64) -> u64 {
+        self.booked = self.next(now);
+        self.booked
+    }
+
+    /// What the next to book would get.
+    pub fn next(&mut self, now: u64) -> u64 {
+        self.running(now);
+        let texts = self.counts.iter().map(|count| count.texts);
+        let texts = texts.fold(0, u32::saturating_add);
+        let apart = micros(WINDOW) / u64::from(RESERVE + texts / TEXTS_FOR_A_RETRY);
+        let last = now.saturating_add(micros(LONGEST_WAIT));
+        self.booked.max(now).saturating_add(apart).min(last)
+    }
+
     /// The running second's count. Those that are older than all that is kept are forgotten.
     fn running(&mut self, now: u64) -> &mut Count {
         // A clock that is read by several threads may be told a little out of order.
@@ -77,6 +100,10 @@ impl RetryBudget {
         self.second = second;
         &mut self.counts[place_of(second)]
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 const fn place_of(second: u64) -> usize {
@@ -125,6 +152,23 @@ mod tests {
         assert_eq!(budget.room(14 * SECOND), RESERVE + 100);
         budget.give(14 * SECOND, 50);
         assert_eq!(budget.room(1_000_000 * SECOND), RESERVE);
+    }
+
+    #[test]
+    fn those_that_wait_are_asked_about_one_after_the_other() {
+        let mut budget = RetryBudget::default();
+        let mut book = |now| budget.book(now * SECOND) / SECOND;
+        assert_eq!([book(5), book(5), book(6)], [6, 7, 8]);
+        // Whoever comes when all have been asked about is not behind them.
+        assert_eq!(book(20), 21);
+        let last = (0..100).map(|_| book(20)).last();
+        assert_eq!(last, Some(80));
+        // A hundred texts a second: ten more each second.
+        for text in 0..1_000 {
+            budget.left(100 * SECOND + text * SECOND / 100);
+        }
+        let (first, second) = (budget.book(110 * SECOND), budget.book(110 * SECOND));
+        assert_eq!(second - first, SECOND / 11);
     }
 
     proptest! {

@@ -159,20 +159,22 @@ fn long_outage(simulation: &Simulation, place: usize, calls: &[&Call]) {
         return;
     }
     let away = from * 1_000..until * 1_000;
-    let mut by_life: BTreeMap<usize, (u64, u32)> = BTreeMap::new();
+    let mut by_life: BTreeMap<usize, (u64, Vec<u64>)> = BTreeMap::new();
     for call in calls.iter().filter(|call| away.contains(&call.at)) {
         simulation.tally.count("a text to a provider that is away");
-        let (first, later) = by_life.entry(call.life).or_insert((call.at, 0));
+        let (first, later) = by_life.entry(call.life).or_insert((call.at, Vec::new()));
         let noticed = after(simulation, *first, FOUND_DEAD_WITHIN);
-        *later += u32::from(call.at >= noticed);
+        if call.at >= noticed {
+            later.push(call.at / 1_000);
+        }
     }
     // Where little is sent it takes long until enough of it has failed.
     let allowed = FAILURES + PROBES;
     for (life, (_, texts)) in by_life {
-        if texts > allowed {
+        if texts.len() as u32 > allowed {
             simulation.violated(format!(
-                "provider {place} was away, and life {life} went on to send it {texts} texts, \
-                 {allowed} allowed"
+                "provider {place} was away, and life {life} went on to send it texts at {texts:?} \
+                 ms, {allowed} allowed"
             ));
         }
     }
