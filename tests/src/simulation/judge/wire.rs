@@ -159,18 +159,20 @@ fn long_outage(simulation: &Simulation, place: usize, calls: &[&Call]) {
         return;
     }
     let away = from * 1_000..until * 1_000;
-    let mut by_life: BTreeMap<usize, (u64, Vec<u64>)> = BTreeMap::new();
+    let mut by_life: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
     for call in calls.iter().filter(|call| away.contains(&call.at)) {
         simulation.tally.count("a text to a provider that is away");
-        let (first, later) = by_life.entry(call.life).or_insert((call.at, Vec::new()));
-        let noticed = after(simulation, *first, FOUND_DEAD_WITHIN);
-        if call.at >= noticed {
-            later.push(call.at / 1_000);
-        }
+        by_life.entry(call.life).or_default().push(call.at);
     }
-    // Where little is sent it takes long until enough of it has failed.
-    let allowed = FAILURES + PROBES;
-    for (life, (_, texts)) in by_life {
+    for (life, texts) in by_life {
+        // Where little is sent it takes long until enough of it has failed.
+        let Some(enough) = texts.get(FAILURES as usize - 1) else {
+            continue;
+        };
+        let noticed = after(simulation, *enough, FOUND_DEAD_WITHIN);
+        let later = texts.iter().filter(|at| **at >= noticed);
+        let texts: Vec<u64> = later.map(|at| at / 1_000).collect();
+        let allowed = PROBES;
         if texts.len() as u32 > allowed {
             simulation.violated(format!(
                 "provider {place} was away, and life {life} went on to send it texts at {texts:?} \

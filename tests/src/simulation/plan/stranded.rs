@@ -1,9 +1,10 @@
 //! A provider account that is away for a minute or is disabled, and what may go by no other:
 //! more than is read ahead, so that others would stand behind it.
 
+use sandbox::FaultPlan;
 use schemas::MessageClass;
 
-use super::{ChangePlan, Outage, Plan, ProviderPlan, SinglePlan};
+use super::{AccountPlan, ChangePlan, LinePlan, Outage, Plan, ProviderPlan, SinglePlan};
 use crate::simulation::chance::Chance;
 
 /// The shortest time that one is away for, in milliseconds: longer than the others take for
@@ -21,6 +22,22 @@ pub(super) fn draw(plan: &mut Plan, chance: &mut Chance) {
     let place = chance.between(0, plan.providers.len() as u64 - 1) as usize;
     plan.stranded = Some(place);
     plan.read_ahead = chance.pick(&READ_AHEAD);
+    // What waits for a limit of its own stays where it was read: so little read-ahead is for
+    // what must not stay there.
+    plan.accounts.fill(AccountPlan::default());
+    for provider in &mut plan.providers {
+        provider.sender_rates = [None; 2];
+        if plan.read_ahead < READ_AHEAD[2] {
+            // So does what waits for one that is in trouble, and sent little.
+            (provider.faults, provider.line) = (FaultPlan::none(), LinePlan::CALM);
+        }
+    }
+    for campaign in &mut plan.campaigns {
+        campaign.rate = None;
+        if let Some(change) = &mut campaign.change {
+            change.rate = None;
+        }
+    }
     let from = chance.between(0, 3_000);
     let until = from + chance.between(AWAY_MS, 90_000);
     let kind = chance.pick(&[Outage::Refuses, Outage::Swallows]);
