@@ -10,7 +10,7 @@
 //! - [`customers`]: what is asked for and promised;
 //! - [`process`], [`life`], [`doors`]: one process from start to end;
 //! - [`judge`]: whether all is well;
-//! - [`broken_sender`], [`hot_path`]: schedules that are not drawn, for a rate that others must
+//! - [`broken_sender`], [`hot_path()`]: schedules that are not drawn, for a rate that others must
 //!   keep and for what a text costs.
 
 mod broken_sender;
