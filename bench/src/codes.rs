@@ -16,7 +16,7 @@ use crate::machine::{Machine, boot_micros, load_average, require_disk};
 use crate::node::CAMPAIGN;
 use crate::options::{Place, count};
 use crate::provider::Reach;
-use crate::report::{Verdict, percentile, print_json, say};
+use crate::report::{Verdict, Waits, print_json, say};
 use crate::serving::Serving;
 
 /// Milliseconds beyond the time of one segment that a campaign may add to the wait of all but
@@ -54,20 +54,13 @@ pub struct CodesOptions {
     pub place: Place,
 }
 
-/// Milliseconds from the request to the send stamp.
-#[derive(Debug, Serialize)]
-struct Waits {
-    p50: f64,
-    p99: f64,
-    most: f64,
-}
-
 #[derive(Debug, Serialize)]
 struct Report {
     machine: Machine,
     load_average: f64,
     recipients: u64,
     rate: u32,
+    /// From the request to the send stamp.
     alone: Waits,
     beside: Waits,
     verdicts: Vec<Verdict>,
@@ -92,14 +85,8 @@ pub fn run(options: &CodesOptions) -> Result<bool, BenchError> {
     let what = "ms that the campaign adds to the p99 of a code's wait";
     let verdicts = vec![Verdict::at_most(what, added, ceiling)];
     let load_average = load_average();
-    let told = |name: &str, waits: &Waits| {
-        let Waits { p50, p99, most } = waits;
-        say(&format!(
-            "{name}: p50 {p50:.1} ms, p99 {p99:.1} ms, at most {most:.1} ms"
-        ));
-    };
-    told("codes alone", &alone);
-    told("beside the campaign", &beside);
+    say(&alone.text("codes alone", 1));
+    say(&beside.text("beside the campaign", 1));
     verdicts.iter().for_each(|verdict| say(&verdict.text()));
     let met = verdicts.iter().all(|verdict| verdict.met);
     if options.place.json {
@@ -176,12 +163,7 @@ async fn waits(user: &NodeClient, codes: u32, first: u32) -> Result<Waits, Bench
         let wait = wait_of(&code);
         waits.push(wait.ok_or_else(|| BenchError::Invalid("a code has not left".to_owned()))?);
     }
-    waits.sort_by(f64::total_cmp);
-    Ok(Waits {
-        p50: percentile(&waits, 50),
-        p99: percentile(&waits, 99),
-        most: percentile(&waits, 100),
-    })
+    Ok(Waits::of(waits))
 }
 
 /// Milliseconds from the request to the send stamp.

@@ -22,7 +22,7 @@ use crate::failure::{BenchError, machine, refused};
 use crate::machine::{Machine, boot_micros, load_average, require_disk, wall_micros};
 use crate::options::Place;
 use crate::provider::book_folder;
-use crate::report::{Verdict, percentile, print_json, say};
+use crate::report::{Verdict, Waits, print_json, say};
 use crate::serving::Serving;
 
 /// The median of the waits may be so many fsyncs, and so many milliseconds beside.
@@ -55,32 +55,6 @@ pub struct LatencyOptions {
     pub seconds: u32,
     #[command(flatten)]
     pub place: Place,
-}
-
-/// Milliseconds.
-#[derive(Debug, Serialize)]
-struct Waits {
-    p50: f64,
-    p99: f64,
-    most: f64,
-}
-
-impl Waits {
-    fn of(mut millis: Vec<f64>) -> Self {
-        millis.sort_by(f64::total_cmp);
-        Self {
-            p50: percentile(&millis, 50),
-            p99: percentile(&millis, 99),
-            most: percentile(&millis, 100),
-        }
-    }
-
-    fn tell(&self, what: &str) {
-        let Self { p50, p99, most } = self;
-        say(&format!(
-            "{what}: p50 {p50:.2} ms, p99 {p99:.2} ms, at most {most:.2} ms"
-        ));
-    }
 }
 
 #[derive(Debug, Serialize)]
@@ -119,9 +93,9 @@ pub fn run(options: &LatencyOptions) -> Result<bool, BenchError> {
     });
     let arrived = Waits::of(arrived.collect::<Result<_, BenchError>>()?);
     let fsync = Waits::of(fsyncs);
-    fsync.tell("one fsync");
-    accepted.tell("request to 202");
-    arrived.tell("202 to provider");
+    say(&fsync.text("one fsync", 2));
+    say(&accepted.text("request to 202", 2));
+    say(&arrived.text("202 to provider", 2));
     let median = MEDIAN_FSYNCS * fsync.p50 + MEDIAN_BESIDE_MS;
     let verdicts = vec![
         Verdict::at_most("ms from 202 to provider, p50", arrived.p50, median),

@@ -77,6 +77,35 @@ pub fn percentile(figures: &[f64], percent: usize) -> f64 {
     figures.get(rank - 1).copied().unwrap_or(f64::NAN)
 }
 
+/// How long something took or waited, many times over, in milliseconds.
+#[derive(Debug, Serialize)]
+pub struct Waits {
+    /// The median.
+    pub p50: f64,
+    /// What all but one in a hundred do not exceed.
+    pub p99: f64,
+    /// The longest.
+    pub most: f64,
+}
+
+impl Waits {
+    /// Of these, in any order.
+    pub fn of(mut millis: Vec<f64>) -> Self {
+        millis.sort_by(f64::total_cmp);
+        Self {
+            p50: percentile(&millis, 50),
+            p99: percentile(&millis, 99),
+            most: percentile(&millis, 100),
+        }
+    }
+
+    /// For people, with so many digits after the point.
+    pub fn text(&self, what: &str, digits: usize) -> String {
+        let Self { p50, p99, most } = self;
+        format!("{what}: p50 {p50:.digits$} ms, p99 {p99:.digits$} ms, at most {most:.digits$} ms")
+    }
+}
+
 /// Bytes in MiB.
 pub fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / (1 << 20) as f64
