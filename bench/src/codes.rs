@@ -129,12 +129,19 @@ async fn measure(options: &CodesOptions, stores: &Stores) -> Result<(Waits, Wait
     let beside = waits(&user, options.codes, options.codes).await?;
     let after: CampaignBody = user.get(&path).await.map_err(failed)?;
     let seconds = (boot_micros() - begun) as f64 / 1e6;
-    let sent = before.numbers.pending.saturating_sub(after.numbers.pending) as f64;
-    if before.numbers.still_counting || sent < BUSY * seconds * f64::from(options.rate) {
-        let what = "the campaign did not take the whole rate while codes were asked for";
-        return Err(BenchError::Invalid(what.to_owned()));
+    let sent = left(&after).saturating_sub(left(&before)) as f64;
+    let taken = sent / seconds / f64::from(options.rate);
+    if taken < BUSY {
+        return Err(BenchError::Invalid(format!(
+            "the campaign took {taken:.3} of the rate while codes were asked for"
+        )));
     }
     Ok((alone, beside))
+}
+
+/// Recipients that do not wait any more. Who waits may still be counted meanwhile.
+fn left(campaign: &CampaignBody) -> u64 {
+    campaign.numbers.total_recipients - campaign.numbers.pending
 }
 
 /// Asks for so many codes, the first with this number, and looks how long each waited.
