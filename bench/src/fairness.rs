@@ -82,9 +82,11 @@ struct Report {
     backlogged: usize,
     /// Segments per second of the one that got the least for its weight, and the most.
     shares: (f64, f64),
-    /// Accounts whose campaign had to end, and the longest time over what it may take.
+    /// Accounts whose campaign had to end, the longest time over what it may take, and how many
+    /// recipients that campaign has.
     ended: usize,
     latest: f64,
+    latest_size: u64,
     verdicts: Vec<Verdict>,
 }
 
@@ -123,12 +125,13 @@ pub fn run(options: &FairnessOptions) -> Result<bool, BenchError> {
         shares: (least, most),
         ended,
         latest,
+        latest_size,
         ..
     } = &report;
     say(&format!(
         "{backlogged} accounts had texts waiting all the time and got {least:.1} to {most:.1} \
-         segments/s for their weight; {ended} campaigns had to end, the last at {latest:.3} of \
-         its time"
+         segments/s for their weight; {ended} campaigns had to end, the last one, of \
+         {latest_size}, at {latest:.3} of its time"
     ));
     report.verdicts.iter().for_each(|floor| say(&floor.text()));
     if options.place.json {
@@ -273,14 +276,18 @@ fn judge(options: &FairnessOptions, customers: &[Customer]) -> Result<Report, Be
         if may_take * 1e6 <= (until - started_at) as f64 {
             let last = texts.last().filter(|_| texts.len() as u64 == customer.size);
             let took = last.map_or(f64::INFINITY, |at| (at - started_at) as f64 / 1e6);
-            late.push(took / may_take);
+            late.push((took / may_take, customer.size));
         }
     }
     if shares.len() < customers.len() / 4 {
         let what = "too few accounts had texts waiting all the time";
         return Err(BenchError::Invalid(what.to_owned()));
     }
-    let latest = late.iter().copied().fold(0.0, f64::max);
+    let latest = late
+        .iter()
+        .copied()
+        .max_by(|(one, _), (other, _)| one.total_cmp(other));
+    let (latest, latest_size) = latest.unwrap_or_default();
     let most = shares.iter().copied().fold(0.0, f64::max);
     let least = shares.iter().copied().fold(most, f64::min);
     Ok(Report {
@@ -293,6 +300,7 @@ fn judge(options: &FairnessOptions, customers: &[Customer]) -> Result<Report, Be
         shares: (least, most),
         ended: late.len(),
         latest,
+        latest_size,
         verdicts: vec![
             Verdict::at_least("Jain's index of the shares", jain(&shares), JAIN_FLOOR),
             Verdict::at_most("time over what a small one may take", latest, 1.0),
