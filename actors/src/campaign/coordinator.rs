@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use engine::dispatch::audience::CampaignPlan;
+use engine::dispatch::freeze::Freeze;
 use engine::dispatch::routing::Routing;
 use engine::journal::{CAMPAIGN_HELD, Journal, NO_PROVIDER};
 use engine::runtime::Runtime;
@@ -31,10 +32,10 @@ use crate::supervision::{Escalation, Lifeline, Post, TaskPanicked, spawn_for};
 /// campaign is finished.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Chunks that are frozen at a time behind the first ones, over all campaigns: one for each
-/// processor of the smallest machine. When a hundred large campaigns start at once, the next
-/// small one's first chunks wait for two chunks of theirs and not for a hundred.
-pub const FREEZING: usize = 2;
+/// Chunks that are frozen at a time behind the first ones, over all campaigns: a processor of the
+/// smallest machine is left to everything else. When a hundred large campaigns start at once, the
+/// next small one's first chunks wait for one chunk of theirs and not for a hundred.
+pub const FREEZING: usize = 1;
 
 /// What a coordinator is built from.
 #[derive(Clone)]
@@ -252,6 +253,16 @@ impl Handler<Loaded> for CampaignCoordinator {
 pub(super) struct Frozen {
     pub(super) partition: Partition,
     pub(super) chunks: u32,
+}
+
+impl Frozen {
+    /// What is frozen so far.
+    pub(super) fn of(freeze: &Freeze) -> Self {
+        Self {
+            partition: freeze.partition(),
+            chunks: freeze.chunks(),
+        }
+    }
 }
 
 impl Handler<Frozen> for CampaignCoordinator {

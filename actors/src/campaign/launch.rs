@@ -40,12 +40,9 @@ pub(super) async fn run(
     let mut freezes = Vec::new();
     for partition in partitions.all() {
         let freeze = Freeze::resume(&parts.store, &plan.campaign, partitions, partition).await?;
-        let _ = address
-            .send(Frozen {
-                partition,
-                chunks: freeze.chunks(),
-            })
-            .await;
+        if freeze.chunks() > 0 {
+            let _ = address.send(Frozen::of(&freeze)).await;
+        }
         freezes.push(freeze);
     }
     // All first chunks together: a small campaign is frozen with them, in two commits.
@@ -88,11 +85,7 @@ async fn next_chunk(
         let (partitions, partition) = (parts.journal.partitions(), freeze.partition());
         *freeze = Freeze::resume(&parts.store, campaign, partitions, partition).await?;
     }
-    let frozen = Frozen {
-        partition: freeze.partition(),
-        chunks: freeze.chunks(),
-    };
-    let _ = address.send(frozen).await;
+    let _ = address.send(Frozen::of(freeze)).await;
     Ok(())
 }
 

@@ -20,7 +20,7 @@ use schemas::{AccountId, CampaignId, MessageClass, Partition, ProviderId};
 use super::begin::{Beginner, Pick};
 use super::demand::{Coming, Demand};
 use super::holds::Holds;
-use super::messages::{Finished, Opened, Read};
+use super::messages::{Finished, Opened, Read, ReadSources};
 use super::source::{Kind, Readers, Source};
 use super::stranded::{Aside, PutAside};
 use crate::instruments;
@@ -79,6 +79,8 @@ pub struct Dispatcher {
     pub(super) plans: BTreeMap<CampaignId, Arc<CampaignPlan>>,
     /// Whether it looks again when somebody's limit has room.
     waits_for_room: bool,
+    /// Whether it is about to read sources.
+    reads_soon: bool,
     /// What is known of what waits for a provider account that works.
     pub(super) aside: Aside,
     /// Accounts whose weight is known, or is being read, by the version of their rows.
@@ -98,6 +100,7 @@ impl Dispatcher {
             openings: 0,
             plans: BTreeMap::new(),
             waits_for_room: false,
+            reads_soon: false,
             aside: Aside::default(),
             weighed: BTreeMap::new(),
             _lifeline: lifeline,
@@ -135,25 +138,41 @@ impl Dispatcher {
         });
     }
 
+    /// Reads sources when everything that was told by now has been heard: what a hundred
+    /// campaigns tell as they start is one look at all sources, not a hundred.
+    pub(super) fn read_soon(&mut self, context: &mut Context<Self>) {
+        if !self.reads_soon {
+            self.reads_soon = true;
+            context.notify(ReadSources);
+        }
+    }
+
     /// Starts a read of every source that has something and room for it.
     pub(super) fn read_sources(&mut self, context: &Context<Self>) {
-        let most = self.parts.read_ahead;
-        let pool = || ReadAhead::of(most);
-        let mut read_ahead: BTreeMap<Option<Pool>, ReadAhead> = BTreeMap::new();
-        for ((_, source), state) in &self.sources {
-            let counted = read_ahead.entry(Pool::of(*source)).or_insert_with(pool);
-            counted.count(state.unfinished(), state.has_more());
+        self.reads_soon = false;
+        let mut pools = Pool::ALL.map(|_| ReadAhead::of(self.parts.read_ahead));
+        let mut have_more = Vec::new();
+        for (key, state) in &self.sources {
+            let has_more = state.has_more();
+            if let Some(pool) = Pool::of(key.1) {
+                pools[pool.index()].count(state.unfinished(), has_more);
+                have_more.extend(has_more.then_some((*key, pool)));
+            }
         }
-        let rests = self.parts.resting.routes();
-        let has_more = self.sources.iter().filter(|(_, state)| state.has_more());
-        let may_read = has_more.map(|(key, state)| (*key, self.may_read(state, rests)));
-        let may_read: Vec<_> = may_read.filter(|(_, most)| *most > 0).collect();
-        for ((partition, source), most) in may_read {
+        let (rests, now) = (
+            self.parts.resting.routes(),
+            self.parts.readers.runtime.now(),
+        );
+        for ((partition, source), pool) in have_more {
+            let most = self.sources.get(&(partition, source));
+            let most = most.map_or(0, |state| self.may_read(state, rests, now));
             let Some(state) = self.sources.get_mut(&(partition, source)) else {
                 continue;
             };
-            let shared = read_ahead.entry(Pool::of(source)).or_insert_with(pool);
-            let Some(limit) = shared.grant(state.unfinished()) else {
+            if most == 0 {
+                continue;
+            }
+            let Some(limit) = pools[pool.index()].grant(state.unfinished()) else {
                 continue;
             };
             let limit = limit.min(most);
@@ -314,7 +333,7 @@ impl Dispatcher {
 
     pub(super) fn go_on(&mut self, context: &mut Context<Self>) {
         self.serve(context);
-        self.read_sources(context);
+        self.read_soon(context);
     }
 }
 

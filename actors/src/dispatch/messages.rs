@@ -51,7 +51,20 @@ impl Handler<Opened> for Dispatcher {
         self.sources
             .entry((opened.partition, opened.source))
             .or_insert(source);
-        self.go_on(context);
+        self.read_soon(context);
+    }
+}
+
+/// It is to look what can be read.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct ReadSources;
+
+impl Handler<ReadSources> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, _: ReadSources, context: &mut Self::Context) {
+        self.read_sources(context);
     }
 }
 
@@ -135,7 +148,7 @@ impl Handler<Finished> for Dispatcher {
 
     fn handle(&mut self, finished: Finished, context: &mut Self::Context) {
         self.finish(&finished.0);
-        self.read_sources(context);
+        self.read_soon(context);
     }
 }
 

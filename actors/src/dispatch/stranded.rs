@@ -70,8 +70,7 @@ impl Dispatcher {
 
     /// How much of a source may be read now while these provider accounts rest, of what its
     /// read-ahead allows.
-    pub(super) fn may_read(&self, source: &Source, rests: Routes) -> usize {
-        let now = self.parts.readers.runtime.now();
+    pub(super) fn may_read(&self, source: &Source, rests: Routes, now: UnixMicros) -> usize {
         match &source.kind {
             Kind::Audience { plan, .. }
                 if plan.routes.is_within(rests) && now < plan.valid_until() =>

@@ -17,6 +17,24 @@ pub enum Pool {
 }
 
 impl Pool {
+    /// Every pool, in the order of [`Pool::index`].
+    pub const ALL: [Self; 4] = [
+        Self::Work(MessageClass::Transactional),
+        Self::Work(MessageClass::Marketing),
+        Self::Audiences,
+        Self::Due,
+    ];
+
+    /// Its place in an array with one entry for each pool.
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Work(MessageClass::Transactional) => 0,
+            Self::Work(MessageClass::Marketing) => 1,
+            Self::Audiences => 2,
+            Self::Due => 3,
+        }
+    }
+
     /// That of a source; an import is not sent from.
     pub fn of(source: SourceId) -> Option<Self> {
         match source {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use schemas::audience::{CHUNK_ENTRIES, NumberKey};
+use schemas::audience::NumberKey;
 use schemas::campaign::Campaign;
 use schemas::contact::ListMember;
 use schemas::record::KeyPart;
@@ -11,18 +11,8 @@ use schemas::{ContactId, ListId, Slice};
 
 use crate::store::{Order, Store, StoreError};
 
-/// How many members of one list are read at a time where a slice has many.
+/// How many members of one list are read at a time, at most, where a slice has many.
 const MEMBERS_PAGE: usize = 1_000;
-
-/// How many members of whole slices are read at a time, over all lists.
-const READ_MEMBERS: usize = 2 * CHUNK_ENTRIES;
-
-/// The most slices that are read together. A list of 10,000 has two or three members in
-/// a slice: read one by one, its slices took longer than sending to it.
-const MOST_TOGETHER: usize = 128;
-
-/// Slices that are read together at first, before it is known how full they are.
-const FIRST_TOGETHER: usize = 16;
 
 /// A recipient: the number, and whose it is.
 pub(super) type Member = (NumberKey, ContactId);
@@ -34,8 +24,6 @@ pub(super) struct Members {
     last_slice: u16,
     /// The last number taken of the slice, if it is not read to its end.
     after: Option<NumberKey>,
-    /// How many slices are read together.
-    together: usize,
 }
 
 impl Members {
@@ -45,7 +33,6 @@ impl Members {
             slice: first.number(),
             last_slice: last.number(),
             after: None,
-            together: FIRST_TOGETHER,
         }
     }
 
@@ -104,24 +91,24 @@ impl Members {
         }
     }
 
-    /// The members of the next slices, as many slices as `room` is likely to take; none
-    /// when the first one has too many to be read at once.
+    /// The members of the next slices, as many as are read to their end of every list within
+    /// `room` members each; none when the first one has more. A list of 10,000 has two or three
+    /// members in a slice, and one of ten has one in some: read slice by slice, or a few at a
+    /// time, they took longer than sending to them.
     async fn whole_slices(
-        &mut self,
+        &self,
         store: &Store,
         campaign: &Campaign,
         room: usize,
     ) -> Result<Vec<Vec<Member>>, StoreError> {
-        let slices = (self.slice..=self.last_slice).take(self.together);
-        // As many slices as were read to their end of every list.
+        let slices = self.slice..=self.last_slice;
         let mut read: Option<Vec<Vec<Member>>> = None;
-        let room_of_list = READ_MEMBERS / campaign.lists.len().max(1);
         for list in &campaign.lists {
             let prefixes: Vec<_> = slices
                 .clone()
                 .map(|slice| slice_key(*list, slice))
                 .collect();
-            let pages = store.list_each(&prefixes, room_of_list.max(1)).await?;
+            let pages = store.list_each(&prefixes, room).await?;
             let members = pages.iter().map(|page| {
                 let in_time = page.iter().filter_map(|member| in_time(campaign, member));
                 in_time.collect::<Vec<_>>()
@@ -131,10 +118,7 @@ impl Members {
                 Some(before) => before.into_iter().zip(members).map(both).collect(),
             });
         }
-        let read: Vec<_> = read.into_iter().flatten().map(joined).collect();
-        let found: usize = read.iter().map(Vec::len).sum();
-        self.together = (room * read.len() / found.max(1)).clamp(1, MOST_TOGETHER);
-        Ok(read)
+        Ok(read.into_iter().flatten().map(joined).collect())
     }
 
     /// Up to `room` members of the slice after the last one taken.
@@ -163,16 +147,17 @@ impl Members {
         let prefix = slice_key(list, self.slice);
         let mut next = self.after.map_or(0, |number| number.0 + 1);
         let mut members = Vec::new();
+        let most = room.min(MEMBERS_PAGE);
         while members.len() < room {
             let mut from = prefix.clone();
             from.push(KeyPart::U64(next));
             let page = store
-                .list_from::<ListMember>(&prefix, &from, Order::Ascending, MEMBERS_PAGE)
+                .list_from::<ListMember>(&prefix, &from, Order::Ascending, most)
                 .await?;
             let Some(last) = page.last() else { break };
             next = last.number.0 + 1;
             members.extend(page.iter().filter_map(|member| in_time(campaign, member)));
-            if page.len() < MEMBERS_PAGE {
+            if page.len() < most {
                 break;
             }
         }
