@@ -2,29 +2,25 @@
 //! batch are committed first, then how far the file was read, so an import that was
 //! interrupted reads at most one batch again and counts nobody twice.
 
-use std::fs::File;
-use std::io::{BufReader, Seek, SeekFrom};
 use std::path::PathBuf;
 
 use actix::prelude::*;
-use engine::contacts::{ContactReader, ImportFileError, ImportOptions, ImportedContact, Record};
+use engine::contacts::ImportOptions;
 use engine::dispatch::audience::keyed;
 use engine::journal::{CommitError, Journal, Verdict};
 use engine::runtime::{Runtime, WorkLost};
 use engine::store::{Store, StoreError};
 use hmac::{Hmac, Mac};
 use schemas::account::Account;
-use schemas::change::{Change, Reject};
+use schemas::change::Change;
 use schemas::contact::contact_id;
-use schemas::job::{ImportPosition, Job, JobProgress, JobState, JobWork};
+use schemas::job::{Job, JobProgress, JobState, JobWork};
 use schemas::{AccountId, ContactId, JobId, Partition, Phone, Slice};
 use sha2::Sha256;
 
+use super::file::{Batch, FileError, ImportFile};
 use crate::control::DISK_FULL_PAUSE;
 use crate::supervision::{Escalation, Lifeline, TaskPanicked, spawn_for};
-
-/// Records of one commit: some 200 kB of contacts, read again after a crash at most.
-const RECORDS_A_BATCH: usize = 1_000;
 
 /// What an importer is built from.
 #[derive(Clone)]
@@ -153,84 +149,18 @@ async fn import(parts: &ImporterParts) -> Result<(), ImportError> {
         phone_column: phone_column.clone(),
     };
     let path = file_of(&parts.folder, parts.job);
-    let opened = parts
-        .runtime
-        .blocking(move || open(&path, &options, resume))
-        .await?;
-    let mut reader = match opened {
-        Ok(reader) => reader,
-        Err(error) => return import.fail(error).await,
-    };
+    let mut file = ImportFile::new(path, options, resume);
     loop {
-        let read = parts.runtime.blocking(move || read_batch(reader)).await?;
-        let (rest, batch) = match read {
-            Ok(read) => read,
+        let batch = match file.next(&parts.runtime).await? {
+            Ok(batch) => batch,
             Err(error) => return import.fail(error).await,
         };
-        reader = rest;
         let is_last = batch.is_last;
         import.commit(batch).await?;
         if is_last {
             return Ok(());
         }
     }
-}
-
-type Reader = ContactReader<BufReader<File>>;
-
-fn open(
-    path: &std::path::Path,
-    options: &ImportOptions,
-    resume: Option<ImportPosition>,
-) -> Result<Reader, ImportFileError> {
-    let reader = ContactReader::new(BufReader::new(File::open(path)?), options)?;
-    let Some(position) = resume else {
-        return Ok(reader);
-    };
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(position.byte))?;
-    ContactReader::resume(
-        BufReader::new(file),
-        reader.layout().clone(),
-        position,
-        options,
-    )
-}
-
-struct Batch {
-    contacts: Vec<ImportedContact>,
-    rejects: Vec<Reject>,
-    position: ImportPosition,
-    is_last: bool,
-}
-
-fn read_batch(mut reader: Reader) -> Result<(Reader, Batch), ImportFileError> {
-    let (mut contacts, mut rejects) = (Vec::with_capacity(RECORDS_A_BATCH), Vec::new());
-    let mut is_last = false;
-    while contacts.len() + rejects.len() < RECORDS_A_BATCH {
-        match reader.next_record()? {
-            Some(Record::Contact(contact)) => contacts.push(contact),
-            Some(Record::Rejected(reject)) => rejects.push(Reject {
-                line: reject.line,
-                column: reject.column,
-                reason: reject.reason.code().to_owned(),
-            }),
-            None => {
-                is_last = true;
-                break;
-            }
-        }
-    }
-    let position = reader.position();
-    Ok((
-        reader,
-        Batch {
-            contacts,
-            rejects,
-            position,
-            is_last,
-        },
-    ))
 }
 
 impl Import<'_> {
@@ -277,7 +207,7 @@ impl Import<'_> {
     }
 
     /// The file as a whole cannot be imported; what was imported of it stays.
-    async fn fail(&self, error: ImportFileError) -> Result<(), ImportError> {
+    async fn fail(&self, error: FileError) -> Result<(), ImportError> {
         self.advance(Change::ImportAdvanced {
             job: self.parts.job,
             state: JobState::Failed,
