@@ -20,6 +20,7 @@ const HELD: &str = "volley_held_messages";
 const CAMPAIGNS: &str = "volley_campaigns_under_way";
 const ATTEMPTS: &str = "volley_attempts_total";
 pub(crate) const RESTARTS: &str = "volley_actor_restarts_total";
+pub(crate) const PUT_ASIDE: &str = "volley_actors_put_aside_total";
 pub(crate) const UNMATCHED: &str = "volley_receipts_unmatched_total";
 
 /// Says what the numbers mean, once for each process.
@@ -80,6 +81,10 @@ pub fn describe() {
     describe_counter!(
         RESTARTS,
         "Actors that failed and were built again, by actor."
+    );
+    describe_counter!(
+        PUT_ASIDE,
+        "Actors of one campaign or import that failed three times in five minutes and are tried again after five, by actor."
     );
     describe_counter!(
         UNMATCHED,

@@ -3,9 +3,11 @@
 //! actix restarts nothing after a panic; the address just answers `Closed`. So every
 //! child holds a [`Lifeline`], which tells its supervisor when it is dropped without
 //! having been finished. The supervisor waits a delay that doubles with each failure
-//! and builds the child again; when the restarts in a window use up the budget, it
-//! gives up and the whole node stops with a cause, so that an operator is called and
-//! a fresh process starts from the journal.
+//! and builds the child again. When the restarts in a window use up the budget, it depends
+//! on the child. Where the node is nothing without it, the whole node stops with a cause,
+//! so that an operator is called and a fresh process starts from the journal. One campaign
+//! or import is put aside instead, for as long as a window: others must not suffer for it,
+//! and if it was not its own fault, it goes on by itself.
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -17,7 +19,7 @@ use engine::runtime::{BootMicros, Runtime};
 use futures::FutureExt;
 use tokio::task::JoinHandle;
 
-use crate::instruments::RESTARTS;
+use crate::instruments::{PUT_ASIDE, RESTARTS};
 
 /// How often and how fast a child is built again.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +32,30 @@ pub struct RestartPolicy {
     pub budget: usize,
     /// How long a restart counts.
     pub window: Duration,
+    /// What becomes of a child whose budget is used up.
+    pub spent: Spent,
+}
+
+/// What becomes of a child that failed too often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spent {
+    /// The node stops.
+    StopNode,
+    /// It is left alone for a window, then it has a new budget.
+    PutAside,
+}
+
+impl RestartPolicy {
+    /// For one campaign or import: three attempts in five minutes, with 500 ms and 1 s between
+    /// them, in which what has befallen the whole process may pass.
+    pub fn of_work() -> Self {
+        Self {
+            first_delay: Duration::from_millis(500),
+            budget: 2,
+            spent: Spent::PutAside,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for RestartPolicy {
@@ -41,6 +67,7 @@ impl Default for RestartPolicy {
             max_delay: Duration::from_secs(5),
             budget: 10,
             window: Duration::from_secs(300),
+            spent: Spent::StopNode,
         }
     }
 }
@@ -166,6 +193,8 @@ pub struct ChildSpec<A: Actor> {
     pub name: String,
     /// Where it can be reached.
     pub post: Post<A>,
+    /// How often it is built again.
+    pub policy: RestartPolicy,
     /// Builds it.
     pub factory: Box<dyn Fn(Lifeline) -> A>,
 }
@@ -234,7 +263,7 @@ where
     let runtime = runtime.clone();
     let guard = escalation.clone();
     let watch = async move {
-        let mut restarts = Restarts::new(RestartPolicy::default());
+        let mut restarts = Restarts::new(spec.policy);
         for generation in 0_u64.. {
             let (ended, mut ends) = tokio::sync::mpsc::channel(1);
             let lifeline = Lifeline {
@@ -249,9 +278,17 @@ where
                 return;
             }
             metrics::counter!(RESTARTS, "actor" => spec.name.clone()).increment(1);
-            let Some(delay) = restarts.next(runtime.boot()) else {
-                escalation.raise(format!("{} failed too often", spec.name));
-                return;
+            let delay = match (restarts.next(runtime.boot()), spec.policy.spent) {
+                (Some(delay), _) => delay,
+                (None, Spent::StopNode) => {
+                    escalation.raise(format!("{} failed too often", spec.name));
+                    return;
+                }
+                (None, Spent::PutAside) => {
+                    metrics::counter!(PUT_ASIDE, "actor" => spec.name.clone()).increment(1);
+                    restarts = Restarts::new(spec.policy);
+                    spec.policy.window
+                }
             };
             tracing::error!(
                 actor = spec.name,
@@ -267,25 +304,4 @@ where
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::{RestartPolicy, Restarts};
-
-    #[test]
-    fn delays_double_and_the_budget_ends() {
-        let policy = RestartPolicy {
-            budget: 4,
-            ..RestartPolicy::default()
-        };
-        let mut restarts = Restarts::new(policy);
-        let delays: Vec<_> = (0..4).map_while(|_| restarts.next(1)).collect();
-        assert_eq!(delays, [100, 200, 400, 800].map(Duration::from_millis));
-        assert_eq!(restarts.next(2), None);
-        let after_window = 1 + 300_000_000;
-        assert_eq!(
-            restarts.next(after_window),
-            Some(Duration::from_millis(100))
-        );
-    }
-}
+mod tests;

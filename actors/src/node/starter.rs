@@ -11,7 +11,7 @@ use crate::campaign::coordinator::{CampaignCoordinator, CoordinatorParts, Look};
 use crate::control::Start;
 use crate::dispatch::messages::CampaignHeld;
 use crate::import::importer::{Importer, ImporterParts};
-use crate::supervision::{ChildSpec, Post, supervise};
+use crate::supervision::{ChildSpec, Post, RestartPolicy, supervise};
 
 /// A child, and the coordinator's post where it is one.
 struct Running {
@@ -107,6 +107,7 @@ fn child<A: Actor>(
     ChildSpec {
         name: name.to_owned(),
         post: Post::default(),
+        policy: RestartPolicy::of_work(),
         factory: Box::new(factory),
     }
 }

@@ -27,7 +27,7 @@ use crate::provider::resting::Resting;
 use crate::provider::sender::{ProviderSender, SenderParts};
 use crate::receipt::look_up::{LookUpPaces, LookUps};
 use crate::receipt::reconciler::{ReconcilerParts, StatusReconciler};
-use crate::supervision::{ChildSpec, Escalation, Post, supervise};
+use crate::supervision::{ChildSpec, Escalation, Post, RestartPolicy, supervise};
 
 /// What follows from outcomes, as the settings have it.
 pub(super) fn rules(parts: &NodeParts) -> OutcomeRules {
@@ -122,6 +122,7 @@ impl Wiring {
         let spec = ChildSpec {
             name: "dispatcher".to_owned(),
             post: self.dispatcher.clone(),
+            policy: RestartPolicy::default(),
             factory: Box::new(move |line| Dispatcher::new(dispatcher.clone(), line)),
         };
         supervise(&parts.runtime, self.escalation.clone(), spec);
@@ -163,6 +164,7 @@ impl Wiring {
             let spec = ChildSpec {
                 name: "provider_sender".to_owned(),
                 post: post.clone(),
+                policy: RestartPolicy::default(),
                 factory: Box::new(move |line| ProviderSender::new(sender.clone(), line)),
             };
             supervise(&parts.runtime, self.escalation.clone(), spec);
@@ -189,6 +191,7 @@ impl Wiring {
         let spec = ChildSpec {
             name: "status_reconciler".to_owned(),
             post: Post::default(),
+            policy: RestartPolicy::default(),
             factory: Box::new(move |line| StatusReconciler::new(reconciler.clone(), line)),
         };
         supervise(&parts.runtime, self.escalation.clone(), spec);
