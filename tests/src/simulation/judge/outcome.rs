@@ -2,7 +2,7 @@
 
 use engine::dispatch::outcome::{DEADLINE_PASSED, RETURNED};
 use sandbox::core::{Refusal, Status};
-use schemas::{Message, MessageClass, MessageStatus};
+use schemas::{Message, MessageClass, MessageStatus, UnixMicros};
 
 use super::consent;
 use crate::simulation::Simulation;
@@ -16,6 +16,12 @@ const SPACE_SLACK: u64 = 1_000_000;
 
 /// Milliseconds until the third search for an attempt that is unknown: 3 s, 15 s and 60 s.
 const SEARCHED_FOR_MS: i64 = 78_000;
+
+/// Microseconds from an attempt that is unknown to its first search, and from each to the next.
+const SEARCHES_AFTER: [u64; 3] = [3_000_000, 15_000_000, 60_000_000];
+
+/// Microseconds between two searches of one account at the least, where its rate is low.
+const SEARCH_PACE: u64 = 1_000_000;
 
 /// Seconds of validity beyond which nothing expires in a schedule whose clock is right.
 const LONG_VALIDITY: u64 = 3_600;
@@ -266,10 +272,37 @@ fn unknown(
     let may_resend = is_transactional
         && !is_canceled(simulation, message)
         && !consent::has_stopped(simulation, message);
-    if may_resend && resends == 0 && !may_expire(simulation, message) {
+    if may_resend
+        && resends == 0
+        && !may_expire(simulation, message)
+        && had_time_to_search(simulation, message)
+    {
         return Err("it is unknown and was never sent again".to_owned());
     }
     Ok(())
+}
+
+/// Whether the machine was awake long enough for three searches while the text was valid: each
+/// waits for those of all others that are unknown at its account, and for who sleeps meanwhile.
+fn had_time_to_search(simulation: &Simulation, message: &Message) -> bool {
+    let is_beside = |other: &&Message| {
+        other.provider == message.provider && count(other, "outcome_unknown") > 0
+    };
+    let messages = super::rows::<Message>(simulation);
+    let beside = messages.iter().filter(is_beside).count() as u64;
+    let waits = (beside + 1) * SEARCH_PACE;
+    let instant = |at: UnixMicros| Time::of_true_wall(at.0.unsigned_abs());
+    let mut at = message.timeline.last().map_or(0, |entry| instant(entry.at));
+    for after in SEARCHES_AFTER {
+        at += after;
+        for (from, until) in simulation.slept.borrow().iter() {
+            if *from < at + waits && at < *until {
+                at = *until;
+            }
+        }
+        at += waits;
+    }
+    at <= instant(message.envelope.valid_until)
 }
 
 /// How often this is in a message's life.
