@@ -21,9 +21,9 @@ use schemas::{Envelope, Message, MessageClass, Partition};
 use super::due::due_page;
 use super::source::{Batch, Kind, ReadError, Readers, due_origin, work_item};
 
-/// Between the first time that a message panics and the second, and between that and the last:
+/// Between the first time that reading panics and the second, and between that and the last:
 /// long enough for what has befallen the process as a whole to be over.
-const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(250)];
+pub(crate) const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(250)];
 
 /// Messages in a part that may be tried three times. Where more panic it is no single message's
 /// fault, and the others must not wait for each of them.

@@ -151,27 +151,25 @@ impl Dispatcher {
     pub(super) fn read_sources(&mut self, context: &Context<Self>) {
         self.reads_soon = false;
         let mut pools = Pool::ALL.map(|_| ReadAhead::of(self.parts.read_ahead));
-        let mut have_more = Vec::new();
-        for (key, state) in &self.sources {
-            let has_more = state.has_more();
-            if let Some(pool) = Pool::of(key.1) {
-                pools[pool.index()].count(state.unfinished(), has_more);
-                have_more.extend(has_more.then_some((*key, pool)));
-            }
-        }
         let (rests, now) = (
             self.parts.resting.routes(),
             self.parts.readers.runtime.now(),
         );
-        for ((partition, source), pool) in have_more {
-            let most = self.sources.get(&(partition, source));
-            let most = most.map_or(0, |state| self.may_read(state, rests, now));
+        let mut may_read = Vec::new();
+        for (key, state) in &self.sources {
+            let has_more = state.has_more();
+            if let Some(pool) = Pool::of(key.1) {
+                pools[pool.index()].count(state.unfinished(), has_more);
+                if has_more {
+                    may_read.push((*key, pool, self.may_read(state, rests, now)));
+                }
+            }
+        }
+        may_read.retain(|(_, _, most)| *most > 0);
+        for ((partition, source), pool, most) in may_read {
             let Some(state) = self.sources.get_mut(&(partition, source)) else {
                 continue;
             };
-            if most == 0 {
-                continue;
-            }
             let Some(limit) = pools[pool.index()].grant(state.unfinished()) else {
                 continue;
             };

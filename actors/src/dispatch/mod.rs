@@ -3,7 +3,7 @@
 
 mod admission;
 pub mod begin;
-mod careful;
+pub(crate) mod careful;
 pub mod demand;
 pub mod dispatcher;
 pub mod due;

@@ -10,19 +10,16 @@ use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use engine::contacts::{ContactReader, ImportFileError, ImportOptions, ImportedContact, Record};
 use engine::runtime::{Runtime, WorkLost};
 use schemas::change::Reject;
 use schemas::job::ImportPosition;
 
-/// Records of one commit: some 200 kB of contacts, read again after a crash at most.
-pub(super) const RECORDS_A_BATCH: usize = 1_000;
+use crate::dispatch::careful::PAUSES;
 
-/// Between the first time that reading panics and the second, and between that and the last:
-/// long enough for what has befallen the process as a whole to be over.
-const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(250)];
+/// Records of one commit: some 200 kB of contacts, read again after a crash at most.
+const RECORDS_A_BATCH: usize = 1_000;
 
 /// Opens the file at a byte.
 type Open<R> = Arc<dyn Fn(u64) -> io::Result<R> + Send + Sync>;

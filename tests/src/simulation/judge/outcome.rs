@@ -14,11 +14,12 @@ use crate::simulation::time::Time;
 /// Microseconds from a request's beginning to the commit that takes it in, at most.
 const SPACE_SLACK: u64 = 1_000_000;
 
-/// Milliseconds until the third search for an attempt that is unknown: 3 s, 15 s and 60 s.
-const SEARCHED_FOR_MS: i64 = 78_000;
-
 /// Microseconds from an attempt that is unknown to its first search, and from each to the next.
 const SEARCHES_AFTER: [u64; 3] = [3_000_000, 15_000_000, 60_000_000];
+
+/// Milliseconds until the third search for an attempt that is unknown.
+const SEARCHED_FOR_MS: i64 =
+    ((SEARCHES_AFTER[0] + SEARCHES_AFTER[1] + SEARCHES_AFTER[2]) / 1_000) as i64;
 
 /// Microseconds between two searches of one account at the least, where its rate is low.
 const SEARCH_PACE: u64 = 1_000_000;
