@@ -1,0 +1,60 @@
+//! Real servers for tests: Apache Kafka and Apache Cassandra, from their published
+//! packages, without containers.
+//!
+//! One test binary shares one set of them, started when first asked for; its tests use
+//! topics and keyspaces with names of their own. Tests that kill a server start their own.
+//! Every server ends with the test process, also when that is killed.
+
+pub mod cassandra;
+pub mod cql;
+mod jars;
+pub mod kafka;
+mod ports;
+mod server;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use self::cassandra::Cassandra;
+use self::kafka::Kafka;
+pub use self::server::ask_until;
+
+/// The environment variable with which a skipped test is a failure.
+const REQUIRE_TOOLS: &str = "VOLLEY_REQUIRE_TOOLS";
+
+/// The one broker that the tests of this binary share, or `None` where the tools for it are
+/// missing, and that was told.
+pub fn kafka() -> Option<&'static Kafka> {
+    static SHARED: OnceLock<Option<Kafka>> = OnceLock::new();
+    SHARED.get_or_init(|| Kafka::start(1)).as_ref()
+}
+
+/// The one Cassandra node that the tests of this binary share, or `None` where the tools
+/// for it are missing, and that was told.
+pub fn cassandra() -> Option<&'static Cassandra> {
+    static SHARED: OnceLock<Option<Cassandra>> = OnceLock::new();
+    SHARED.get_or_init(Cassandra::start).as_ref()
+}
+
+/// Tells of a skipped test.
+fn needed(class_path: Option<String>) -> Option<String> {
+    if class_path.is_none() {
+        let is_required = std::env::var_os(REQUIRE_TOOLS).is_some();
+        assert!(!is_required, "needs Java 17 and Maven");
+        // Not with a macro: of a test that passes, what those say is shown to nobody.
+        let _ = std::io::stderr().write_all(b"skipped: needs Java 17 and Maven\n");
+    }
+    class_path
+}
+
+/// Where this test was compiled to: a real disk, and nothing that anybody keeps.
+fn target_folder() -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    // Below it are the profile, `deps`, and the test.
+    let target = test
+        .ancestors()
+        .nth(3)
+        .expect("a test lies in a target folder");
+    target.to_owned()
+}

@@ -1,0 +1,5 @@
+//! Everything that needs real servers: Apache Kafka and Apache Cassandra. One binary, so
+//! that one set of them serves all of its tests.
+#![cfg(feature = "cluster")]
+
+mod servers;
