@@ -31,7 +31,12 @@ fn micros(clock: ClockId) -> u64 {
 
 /// The most memory that this process ever held at once, in bytes: `VmHWM`.
 pub fn peak_memory_bytes() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    peak_memory_bytes_of("self")
+}
+
+/// The same of another process, by its number.
+pub fn peak_memory_bytes_of(process: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kilobytes = line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
     kilobytes.unwrap_or(0) * 1_024

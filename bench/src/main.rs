@@ -3,6 +3,7 @@
 
 mod child;
 mod codes;
+mod crowd;
 mod dispatch;
 mod engine_run;
 mod failure;
@@ -14,6 +15,7 @@ mod machine;
 mod node;
 mod options;
 mod outage;
+mod overload;
 mod pacing;
 mod provider;
 mod raw;
@@ -38,6 +40,7 @@ use crate::fairness::FairnessOptions;
 use crate::instructions::InstructionsOptions;
 use crate::latency::LatencyOptions;
 use crate::outage::OutageOptions;
+use crate::overload::OverloadOptions;
 use crate::pacing::PacingOptions;
 use crate::provider::Reach;
 use crate::restart::RestartOptions;
@@ -73,6 +76,8 @@ enum Command {
     Outage(OutageOptions),
     /// Whether accounts that share a provider account get their shares.
     Fairness(FairnessOptions),
+    /// More callers than a node takes at once, and many times what its provider takes.
+    Overload(OverloadOptions),
     /// How long texts take from their 202 to the provider.
     Latency(LatencyOptions),
     /// Instructions that a text costs, counted by valgrind: the same on a busy machine.
@@ -130,6 +135,7 @@ fn run(command: Command) -> Result<bool, BenchError> {
         Command::Codes(options) => codes::run(&options),
         Command::Outage(options) => outage::run(&options),
         Command::Fairness(options) => fairness::run(&options),
+        Command::Overload(options) => overload::run(&options),
         Command::Latency(options) => latency::run(&options),
         Command::Instructions(options) => instructions::run(&options),
         Command::Prepare { data, recipients } => {

@@ -9,7 +9,7 @@ use schemas::Secret;
 
 use crate::engine_run::RunStore;
 use crate::failure::{BenchError, machine, refused};
-use crate::machine::boot_micros;
+use crate::machine::{boot_micros, peak_memory_bytes_of};
 use crate::node::ACCOUNT;
 
 /// How often a node that is starting is looked for, and for how long, in microseconds.
@@ -71,6 +71,11 @@ impl Serving {
         let (root, url) = self.root(store).await?;
         let key = root.create_key(ACCOUNT, "bench").await.map_err(&failed)?;
         NodeClient::new(&url, Secret::new(key.secret)).map_err(failed)
+    }
+
+    /// The most memory that it ever held at once, in bytes.
+    pub fn peak_memory_bytes(&self) -> u64 {
+        peak_memory_bytes_of(&self.0.id().to_string())
     }
 }
 
