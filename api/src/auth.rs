@@ -15,7 +15,7 @@ use actix_web::http::header::AUTHORIZATION;
 use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, ResponseError, web};
 use engine::runtime::Runtime;
-use engine::store::Store;
+use engine::store::{Store, StoreError};
 use schemas::account::ApiKey;
 use schemas::{AccountId, KeyId, Secret};
 use sha2::{Digest, Sha256};
@@ -96,21 +96,31 @@ impl KeyRing {
     }
 
     async fn identify(&self, secret: &str) -> Result<Identity, Problem> {
-        let refused = || Problem::new(ProblemCode::Unauthorized);
+        let found = self.find(secret).await?;
+        found.ok_or_else(|| Problem::new(ProblemCode::Unauthorized))
+    }
+
+    /// Whose key this is; `None` if it is none of ours.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) async fn find(&self, secret: &str) -> Result<Option<Identity>, StoreError> {
         if !secret.starts_with(KEY_PREFIX) {
-            return Err(refused());
+            return Ok(None);
         }
         let sha256 = secret_sha256(secret);
         if bool::from(sha256.as_bytes().ct_eq(self.root_sha256.as_bytes())) {
-            return Ok(Identity::Root);
+            return Ok(Some(Identity::Root));
         }
         if let Some((account, key)) = self.recall(&sha256) {
-            return Ok(Identity::Account(account, key));
+            return Ok(Some(Identity::Account(account, key)));
         }
         let key = self.store.get::<ApiKey>(&ApiKey::key_of(&sha256)).await?;
-        let ApiKey { account, id, .. } = key.ok_or_else(refused)?;
+        let Some(ApiKey { account, id, .. }) = key else {
+            return Ok(None);
+        };
         self.remember(sha256, (account, id));
-        Ok(Identity::Account(account, id))
+        Ok(Some(Identity::Account(account, id)))
     }
 
     fn recall(&self, sha256: &str) -> Option<(AccountId, KeyId)> {

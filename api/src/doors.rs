@@ -68,7 +68,7 @@ pub struct DoorState {
     admission: Admission,
     json_limit_bytes: usize,
     import_limit_bytes: u64,
-    closing: Arc<AtomicBool>,
+    closing: AtomicBool,
 }
 
 impl DoorState {
@@ -78,7 +78,7 @@ impl DoorState {
             admission: Admission::new(settings, &doors.runtime),
             json_limit_bytes: settings.json_limit_bytes,
             import_limit_bytes: settings.import_limit_bytes,
-            closing: Arc::new(AtomicBool::new(false)),
+            closing: AtomicBool::new(false),
             doors,
         }
     }
@@ -165,13 +165,19 @@ pub struct RunningServer {
     /// Where they are; the port that was taken if port 0 was asked for.
     pub address: SocketAddr,
     handle: ServerHandle,
-    closing: Arc<AtomicBool>,
+    state: web::Data<DoorState>,
 }
 
 impl RunningServer {
+    /// What the doors are given, for those that are not HTTP.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn state(&self) -> web::Data<DoorState> {
+        self.state.clone()
+    }
+
     /// Says that the node is about to stop: `/readyz` fails from now on.
     pub fn announce_stop(&self) {
-        self.closing.store(true, Ordering::Relaxed);
+        self.state.closing.store(true, Ordering::Relaxed);
     }
 
     /// Takes no new request, waits for those that are under way, at most ten seconds.
@@ -202,10 +208,10 @@ pub fn serve(doors: Doors, settings: &HttpSettings) -> Result<RunningServer, Ope
     describe();
     start_upkeep(&doors);
     let state = web::Data::new(DoorState::new(doors, settings));
-    let closing = Arc::clone(&state.closing);
+    let served = state.clone();
     let mut server = HttpServer::new(move || {
         App::new()
-            .app_data(state.clone())
+            .app_data(served.clone())
             .wrap(from_fn(observe))
             .configure(routes::configure)
     })
@@ -225,7 +231,7 @@ pub fn serve(doors: Doors, settings: &HttpSettings) -> Result<RunningServer, Ope
     Ok(RunningServer {
         address,
         handle,
-        closing,
+        state,
     })
 }
 

@@ -111,7 +111,10 @@ pub fn too_large(limit: u64) -> Problem {
 }
 
 /// Reads an object, judging field by field, so that each wrong field is named.
-fn parse<T: DeserializeOwned>(raw: &[u8]) -> Result<T, Problem> {
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn parse<T: DeserializeOwned>(raw: &[u8]) -> Result<T, Problem> {
     let value: Value = serde_json::from_slice(raw)
         .map_err(|error| Problem::with_detail(ProblemCode::InvalidJson, error.to_string()))?;
     let mut problems = FieldProblems::default();

@@ -15,6 +15,8 @@ mod failure;
 pub mod http;
 pub mod idempotency;
 pub mod in_process;
+#[cfg(feature = "cluster")]
+pub mod ingress;
 mod json;
 pub mod node;
 mod observe;

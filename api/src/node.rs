@@ -18,6 +18,8 @@ use engine::store::{FolderError, OpenError, Order, Store, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
 use schemas::Secret;
 use schemas::account::Account;
+#[cfg(feature = "cluster")]
+use tokio::sync::oneshot;
 
 use crate::auth::new_secret;
 use crate::doors::{Doors, OpenDoorsError, RunningServer, imports_folder, serve};
@@ -50,6 +52,10 @@ pub enum StartError {
     /// The opening panicked.
     #[error(transparent)]
     Lost(#[from] WorkLost),
+    /// Kafka's client refuses the settings.
+    #[cfg(feature = "cluster")]
+    #[error("`kafka`: {0}")]
+    Kafka(#[from] engine::ingress::IngressError),
 }
 
 impl StartError {
@@ -62,6 +68,8 @@ impl StartError {
             Self::Doors(OpenDoorsError::Listen { .. }) => Exit::Settings,
             Self::Doors(OpenDoorsError::Folder { .. }) | Self::RootKey { .. } => Exit::DataFolder,
             Self::Node(_) | Self::Lost(_) => Exit::Failure,
+            #[cfg(feature = "cluster")]
+            Self::Kafka(_) => Exit::Settings,
         }
     }
 }
@@ -85,6 +93,9 @@ pub struct RunningNode {
     folder: PathBuf,
     server: RunningServer,
     node: Node,
+    /// Tells when the door to Kafka is shut.
+    #[cfg(feature = "cluster")]
+    ingress: Option<oneshot::Receiver<()>>,
 }
 
 /// Opens the storage that `settings` name. Blocks, for seconds after a crash.
@@ -169,9 +180,32 @@ pub async fn start(
         root_key,
         store: storage.store,
         folder,
+        #[cfg(feature = "cluster")]
+        ingress: open_ingress(settings, runtime, &server)?,
         server,
         node,
     })
+}
+
+/// Opens the door to Kafka, if the settings name brokers. They may be down just now.
+#[cfg(feature = "cluster")]
+fn open_ingress(
+    settings: &Settings,
+    runtime: &Runtime,
+    server: &RunningServer,
+) -> Result<Option<oneshot::Receiver<()>>, StartError> {
+    if settings.kafka.brokers.is_none() {
+        return Ok(None);
+    }
+    let ingress = crate::ingress::Ingress::new(&settings.kafka, server.state())?;
+    crate::ingress::describe();
+    let (shut, ended) = oneshot::channel();
+    runtime.spawn(async move {
+        ingress.run().await;
+        // Nobody waits where the node has failed.
+        let _ = shut.send(());
+    });
+    Ok(Some(ended))
 }
 
 /// Where this machine reaches an address that may stand for all of its own.
@@ -208,6 +242,12 @@ impl RunningNode {
     /// # Errors
     /// When the journal takes nothing more.
     pub async fn stop(self) -> Result<(), CommitError> {
+        #[cfg(feature = "cluster")]
+        if let Some(ended) = self.ingress {
+            self.server.announce_stop();
+            // It ends without a word only if it panicked.
+            let _ = ended.await;
+        }
         self.server.stop().await;
         let drained = self.node.drain().await;
         if let Err(error) = RootKeyFile::remove(&self.folder) {

@@ -7,6 +7,8 @@ pub mod client;
 pub mod contacts;
 pub mod dispatch;
 pub mod inbound;
+#[cfg(feature = "cluster")]
+pub mod ingress;
 pub mod intake;
 pub mod journal;
 pub mod log;

@@ -12,6 +12,7 @@ pub mod health;
 pub mod held;
 pub mod http;
 pub mod id;
+pub mod ingress;
 pub mod job;
 pub mod message;
 pub mod phone;

@@ -149,6 +149,8 @@ pub mod tables {
     pub const HELD_COUNTS: Table = table("held_counts", 24, 1);
     /// [`crate::health::ProviderHealth`]
     pub const PROVIDER_HEALTH: Table = table("provider_health", 25, 1);
+    /// [`crate::ingress::IngressPosition`]
+    pub const INGRESS_POSITIONS: Table = table("ingress_positions", 26, 1);
 
     /// Every table whose rows are projections of the journal.
     pub const PROJECTIONS: [Table; 15] = [

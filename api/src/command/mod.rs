@@ -2,7 +2,11 @@
 
 mod administration;
 mod campaign;
+#[cfg(feature = "cluster")]
+mod dead_letters;
 mod doctor;
+#[cfg(feature = "cluster")]
+mod kafka;
 mod message;
 mod sandbox;
 mod serve;
@@ -52,6 +56,14 @@ enum Command {
     /// Look whether a node would do well here: settings and whose word each is, disk, port,
     /// clock, and whether the providers answer. Sends nothing; exit code 1 if something is wrong.
     Doctor(doctor::Arguments),
+    /// Look at how far requests from Kafka were read.
+    #[cfg(feature = "cluster")]
+    #[command(subcommand)]
+    Kafka(kafka::KafkaCommand),
+    /// Look at records from Kafka that could not be taken in, and send them again.
+    #[cfg(feature = "cluster")]
+    #[command(subcommand)]
+    Dlq(dead_letters::DlqCommand),
     /// Run a provider that exists only on this machine, for trying things out.
     Sandbox(sandbox::Arguments),
 }
@@ -92,6 +104,10 @@ pub fn run() -> ExitCode {
         Command::Key(command) => administration::run_key(&command),
         Command::Campaign(command) => campaign::run(command),
         Command::Message(command) => message::run(command),
+        #[cfg(feature = "cluster")]
+        Command::Kafka(command) => kafka::run(command),
+        #[cfg(feature = "cluster")]
+        Command::Dlq(command) => dead_letters::run(command),
         Command::Sandbox(arguments) => sandbox::run(arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),

@@ -14,7 +14,7 @@ mod message_listing;
 mod messages;
 mod metrics;
 mod openapi;
-mod outgoing;
+pub(crate) mod outgoing;
 mod providers;
 pub mod routes;
 mod times;

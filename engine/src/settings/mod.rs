@@ -8,6 +8,7 @@
 
 mod error;
 mod http;
+mod kafka;
 mod layers;
 mod node;
 mod providers;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::{SettingsError, Source};
 pub use http::HttpSettings;
+pub use kafka::KafkaSettings;
 pub use node::{JournalSettings, NodeSettings};
 pub use retry::RetrySettings;
 
@@ -37,6 +39,8 @@ pub struct Settings {
     pub journal: JournalSettings,
     /// `[http]`
     pub http: HttpSettings,
+    /// `[kafka]`
+    pub kafka: KafkaSettings,
     /// `[retry]`
     pub retry: RetrySettings,
     /// `[[providers]]`
@@ -112,6 +116,7 @@ impl Settings {
             node: NodeSettings::read(&mut layers)?,
             journal: JournalSettings::read(&mut layers)?,
             http: HttpSettings::read(&mut layers)?,
+            kafka: KafkaSettings::read(&mut layers)?,
             retry: RetrySettings::read(&mut layers)?,
             providers: providers::read(&mut layers)?,
         })

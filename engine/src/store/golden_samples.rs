@@ -10,6 +10,7 @@ use schemas::consent::Consent;
 use schemas::contact::{Contact, ContactList, ListMember};
 use schemas::health::{HealthChange, HealthEvent, HealthState, ProviderHealth};
 use schemas::held::{HeldCount, HeldMessage};
+use schemas::ingress::IngressPosition;
 use schemas::job::{ImportPosition, Job, JobProgress, JobReject, JobState, JobWork};
 use schemas::message::{DueEntry, DueTask, Encoding, IdempotencyKey, Intake, TimelineEntry};
 use schemas::position::{CommittedPosition, SourceId};
@@ -259,6 +260,15 @@ pub(super) fn samples() -> Vec<Sample> {
                 provider_message_id: "SM0123456789abcdef".to_owned(),
                 attempt: attempt(),
                 sequence: 84,
+            },
+        ),
+        sample(
+            "ingress_position",
+            IngressPosition {
+                topic: "volley.requests.marketing".to_owned(),
+                partition: 7,
+                next: 4_711,
+                version: 3,
             },
         ),
         sample("due_send", due(DueTask::Send)),

@@ -79,7 +79,7 @@ impl Package {
 }
 
 /// Where the jars are kept, beside the caches of other programs.
-fn cache() -> PathBuf {
+pub(super) fn cache() -> PathBuf {
     let of_user = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache")));

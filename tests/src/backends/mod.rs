@@ -6,6 +6,7 @@
 //! Every server ends with the test process, also when that is killed.
 
 pub mod cassandra;
+pub mod clients;
 pub mod cql;
 mod jars;
 pub mod kafka;

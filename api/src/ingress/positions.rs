@@ -1,0 +1,181 @@
+//! How far each partition was read: rows of our own store, moved once what was read is durable.
+
+use std::collections::BTreeMap;
+
+use engine::ingress::record::Incoming;
+use engine::ingress::requests::{Kept, Place, RecordReader};
+use engine::store::{Replaced, Store, StoreError};
+use schemas::ingress::IngressPosition;
+
+use super::TakeError;
+
+const LOST: &str = "volley_kafka_lost_records_total";
+const STOPPED: &str = "volley_kafka_stopped_partitions";
+
+pub(super) fn describe() {
+    metrics::describe_counter!(
+        LOST,
+        "Records that Kafka deleted before they were read: its retention is too short."
+    );
+    metrics::describe_gauge!(
+        STOPPED,
+        "Partitions that end before what was read of them: they were made anew, and are not read."
+    );
+}
+
+/// The positions of all partitions.
+pub(super) struct Positions {
+    rows: BTreeMap<Place, IngressPosition>,
+    /// Where each partition is read from; those that are stopped are not among them.
+    next: BTreeMap<Place, u64>,
+    /// How many partitions there were.
+    partitions: usize,
+}
+
+impl Positions {
+    /// Reads the positions of the partitions that there are now. One without a position is read
+    /// from its beginning.
+    ///
+    /// # Errors
+    /// When the store or Kafka cannot be read.
+    pub(super) async fn read(store: &Store, reader: &RecordReader) -> Result<Self, TakeError> {
+        let kept = reader.partitions().await?;
+        let partitions = kept.len();
+        let (mut rows, mut next) = (BTreeMap::new(), BTreeMap::new());
+        for (place, kept) in kept {
+            let (topic, partition) = (&place.0, place.1);
+            let key = IngressPosition::key_of(topic, partition);
+            let row = store.get::<IngressPosition>(&key).await?;
+            let row = row.unwrap_or_else(|| IngressPosition {
+                topic: topic.clone(),
+                partition,
+                next: kept.first,
+                version: 0,
+            });
+            if let Some(offset) = begin(&row, kept) {
+                next.insert(place.clone(), offset);
+            }
+            rows.insert(place, row);
+        }
+        metrics::gauge!(STOPPED).set((partitions - next.len()) as f64);
+        Ok(Self {
+            rows,
+            next,
+            partitions,
+        })
+    }
+
+    /// Where each partition is read from.
+    pub(super) fn next(&self) -> &BTreeMap<Place, u64> {
+        &self.next
+    }
+
+    /// These records are taken in or set aside, durably.
+    ///
+    /// # Errors
+    /// When a position cannot be written. The records are read again then, and count once.
+    pub(super) async fn pass(
+        &mut self,
+        store: &Store,
+        records: &[Incoming],
+    ) -> Result<(), StoreError> {
+        let mut passed = BTreeMap::new();
+        for record in records {
+            let place = (record.origin.topic.clone(), record.origin.partition);
+            passed.insert(place, record.origin.offset + 1);
+        }
+        let moved = passed.into_iter().filter_map(|(place, next)| {
+            let row = self.rows.get(&place)?.clone();
+            Some((place, IngressPosition { next, ..row }))
+        });
+        let writes = moved.map(|(place, row)| async {
+            let replaced = store.replace(row).await?;
+            Ok::<_, StoreError>((place, replaced))
+        });
+        for (place, replaced) in futures::future::try_join_all(writes).await? {
+            match replaced {
+                Replaced::Stored(row) => {
+                    self.next.insert(place.clone(), row.next);
+                    self.rows.insert(place, row);
+                }
+                // Somebody set it meanwhile: the next look begins there.
+                Replaced::Conflict(row) => {
+                    tracing::warn!(topic = place.0, partition = place.1, "a position was set");
+                    self.partitions = 0;
+                    self.rows.extend(row.map(|row| (place, row)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many records of each topic are not read yet.
+    pub(super) fn behind(&self, kept: &BTreeMap<Place, Kept>) -> BTreeMap<String, u64> {
+        let mut behind = BTreeMap::new();
+        for (place, kept) in kept {
+            let next = self.rows.get(place).map_or(kept.first, |row| row.next);
+            *behind.entry(place.0.clone()).or_default() += kept.end.saturating_sub(next);
+        }
+        behind
+    }
+
+    /// Whether these are other partitions than those that are read.
+    pub(super) fn has_others(&self, kept: &BTreeMap<Place, Kept>) -> bool {
+        kept.len() != self.partitions
+    }
+}
+
+/// Where a partition is read from; `None` when it is not what it was.
+fn begin(row: &IngressPosition, kept: Kept) -> Option<u64> {
+    let IngressPosition {
+        topic,
+        partition,
+        next,
+        ..
+    } = row;
+    if *next > kept.end {
+        tracing::error!(
+            topic,
+            partition,
+            next,
+            end = kept.end,
+            "the topic was made anew, or restored from a copy: what is in it is not read. Set its \
+             position with `volley kafka rewind` to say where to begin"
+        );
+        return None;
+    }
+    if *next < kept.first {
+        let lost = kept.first - next;
+        metrics::counter!(LOST).increment(lost);
+        tracing::error!(
+            topic,
+            partition,
+            lost,
+            "records were deleted before they were read"
+        );
+    }
+    Some((*next).max(kept.first))
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::ingress::requests::Kept;
+    use schemas::ingress::IngressPosition;
+
+    use super::begin;
+
+    #[test]
+    fn a_partition_begins_where_it_was_left_unless_it_is_another() {
+        let row = |next| IngressPosition {
+            topic: "requests".to_owned(),
+            partition: 0,
+            next,
+            version: 1,
+        };
+        let kept = Kept { first: 10, end: 20 };
+        assert_eq!(begin(&row(15), kept), Some(15));
+        assert_eq!(begin(&row(20), kept), Some(20));
+        assert_eq!(begin(&row(3), kept), Some(10), "some were deleted");
+        assert_eq!(begin(&row(21), kept), None, "it was made anew");
+    }
+}

@@ -1,0 +1,302 @@
+//! Requests from Kafka: what clients of all sorts produce arrives, once each, however often it is
+//! produced or read; what cannot be taken in is set aside, can be looked at and sent again.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use engine::client::{NodeClient, RootKeyFile};
+use engine::ingress::dead_letter::{DeadLetter, RecordWriter};
+use engine::ingress::requests::{Place, RecordReader};
+use engine::ingress::topics;
+use engine::runtime::Runtime;
+use engine::settings::KafkaSettings;
+use sandbox::book::{BOOK_FILE, Book, Record};
+use sandbox::{FaultPlan, Sandbox, SandboxConfig};
+use schemas::MessageClass;
+use tests::backends::clients::{self, Sending};
+use tests::backends::kafka::{Kafka, PRODUCER};
+use tests::child::{ChildNode, ChildSettings};
+use tests::fixture;
+
+/// What the names of this test's topics begin with.
+const PREFIX: &str = "ingress";
+
+/// Requests of each kind from each client.
+const COUNT: u32 = 20;
+
+/// How often it is looked whether something has come about, and how often before the test gives
+/// up: a minute.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+const LOOKS: u32 = 1_200;
+
+/// What cannot be taken in, and the word that says why.
+const POISON: [(&str, &str, &str); 5] = [
+    ("", "not json", "unauthorized"),
+    ("{key}", "not json", "invalid_json"),
+    (
+        "{key}",
+        r#"{"to":"+12025550199","body":"x","bdy":"y"}"#,
+        "unknown_field",
+    ),
+    ("{key}", r#"{"to":"12","body":"x"}"#, "invalid_phone"),
+    (
+        "{key}",
+        r#"{"to":"+12025550199","body":"x","class":"transactional"}"#,
+        "invalid_value",
+    ),
+];
+
+/// The parts that outlive a node.
+struct Setup {
+    kafka: &'static Kafka,
+    sandbox: Sandbox,
+    node: ChildSettings,
+    runtime: Runtime,
+}
+
+#[test]
+fn what_anybody_produces_arrives_once() {
+    let Some(kafka) = tests::backends::kafka() else {
+        return;
+    };
+    let folder = fixture::folder(env!("CARGO_TARGET_TMPDIR"), "ingress");
+    let tasks = fixture::tasks();
+    let sandbox = sandbox(&folder.join("book"));
+    let setup = Setup {
+        kafka,
+        node: node_settings(kafka, &folder, &sandbox),
+        sandbox,
+        runtime: Runtime::of_machine(tasks.handle().clone()),
+    };
+    let expected = tasks.block_on(produced_and_read_again(&setup));
+    setup.sandbox.shutdown().expect("the book is closed");
+    let mut texts: BTreeMap<String, u32> = BTreeMap::new();
+    for record in Book::read(&folder.join("book").join(BOOK_FILE)).expect("a book") {
+        if let Record::Text(text) = record.expect("a record") {
+            *texts.entry(text.body.into_owned()).or_default() += 1;
+        }
+    }
+    let twice: Vec<_> = texts.iter().filter(|(_, times)| **times != 1).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+    assert_eq!(texts.len() as u32, expected);
+}
+
+/// Produces everything, with a node that is killed meanwhile, and has it read three times more.
+/// Tells how many texts there must be.
+async fn produced_and_read_again(setup: &Setup) -> u32 {
+    let node = ChildNode::start(&setup.node);
+    let key = api_key(&setup.node.data()).await;
+    let expected = produce(setup, &key, || node.kill());
+    let node = ChildNode::start(&setup.node);
+    assert_set_aside(setup).await;
+    left(setup, expected).await;
+    node.stop();
+    let ends = ends(setup).await;
+    assert_eq!(positions(setup), ends);
+    let records = ends.values().sum();
+    for _ in 0..3 {
+        for (topic, partition) in ends.keys() {
+            command(
+                setup,
+                &["kafka", "rewind", topic, &partition.to_string(), "0"],
+            );
+        }
+        let node = ChildNode::start(&setup.node);
+        read(setup, records).await;
+        node.stop();
+        assert_eq!(positions(setup), ends);
+    }
+    expected
+}
+
+/// Produces requests with three clients, and what cannot be taken in; something happens after the
+/// first client.
+fn produce(setup: &Setup, key: &str, then: impl FnOnce()) -> u32 {
+    let brokers = setup.kafka.bootstrap();
+    let topic = topics::requests(&settings(setup.kafka), MessageClass::Marketing);
+    let sending = |first| Sending {
+        brokers: &brokers,
+        topic: &topic,
+        key,
+        count: COUNT,
+        first,
+    };
+    clients::kafkajs(&sending(5_550_000));
+    then();
+    clients::confluent(&sending(5_551_000));
+    let console = |header: &str, value: &str| {
+        // Headers, then what parts them from the value.
+        format!("volley-key:{header}\t{value}\n")
+    };
+    let mut lines: String = (0..COUNT)
+        .map(|index| {
+            let number = 5_552_000 + index;
+            let value = format!(r#"{{"to":"+1202{number}","body":"console {index}"}}"#);
+            console(key, &value)
+        })
+        .collect();
+    for (header, value, _) in POISON {
+        lines += &console(&header.replace("{key}", key), value);
+    }
+    let headers = ["--topic", &topic, "--reader-property", "parse.headers=true"];
+    setup.kafka.tool(PRODUCER, &headers, &lines);
+    // Three kinds by kafkajs, one by each of the others.
+    5 * COUNT
+}
+
+/// Where the topics end, but for empty partitions.
+async fn ends(setup: &Setup) -> BTreeMap<Place, u64> {
+    let kafka = settings(setup.kafka);
+    let topics = MessageClass::ALL.map(|class| (topics::requests(&kafka, class), class));
+    let reader = RecordReader::open(&kafka, topics, &setup.runtime).expect("a reader");
+    let kept = reader.partitions().await.expect("Kafka answers");
+    let ends = kept.into_iter().map(|(place, kept)| (place, kept.end));
+    ends.filter(|(_, end)| *end > 0).collect()
+}
+
+/// How far a node that has stopped has read.
+fn positions(setup: &Setup) -> BTreeMap<Place, u64> {
+    let mut positions = BTreeMap::new();
+    for class in MessageClass::ALL {
+        let topic = topics::requests(&settings(setup.kafka), class);
+        for line in command(setup, &["kafka", "positions", &topic]).lines() {
+            let mut words = line
+                .split(' ')
+                .skip(1)
+                .map(|word| word.parse().expect("a number"));
+            let mut number = || words.next().expect("a number");
+            let partition = u32::try_from(number()).expect("a partition");
+            positions.insert((topic.clone(), partition), number());
+        }
+    }
+    positions
+}
+
+/// What `volley` says to these words, on the node's folder.
+fn command(setup: &Setup, words: &[&str]) -> String {
+    let output = Command::new(&setup.node.program)
+        .env_clear()
+        .args(words)
+        .arg("--config")
+        .arg(setup.node.folder.join("settings.toml"))
+        .arg("--data")
+        .arg(setup.node.data())
+        .output()
+        .expect("the binary starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words:?}: {said}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// Waits until the node has read so many records since it started, by its own numbers.
+async fn read(setup: &Setup, records: u64) {
+    let url = format!("http://{}/metrics", setup.node.listen);
+    for _ in 0..LOOKS {
+        let numbers = reqwest::get(&url).await.expect("it serves");
+        let numbers = numbers.text().await.expect("text");
+        let read = numbers
+            .lines()
+            .filter(|line| line.starts_with("volley_kafka_records_total{"))
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
+        if read.sum::<u64>() == records {
+            return;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    panic!("the records are not read");
+}
+
+/// Waits until so many texts have left.
+async fn left(setup: &Setup, expected: u32) {
+    for _ in 0..LOOKS {
+        let accounts = setup.sandbox.statistics().accounts;
+        let taken: u64 = accounts
+            .iter()
+            .map(|account| account.counts.texts_taken)
+            .sum();
+        if taken >= u64::from(expected) {
+            return;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    panic!("the texts have not left");
+}
+
+/// Every poison record is set aside with its reason, and comes back when it is sent again.
+async fn assert_set_aside(setup: &Setup) {
+    let letters = dead_letters(setup, POISON.len()).await;
+    let mut codes: Vec<&str> = letters.iter().map(|letter| letter.code.as_str()).collect();
+    codes.sort_unstable();
+    let mut expected = POISON.map(|(_, _, code)| code);
+    expected.sort_unstable();
+    assert_eq!(codes, expected);
+    let writer = RecordWriter::open(&settings(setup.kafka)).expect("a writer");
+    for letter in &letters {
+        assert_eq!(letter.record.origin.topic, "ingress.requests.marketing");
+        writer.replay(letter).await.expect("it is sent again");
+    }
+    let again = dead_letters(setup, 2 * POISON.len()).await;
+    assert_eq!(again.len(), 2 * POISON.len());
+}
+
+/// What is set aside, once it is so many records.
+async fn dead_letters(setup: &Setup, count: usize) -> Vec<DeadLetter> {
+    let topic = topics::dead_letters(&topics::requests(
+        &settings(setup.kafka),
+        MessageClass::Marketing,
+    ));
+    let topics = [(topic.clone(), MessageClass::Marketing)];
+    let reader =
+        RecordReader::open(&settings(setup.kafka), topics, &setup.runtime).expect("a reader");
+    reader.assign(&[((topic, 0), 0)].into()).expect("assigned");
+    let mut letters = Vec::new();
+    for _ in 0..LOOKS {
+        if letters.len() >= count {
+            break;
+        }
+        let records = reader.read().await.expect("Kafka answers");
+        letters.extend(records.into_iter().filter_map(DeadLetter::of));
+    }
+    letters
+}
+
+async fn api_key(data: &Path) -> String {
+    let root = RootKeyFile::read(data).expect("the node wrote its root key");
+    let root = NodeClient::new(&root.url, root.key).expect("a client");
+    let account = root.create_account("producer").await.expect("an account");
+    let key = root.create_key(account.id, "kafka").await;
+    key.expect("a key").secret
+}
+
+fn sandbox(book: &Path) -> Sandbox {
+    Sandbox::start(SandboxConfig {
+        listen: "127.0.0.1:0".parse().expect("an address"),
+        accounts: vec![fixture::sandbox_account(1, 500.0)],
+        book_folder: book.to_owned(),
+        seed: 1,
+        faults: FaultPlan::none(),
+        threads: 1,
+    })
+    .expect("the sandbox starts")
+}
+
+fn settings(kafka: &Kafka) -> KafkaSettings {
+    KafkaSettings {
+        brokers: Some(kafka.bootstrap()),
+        prefix: PREFIX.to_owned(),
+        replication: None,
+    }
+}
+
+fn node_settings(kafka: &Kafka, folder: &Path, sandbox: &Sandbox) -> ChildSettings {
+    let program = env!("CARGO_BIN_EXE_node");
+    let written = ChildSettings::write(program, folder, 8, sandbox.address(), 1, 500.0);
+    let file = folder.join("settings.toml");
+    let mut text = std::fs::read_to_string(&file).expect("a file can be read");
+    let brokers = kafka.bootstrap();
+    text += &format!("[kafka]\nbrokers = \"{brokers}\"\nprefix = \"{PREFIX}\"\n");
+    std::fs::write(&file, text).expect("a file can be written");
+    written
+}
