@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Offset, RECORDS_LIMIT};
+use super::{BYTES_LIMIT, Offset, RECORDS_LIMIT};
 use crate::runtime::WorkLost;
 use crate::store::StoreError;
 
@@ -27,6 +27,9 @@ pub enum LogError {
     /// An append of nothing, or more than [`RECORDS_LIMIT`] records at once.
     #[error("the number of records must be 1 to {RECORDS_LIMIT}")]
     InvalidLimit,
+    /// More than [`BYTES_LIMIT`] in one append.
+    #[error("an append must not be larger than {BYTES_LIMIT} bytes")]
+    TooLarge,
     /// What is stored cannot be read.
     #[error("the log is damaged: {detail}")]
     Damaged {
@@ -38,6 +41,21 @@ pub enum LogError {
     DiskFull {
         /// The data folder.
         folder: PathBuf,
+    },
+    /// The backend is away or too slow: it can be asked again.
+    #[error("the log cannot be reached: {detail}")]
+    Unavailable {
+        /// What is away.
+        detail: String,
+    },
+    /// A topic of the backend is not the one that it must be. Nothing is read from any
+    /// topic or appended until that is put right.
+    #[error("topic {topic}: {detail}")]
+    OtherTopic {
+        /// Its name in the backend.
+        topic: String,
+        /// What is the matter, and the cure.
+        detail: String,
     },
     /// The backend failed.
     #[error("the log failed: {detail}")]

@@ -10,19 +10,32 @@ pub(crate) mod embedded;
 #[cfg(test)]
 mod embedded_tests;
 mod error;
+#[cfg(feature = "cluster")]
+mod kafka;
 
+#[cfg(feature = "cluster")]
+use schemas::PartitionCount;
 use schemas::{MessageClass, Partition};
 use tokio::sync::watch;
 
 use self::embedded::EmbeddedLog;
 pub(crate) use self::embedded::append;
 pub use self::error::LogError;
+#[cfg(feature = "cluster")]
+use self::kafka::KafkaLog;
+#[cfg(feature = "cluster")]
+pub use self::kafka::{KafkaSettings, TopicMarks};
+#[cfg(feature = "cluster")]
+use crate::runtime::Runtime;
 
 /// A place in a partition of a topic. 0 is the first.
 pub type Offset = u64;
 
 /// The most records of one append or read: 10,000 work items are some 500 kB.
 pub const RECORDS_LIMIT: usize = 10_000;
+
+/// The most bytes of one append: eight times as much as that many work items have.
+pub const BYTES_LIMIT: usize = 4 << 20;
 
 /// What is kept in a log.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -60,6 +73,8 @@ pub struct Log {
 #[derive(Clone)]
 enum Backend {
     Embedded(EmbeddedLog),
+    #[cfg(feature = "cluster")]
+    Kafka(KafkaLog),
 }
 
 impl Log {
@@ -69,11 +84,33 @@ impl Log {
         }
     }
 
+    /// The logs of a Kafka cluster, for a node with so many partitions. Topics that are
+    /// missing are created. `remembered` is what an earlier call answered, and is kept
+    /// wherever positions are: with it, topics that were created again are noticed.
+    ///
+    /// # Errors
+    /// [`LogError::OtherTopic`] when a topic is not as it must be, with the cure;
+    /// [`LogError::Unavailable`] when Kafka does not answer for ten seconds;
+    /// [`LogError::Backend`] when it refuses, or the settings are no settings.
+    #[cfg(feature = "cluster")]
+    pub async fn on_kafka(
+        settings: &KafkaSettings,
+        partitions: PartitionCount,
+        remembered: &TopicMarks,
+        runtime: &Runtime,
+    ) -> Result<(Self, TopicMarks), LogError> {
+        let (log, marks) = KafkaLog::open(settings, partitions, remembered, runtime).await?;
+        let backend = Backend::Kafka(log);
+        Ok((Self { backend }, marks))
+    }
+
     /// The same logs for commands to what was taken in: nothing that is appended here is refused
     /// for want of space.
     pub fn for_commands(&self) -> Self {
         let backend = match &self.backend {
             Backend::Embedded(log) => Backend::Embedded(log.for_commands()),
+            #[cfg(feature = "cluster")]
+            Backend::Kafka(log) => Backend::Kafka(log.clone()),
         };
         Self { backend }
     }
@@ -82,9 +119,11 @@ impl Log {
     /// returns; the answer is the offset of the first.
     ///
     /// # Errors
-    /// [`LogError::InvalidLimit`] for none or too many; [`LogError::DiskFull`] while
-    /// less than 64 MiB are free; [`LogError::Backend`] when the write failed and
-    /// [`LogError::Closed`] ever after.
+    /// [`LogError::InvalidLimit`] for none or too many, [`LogError::TooLarge`] for more than
+    /// [`BYTES_LIMIT`]. Embedded: [`LogError::DiskFull`] while less than 64 MiB are free,
+    /// [`LogError::Backend`] when the write failed and [`LogError::Closed`] ever after.
+    /// Kafka: [`LogError::Unavailable`] while it is away, and then the records may be there
+    /// or not; [`LogError::OtherTopic`] from when a topic is no more what it was.
     pub async fn append(
         &self,
         topic: Topic,
@@ -93,8 +132,13 @@ impl Log {
     ) -> Result<Offset, LogError> {
         check_partition(topic, partition)?;
         check_limit(payloads.len())?;
+        if payloads.iter().map(Vec::len).sum::<usize>() > BYTES_LIMIT {
+            return Err(LogError::TooLarge);
+        }
         match &self.backend {
             Backend::Embedded(log) => log.append(topic, partition, payloads).await,
+            #[cfg(feature = "cluster")]
+            Backend::Kafka(log) => log.append(topic, partition, payloads).await,
         }
     }
 
@@ -115,17 +159,22 @@ impl Log {
         check_limit(limit)?;
         match &self.backend {
             Backend::Embedded(log) => log.read(topic, partition, from, limit).await,
+            #[cfg(feature = "cluster")]
+            Backend::Kafka(log) => log.read(topic, partition, from, limit).await,
         }
     }
 
     /// The offset that the next record will get.
     ///
     /// # Errors
-    /// [`LogError::Damaged`] or [`LogError::Backend`] when it cannot be read.
+    /// [`LogError::Damaged`], [`LogError::Backend`] or [`LogError::Unavailable`] when it
+    /// cannot be read.
     pub async fn end(&self, topic: Topic, partition: Partition) -> Result<Offset, LogError> {
         check_partition(topic, partition)?;
         match &self.backend {
             Backend::Embedded(log) => Ok(log.bounds(topic, partition)?.end),
+            #[cfg(feature = "cluster")]
+            Backend::Kafka(log) => Ok(log.bounds(topic, partition).await?.end),
         }
     }
 
@@ -142,6 +191,8 @@ impl Log {
         check_partition(topic, partition)?;
         match &self.backend {
             Backend::Embedded(log) => log.trim(topic, partition, before).await,
+            #[cfg(feature = "cluster")]
+            Backend::Kafka(log) => log.trim(topic, partition, before).await,
         }
     }
 
@@ -149,6 +200,8 @@ impl Log {
     pub fn appended(&self, topic: Topic) -> watch::Receiver<u64> {
         match &self.backend {
             Backend::Embedded(log) => log.appended(topic),
+            #[cfg(feature = "cluster")]
+            Backend::Kafka(log) => log.appended(topic),
         }
     }
 }

@@ -2,4 +2,5 @@
 //! that one set of them serves all of its tests.
 #![cfg(feature = "cluster")]
 
+mod log;
 mod servers;
