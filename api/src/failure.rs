@@ -38,11 +38,13 @@ impl From<LogError> for Problem {
     fn from(error: LogError) -> Self {
         match error {
             LogError::DiskFull { .. } => Self::new(ProblemCode::DiskFull),
-            LogError::Closed => Self::new(ProblemCode::Unavailable),
+            LogError::Unavailable { .. } | LogError::Closed => Self::new(ProblemCode::Unavailable),
             LogError::OffsetOutOfRange { .. }
             | LogError::Trimmed { .. }
             | LogError::UnknownPartition
             | LogError::InvalidLimit
+            | LogError::TooLarge
+            | LogError::OtherTopic { .. }
             | LogError::Damaged { .. }
             | LogError::Backend { .. } => Self::internal(&error),
         }

@@ -14,6 +14,7 @@ use super::latest;
 use super::memory::MemoryKv;
 use super::overlay::Overlay;
 use super::writer::{self, GroupParticipant, Submitter, WriterClosed};
+use crate::log::embedded::EmbeddedLog;
 use crate::log::{Appended, Log};
 use crate::runtime::Runtime;
 
@@ -91,9 +92,11 @@ impl<P: GroupParticipant> Embedded<P> {
         };
         let (participant, closed) = writer::start(Arc::clone(&kv), runtime, participant, announce);
         let operations = participant.operations();
+        let store = Store::new(Arc::clone(&kv), operations.clone(), runtime.clone());
+        let log = EmbeddedLog::new(Arc::clone(&kv), operations, runtime.clone(), appended);
         Ok(Self {
-            store: Store::new(Arc::clone(&kv), operations.clone(), runtime.clone()),
-            log: Log::new(Arc::clone(&kv), operations, runtime.clone(), appended),
+            store,
+            log: Log::embedded(log),
             participant,
             closed,
             kv,

@@ -13,6 +13,7 @@ use super::memory::MemoryKv;
 use super::writer::{NoParticipant, WriterEnd};
 use super::{Store, contract};
 use crate::log::Log;
+use crate::log::contract::LogSubject;
 use crate::runtime::Runtime;
 
 pub(crate) fn runtime() -> Runtime {
@@ -112,6 +113,26 @@ impl Subject for FolderSubject {
             self.folder = left;
         }
         .boxed()
+    }
+}
+
+impl LogSubject for MemorySubject {
+    fn log(&self) -> Log {
+        Subject::log(self)
+    }
+
+    fn crash(&mut self) -> BoxFuture<'_, ()> {
+        Subject::crash(self)
+    }
+}
+
+impl LogSubject for FolderSubject {
+    fn log(&self) -> Log {
+        Subject::log(self)
+    }
+
+    fn crash(&mut self) -> BoxFuture<'_, ()> {
+        Subject::crash(self)
     }
 }
 

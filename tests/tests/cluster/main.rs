@@ -3,4 +3,5 @@
 #![cfg(feature = "cluster")]
 
 mod ingress;
+mod log;
 mod servers;

@@ -1,0 +1,157 @@
+//! What every client of Kafka has in common: settings, bounds, and what its errors mean.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+
+use super::{KafkaSettings, Place};
+use crate::log::{BYTES_LIMIT, LogError, Offset};
+use crate::runtime::Runtime;
+
+/// How long one question to Kafka may take: longer than a partition needs to find another
+/// leader (measured: 2.3 to 3.3 s with three brokers, 5 s for a single one that restarts),
+/// and shorter than whoever called an API waits.
+pub(super) const WAIT: Duration = Duration::from_secs(10);
+
+/// What one batch may hold, as Kafka counts it: an append of [`BYTES_LIMIT`] with what lies
+/// around each of its records, at most 34 bytes.
+pub(super) const BATCH_BYTES: usize = BYTES_LIMIT + (1 << 20);
+
+/// A cluster, and the client for its topics.
+pub(super) struct Kafka {
+    /// For errors: where it should be.
+    brokers: Arc<str>,
+    config: ClientConfig,
+    pub admin: AdminClient<Listener>,
+    pub runtime: Runtime,
+}
+
+impl Kafka {
+    /// Makes clients; nothing is asked of Kafka yet.
+    pub fn new(settings: &KafkaSettings, runtime: &Runtime) -> Result<Self, LogError> {
+        let brokers: Arc<str> = settings.brokers.join(",").into();
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &*brokers)
+            .set("client.id", "volley")
+            // Topics are created by us, with what we need, or not at all.
+            .set("allow.auto.create.topics", "false")
+            .set("socket.timeout.ms", "5000")
+            .set("socket.connection.setup.timeout.ms", "5000")
+            // A broker that is back is found within half a second.
+            .set("reconnect.backoff.ms", "50")
+            .set("reconnect.backoff.max.ms", "500")
+            .set_log_level(RDKafkaLogLevel::Warning);
+        let admin = config
+            .create_with_context(Listener)
+            .map_err(|error| refused(&brokers, &error))?;
+        Ok(Self {
+            brokers,
+            config,
+            admin,
+            runtime: runtime.clone(),
+        })
+    }
+
+    /// Settings for one more client.
+    pub fn config(&self) -> ClientConfig {
+        self.config.clone()
+    }
+
+    /// How long a request of the admin client may take.
+    pub fn options() -> AdminOptions {
+        AdminOptions::new()
+            .request_timeout(Some(WAIT))
+            .operation_timeout(Some(WAIT))
+    }
+
+    /// Deletes the records of a partition before an offset.
+    pub async fn delete_records(&self, place: &Place, before: Offset) -> Result<(), LogError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&place.topic, place.partition, offset(before))
+            .map_err(|error| self.failed(&error))?;
+        let deleted = self.admin.delete_records(&list, &Self::options()).await;
+        let deleted = deleted.map_err(|error| self.failed(&error))?;
+        for partition in deleted.elements() {
+            partition.error().map_err(|error| self.failed(&error))?;
+        }
+        Ok(())
+    }
+
+    /// What an error of a client means.
+    pub fn failed(&self, error: &KafkaError) -> LogError {
+        refused(&self.brokers, error)
+    }
+
+    /// Nothing came in time.
+    pub fn silent(&self) -> LogError {
+        let brokers = &self.brokers;
+        LogError::Unavailable {
+            detail: format!("Kafka at {brokers} does not answer"),
+        }
+    }
+}
+
+/// An offset as the client wants it. Kafka's are never negative and end at 2^63.
+pub(super) fn offset(offset: Offset) -> KafkaOffset {
+    KafkaOffset::Offset(i64::try_from(offset).unwrap_or(i64::MAX))
+}
+
+/// Errors hold names of topics and brokers, never what is in a record.
+fn refused(brokers: &str, error: &KafkaError) -> LogError {
+    let detail = format!("Kafka at {brokers}: {error}");
+    let passes = error.rdkafka_error_code().is_some_and(passes);
+    if passes {
+        LogError::Unavailable { detail }
+    } else {
+        LogError::Backend { detail }
+    }
+}
+
+/// Whether an error is of a kind that ends by itself when the brokers are well again.
+#[allow(clippy::wildcard_enum_match_arm)] // Some 150 others, of which none passes.
+fn passes(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::AllBrokersDown
+            | RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::BrokerNotAvailable
+            | RDKafkaErrorCode::BrokerDestroy
+            | RDKafkaErrorCode::Resolve
+            | RDKafkaErrorCode::MessageTimedOut
+            | RDKafkaErrorCode::OperationTimedOut
+            | RDKafkaErrorCode::RequestTimedOut
+            | RDKafkaErrorCode::NetworkException
+            | RDKafkaErrorCode::QueueFull
+            | RDKafkaErrorCode::LeaderNotAvailable
+            | RDKafkaErrorCode::NotLeaderForPartition
+            | RDKafkaErrorCode::NotEnoughReplicas
+            | RDKafkaErrorCode::NotEnoughReplicasAfterAppend
+            | RDKafkaErrorCode::NotController
+            | RDKafkaErrorCode::KafkaStorageError
+            | RDKafkaErrorCode::WaitingForCoordinator
+            | RDKafkaErrorCode::PurgeQueue
+            | RDKafkaErrorCode::PurgeInflight
+    )
+}
+
+/// Takes what clients tell: a broker that is lost, a broker that is found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listener;
+
+impl ClientContext for Listener {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(?level, facility, message, "Kafka's client");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "Kafka");
+    }
+}
+
+impl rdkafka::consumer::ConsumerContext for Listener {}

@@ -1,0 +1,275 @@
+//! Our topics in Kafka: created with what we need, refused where they are otherwise, and
+//! known again.
+//!
+//! A topic that was deleted and created again has other records at the same offsets, and
+//! what was read last says nothing about them. Kafka gives each topic an id for that, which
+//! its C client knows and does not tell. So we give each topic a mark of our own when we
+//! create it: a random number, as one of its settings that has no other effect.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rdkafka::admin::{NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::types::RDKafkaRespErr;
+use schemas::{MessageClass, Partition, PartitionCount};
+use serde::{Deserialize, Serialize};
+
+use super::client::{BATCH_BYTES, Kafka, WAIT};
+use super::{KafkaSettings, Place};
+use crate::log::{LogError, Topic};
+
+/// The setting that holds the mark: how many milliseconds older than the broker's clock a
+/// record's time may be. By default that is without a bound, and ours are above
+/// [`NO_BOUND`].
+const MARK: &str = "message.timestamp.before.max.ms";
+
+/// 146 million years, in milliseconds.
+const NO_BOUND: i64 = 1 << 62;
+
+/// How often a topic that was just created is asked for.
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// Which topics those were that positions stand for. Whoever keeps positions keeps this
+/// beside them.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TopicMarks(BTreeMap<String, i64>);
+
+/// Our topics as they were found.
+pub(super) struct Topics {
+    names: [Arc<str>; Topic::ALL.len()],
+    partitions: PartitionCount,
+    marks: TopicMarks,
+}
+
+impl Topics {
+    /// Finds every topic, and creates what is missing and was never there.
+    pub async fn ensure(
+        kafka: &Arc<Kafka>,
+        settings: &KafkaSettings,
+        partitions: PartitionCount,
+        remembered: &TopicMarks,
+    ) -> Result<Self, LogError> {
+        let mut topics = Self {
+            names: Topic::ALL.map(|topic| name(settings, topic).into()),
+            partitions,
+            marks: TopicMarks::default(),
+        };
+        for topic in Topic::ALL {
+            let name = topics.name(topic);
+            let wanted = Shape {
+                partitions: topics.count(topic).into(),
+                replication: settings.replication.into(),
+            };
+            let found = match (find(kafka, &name).await?, remembered.0.get(&*name)) {
+                (None, Some(_)) => return Err(gone(&name)),
+                (None, None) => create(kafka, settings, &name, wanted).await?,
+                (Some(found), _) => found,
+            };
+            found.check(&name, wanted)?;
+        }
+        topics.marks = topics.marks_now(kafka).await?;
+        topics.compare(remembered)?;
+        Ok(topics)
+    }
+
+    /// What to keep beside positions.
+    pub fn marks(&self) -> &TopicMarks {
+        &self.marks
+    }
+
+    /// Looks whether the topics are still those that were found.
+    pub async fn check(&self, kafka: &Arc<Kafka>) -> Result<(), LogError> {
+        let now = Self {
+            names: self.names.clone(),
+            partitions: self.partitions,
+            marks: self.marks_now(kafka).await?,
+        };
+        now.compare(&self.marks)
+    }
+
+    /// Where a partition lies.
+    pub fn place(&self, topic: Topic, partition: Partition) -> Result<Place, LogError> {
+        if partition.0 < self.count(topic) {
+            Ok(Place {
+                topic: self.name(topic),
+                partition: partition.0.into(),
+            })
+        } else {
+            Err(LogError::UnknownPartition)
+        }
+    }
+
+    fn name(&self, topic: Topic) -> Arc<str> {
+        Arc::clone(&self.names[usize::from(topic.index())])
+    }
+
+    fn count(&self, topic: Topic) -> u16 {
+        match topic {
+            Topic::Control => 1,
+            Topic::Work(_) => self.partitions.get(),
+        }
+    }
+
+    fn compare(&self, remembered: &TopicMarks) -> Result<(), LogError> {
+        for (name, mark) in &remembered.0 {
+            if self.marks.0.get(name).is_some_and(|now| now != mark) {
+                return Err(LogError::OtherTopic {
+                    topic: name.clone(),
+                    detail: "it was deleted and created again: what was in it is gone, and \
+                             positions that were kept mean nothing in it. Put the topic back, \
+                             or set another kafka.topic_prefix to begin with empty topics"
+                        .to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The marks that the topics have now. [`LogError::OtherTopic`] where one is gone.
+    async fn marks_now(&self, kafka: &Kafka) -> Result<TopicMarks, LogError> {
+        let topics: Vec<_> = self
+            .names
+            .iter()
+            .map(|name| ResourceSpecifier::Topic(name))
+            .collect();
+        let described = kafka
+            .admin
+            .describe_configs(&topics, &Kafka::options())
+            .await;
+        let described = described.map_err(|error| kafka.failed(&error))?;
+        let mut marks = BTreeMap::new();
+        for (name, described) in self.names.iter().zip(described) {
+            let settings = match described {
+                Ok(settings) => settings,
+                Err(RDKafkaErrorCode::UnknownTopicOrPartition) => return Err(gone(name)),
+                Err(code) => return Err(kafka.failed(&rdkafka::error::KafkaError::AdminOp(code))),
+            };
+            let value = settings.get(MARK).and_then(|entry| entry.value.as_deref());
+            // A topic that somebody else created has no mark: it is told apart from ours.
+            let mark = value.and_then(|value| value.parse().ok()).unwrap_or(0);
+            marks.insert(name.to_string(), mark);
+        }
+        Ok(TopicMarks(marks))
+    }
+}
+
+/// The name of one of our topics.
+fn name(settings: &KafkaSettings, topic: Topic) -> String {
+    let name = match topic {
+        Topic::Work(MessageClass::Transactional) => "work.transactional",
+        Topic::Work(MessageClass::Marketing) => "work.marketing",
+        Topic::Control => "control",
+    };
+    format!("{}{name}", settings.topic_prefix)
+}
+
+/// What cannot be changed while records are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Shape {
+    partitions: usize,
+    replication: usize,
+}
+
+impl Shape {
+    fn check(self, topic: &str, wanted: Self) -> Result<(), LogError> {
+        let other = |detail: String| LogError::OtherTopic {
+            topic: topic.to_owned(),
+            detail,
+        };
+        if self.partitions != wanted.partitions {
+            return Err(other(format!(
+                "it has {} partitions and {} are wanted: set node.partitions to what it has, or \
+                 another kafka.topic_prefix, or delete the topic if nothing of it is needed",
+                self.partitions, wanted.partitions
+            )));
+        }
+        if self.replication != wanted.replication {
+            return Err(other(format!(
+                "its records lie on {} brokers and {} are wanted: set kafka.replication to what \
+                 it has, or move the topic with kafka-reassign-partitions",
+                self.replication, wanted.replication
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// The shape of a topic, or `None` if there is none of this name.
+async fn find(kafka: &Arc<Kafka>, name: &Arc<str>) -> Result<Option<Shape>, LogError> {
+    let (asked, named) = (Arc::clone(kafka), Arc::clone(name));
+    let ask = move || asked.admin.inner().fetch_metadata(Some(&named), WAIT);
+    let metadata = kafka.runtime.blocking(ask).await?;
+    let metadata = metadata.map_err(|error| kafka.failed(&error))?;
+    let Some(topic) = metadata.topics().first() else {
+        return Err(kafka.silent());
+    };
+    match topic.error() {
+        None => {}
+        Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) => return Ok(None),
+        Some(error) => {
+            let error = rdkafka::error::KafkaError::MetadataFetch(error.into());
+            return Err(kafka.failed(&error));
+        }
+    }
+    let partitions = topic.partitions();
+    let replicas = partitions
+        .iter()
+        .map(|partition| partition.replicas().len());
+    Ok(Some(Shape {
+        partitions: partitions.len(),
+        // Of a topic that is being moved, some partitions have more for a while.
+        replication: replicas.min().unwrap_or(0),
+    }))
+}
+
+/// Creates a topic and waits until it can be seen. Another node may have been faster.
+async fn create(
+    kafka: &Arc<Kafka>,
+    settings: &KafkaSettings,
+    name: &Arc<str>,
+    shape: Shape,
+) -> Result<Shape, LogError> {
+    let random = i64::from_be_bytes(kafka.runtime.random_bytes()) & (NO_BOUND - 1);
+    let mark = (NO_BOUND + random).to_string();
+    let retention = settings.retention.map_or(-1, |kept| {
+        i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)
+    });
+    let (retention, in_sync) = (retention.to_string(), settings.in_sync().to_string());
+    let batch = BATCH_BYTES.to_string();
+    let replication = TopicReplication::Fixed(settings.replication.into());
+    let partitions = i32::try_from(shape.partitions).unwrap_or(i32::MAX);
+    let topic = NewTopic::new(name, partitions, replication)
+        .set("cleanup.policy", "delete")
+        .set("retention.ms", &retention)
+        .set("retention.bytes", "-1")
+        .set("min.insync.replicas", &in_sync)
+        .set("max.message.bytes", &batch)
+        .set(MARK, &mark);
+    let created = kafka.admin.create_topics([&topic], &Kafka::options()).await;
+    for created in created.map_err(|error| kafka.failed(&error))? {
+        match created {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((_, code)) => {
+                return Err(kafka.failed(&rdkafka::error::KafkaError::AdminOp(code)));
+            }
+        }
+    }
+    let deadline = kafka.runtime.boot() + WAIT.as_micros() as u64;
+    while kafka.runtime.boot() < deadline {
+        if let Some(found) = find(kafka, name).await? {
+            return Ok(found);
+        }
+        kafka.runtime.sleep(LOOK_EVERY).await;
+    }
+    Err(kafka.silent())
+}
+
+fn gone(topic: &str) -> LogError {
+    LogError::OtherTopic {
+        topic: topic.to_owned(),
+        detail: "it was deleted: what was in it is gone. Put the topic back, or set another \
+                 kafka.topic_prefix to begin with empty topics"
+            .to_owned(),
+    }
+}

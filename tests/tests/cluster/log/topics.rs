@@ -1,0 +1,85 @@
+//! Topics that are not what they must be.
+
+use engine::log::{LogError, TopicMarks};
+use schemas::PartitionCount;
+use tests::backends;
+use tests::backends::kafka::{Kafka, TOPICS};
+
+use super::{PARTITION, Topics, WORK, records};
+
+/// What an error says of another topic, or why it is another error.
+fn other_topic(error: &LogError) -> String {
+    assert!(matches!(error, LogError::OtherTopic { .. }), "{error}");
+    error.to_string()
+}
+
+/// Another number of partitions or of replicas is refused, with the cure.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_of_another_shape_is_refused() {
+    let Some(kafka) = backends::kafka() else {
+        return;
+    };
+    let mut topics = Topics::new(kafka, "shape", 1);
+    topics.open().await;
+    topics.partitions = PartitionCount::new(16).expect("a power of two");
+    let refused = other_topic(&topics.try_open().await.expect_err("16 are not 8"));
+    assert!(refused.contains("shape.work.transactional"), "{refused}");
+    assert!(
+        refused.contains("has 8 partitions and 16 are wanted"),
+        "{refused}"
+    );
+    assert!(refused.contains("set node.partitions"), "{refused}");
+    topics.partitions = PartitionCount::EMBEDDED;
+    topics.settings.replication = 3;
+    let refused = other_topic(&topics.try_open().await.expect_err("1 is not 3"));
+    assert!(
+        refused.contains("lie on 1 brokers and 3 are wanted"),
+        "{refused}"
+    );
+}
+
+/// A topic is deleted and created again while a node runs: it stops, and so does one that
+/// is started later and remembers. One that remembers nothing takes it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_was_created_again_is_noticed() {
+    let Some(kafka) = backends::kafka() else {
+        return;
+    };
+    let mut topics = Topics::new(kafka, "again", 1);
+    let log = topics.open().await;
+    log.append(WORK, PARTITION, records(0..5))
+        .await
+        .expect("append");
+    create_again(kafka, &topics.work());
+    // What was read so far lies beyond the end now.
+    let read = log.read(WORK, PARTITION, 5, 10).await;
+    let stopped = other_topic(&read.expect_err("another topic"));
+    assert!(stopped.contains("again.work.marketing"), "{stopped}");
+    assert!(stopped.contains("deleted and created again"), "{stopped}");
+    let appended = log.append(WORK, PARTITION, records(5..6)).await;
+    other_topic(&appended.expect_err("another topic"));
+    let refused = other_topic(&topics.try_open().await.expect_err("another topic"));
+    assert!(refused.contains("deleted and created again"), "{refused}");
+    topics.marks = TopicMarks::default();
+    topics.open().await;
+}
+
+/// A topic that is gone is not created again in silence.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_is_gone_is_not_replaced() {
+    let Some(kafka) = backends::kafka() else {
+        return;
+    };
+    let mut topics = Topics::new(kafka, "gone", 1);
+    topics.open().await;
+    kafka.tool(TOPICS, &["--delete", "--topic", &topics.work()], "");
+    let refused = other_topic(&topics.try_open().await.expect_err("it is gone"));
+    assert!(refused.contains("it was deleted"), "{refused}");
+}
+
+/// As an operator would, without knowing of any mark.
+fn create_again(kafka: &Kafka, topic: &str) {
+    kafka.tool(TOPICS, &["--delete", "--topic", topic], "");
+    let create = ["--create", "--topic", topic, "--partitions", "8"];
+    kafka.tool(TOPICS, &create, "");
+}
