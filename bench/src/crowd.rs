@@ -97,16 +97,16 @@ async fn call(crowd: &Crowd, caller: usize) -> Result<Answers, BenchError> {
     let mut answers = Answers::default();
     let mut connection = None;
     while !crowd.ended.load(Ordering::Relaxed) {
-        let mut sender = match connection.take() {
-            Some(sender) => sender,
+        let mut open = match connection.take() {
+            Some(open) => open,
             None => connect(crowd.address).await?,
         };
         // The node may have closed it after its last answer.
-        if sender.ready().await.is_err() {
+        if open.sender.ready().await.is_err() {
             continue;
         }
         let number = crowd.next.fetch_add(1, Ordering::Relaxed) % NUMBERS;
-        match exchange(&mut sender, key, number).await {
+        match exchange(&mut open.sender, key, number).await {
             Ok(Answer::Taken) => answers.taken += 1,
             Ok(Answer::Refused(status, wait)) => {
                 if status == StatusCode::TOO_MANY_REQUESTS {
@@ -122,20 +122,30 @@ async fn call(crowd: &Crowd, caller: usize) -> Result<Answers, BenchError> {
             }
             Err(Failure::Wrong(what)) => return Err(BenchError::Invalid(what)),
         }
-        connection = Some(sender);
+        connection = Some(open);
     }
     Ok(answers)
 }
 
-async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>, BenchError> {
+/// A connection, and what drives it: dropped together.
+struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    _driver: JoinSet<hyper::Result<()>>,
+}
+
+async fn connect(address: SocketAddr) -> Result<Connection, BenchError> {
     let failed = machine("a caller cannot connect");
     let stream = TcpStream::connect(address).await.map_err(&failed)?;
     stream.set_nodelay(true).map_err(&failed)?;
     let shaken = handshake(TokioIo::new(stream)).await;
     let (sender, driver) = shaken.map_err(|error| failed(std::io::Error::other(error)))?;
     // How a connection ended shows in its requests.
-    tokio::task::spawn(driver);
-    Ok(sender)
+    let mut drivers = JoinSet::new();
+    drivers.spawn(driver);
+    Ok(Connection {
+        sender,
+        _driver: drivers,
+    })
 }
 
 /// Why there is no answer that counts.
