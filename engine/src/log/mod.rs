@@ -24,7 +24,7 @@ pub use self::error::LogError;
 #[cfg(feature = "cluster")]
 use self::kafka::KafkaLog;
 #[cfg(feature = "cluster")]
-pub use self::kafka::{KafkaSettings, TopicMarks};
+pub use self::kafka::{KafkaLogSettings, TopicMarks};
 #[cfg(feature = "cluster")]
 use crate::runtime::Runtime;
 
@@ -94,7 +94,7 @@ impl Log {
     /// [`LogError::Backend`] when it refuses, or the settings are no settings.
     #[cfg(feature = "cluster")]
     pub async fn on_kafka(
-        settings: &KafkaSettings,
+        settings: &KafkaLogSettings,
         partitions: PartitionCount,
         remembered: &TopicMarks,
         runtime: &Runtime,

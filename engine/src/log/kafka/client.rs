@@ -9,7 +9,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
-use super::{KafkaSettings, Place};
+use super::{KafkaLogSettings, Place};
 use crate::log::{BYTES_LIMIT, LogError, Offset};
 use crate::runtime::Runtime;
 
@@ -33,7 +33,7 @@ pub(super) struct Kafka {
 
 impl Kafka {
     /// Makes clients; nothing is asked of Kafka yet.
-    pub fn new(settings: &KafkaSettings, runtime: &Runtime) -> Result<Self, LogError> {
+    pub fn new(settings: &KafkaLogSettings, runtime: &Runtime) -> Result<Self, LogError> {
         let brokers: Arc<str> = settings.brokers.join(",").into();
         let mut config = ClientConfig::new();
         config

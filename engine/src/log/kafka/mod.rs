@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use self::append::Producers;
 use self::client::Kafka;
 use self::read::Readers;
-pub use self::settings::KafkaSettings;
+pub use self::settings::KafkaLogSettings;
 pub use self::topics::TopicMarks;
 use self::topics::Topics;
 use super::{Appended, Bounds, LogError, Offset, Topic};
@@ -55,7 +55,7 @@ impl KafkaLog {
     /// Connects, and creates the topics that are missing. `remembered` is what an earlier
     /// call on the same data answered; the answer is to be kept.
     pub(super) async fn open(
-        settings: &KafkaSettings,
+        settings: &KafkaLogSettings,
         partitions: PartitionCount,
         remembered: &TopicMarks,
         runtime: &Runtime,

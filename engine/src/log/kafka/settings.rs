@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// How a node reaches Kafka.
 #[derive(Clone, Debug)]
-pub struct KafkaSettings {
+pub struct KafkaLogSettings {
     /// Where to begin, each `host:port`. The other brokers are found from there.
     pub brokers: Vec<String>,
     /// What the names of our topics begin with. `volley.` where nobody says otherwise.
@@ -16,7 +16,7 @@ pub struct KafkaSettings {
     pub retention: Option<Duration>,
 }
 
-impl KafkaSettings {
+impl KafkaLogSettings {
     /// Our topics' own settings are derived from these. Records on one broker alone have
     /// no other copy to wait for; else all but one must have a record before it counts.
     pub(super) fn in_sync(&self) -> u16 {

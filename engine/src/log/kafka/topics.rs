@@ -16,7 +16,7 @@ use schemas::{MessageClass, Partition, PartitionCount};
 use serde::{Deserialize, Serialize};
 
 use super::client::{BATCH_BYTES, Kafka, WAIT};
-use super::{KafkaSettings, Place};
+use super::{KafkaLogSettings, Place};
 use crate::log::{LogError, Topic};
 
 /// The setting that holds the mark: how many milliseconds older than the broker's clock a
@@ -46,7 +46,7 @@ impl Topics {
     /// Finds every topic, and creates what is missing and was never there.
     pub async fn ensure(
         kafka: &Arc<Kafka>,
-        settings: &KafkaSettings,
+        settings: &KafkaLogSettings,
         partitions: PartitionCount,
         remembered: &TopicMarks,
     ) -> Result<Self, LogError> {
@@ -155,7 +155,7 @@ impl Topics {
 }
 
 /// The name of one of our topics.
-fn name(settings: &KafkaSettings, topic: Topic) -> String {
+fn name(settings: &KafkaLogSettings, topic: Topic) -> String {
     let name = match topic {
         Topic::Work(MessageClass::Transactional) => "work.transactional",
         Topic::Work(MessageClass::Marketing) => "work.marketing",
@@ -226,7 +226,7 @@ async fn find(kafka: &Arc<Kafka>, name: &Arc<str>) -> Result<Option<Shape>, LogE
 /// Creates a topic and waits until it can be seen. Another node may have been faster.
 async fn create(
     kafka: &Arc<Kafka>,
-    settings: &KafkaSettings,
+    settings: &KafkaLogSettings,
     name: &Arc<str>,
     shape: Shape,
 ) -> Result<Shape, LogError> {

@@ -5,7 +5,7 @@ mod topics;
 mod writers;
 
 use engine::log::contract::LogSubject;
-use engine::log::{KafkaSettings, Log, LogError, Topic, TopicMarks};
+use engine::log::{KafkaLogSettings, Log, LogError, Topic, TopicMarks};
 use engine::runtime::Runtime;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -18,7 +18,7 @@ const PARTITION: Partition = Partition(3);
 
 /// Topics of one test in a cluster, and how they are opened.
 struct Topics {
-    settings: KafkaSettings,
+    settings: KafkaLogSettings,
     partitions: PartitionCount,
     marks: TopicMarks,
     runtime: Runtime,
@@ -28,7 +28,7 @@ impl Topics {
     /// Topics of this name, which are not there yet.
     fn new(kafka: &Kafka, name: &str, replication: u16) -> Self {
         Self {
-            settings: KafkaSettings {
+            settings: KafkaLogSettings {
                 brokers: kafka.bootstrap().split(',').map(str::to_owned).collect(),
                 topic_prefix: format!("{name}."),
                 replication,
