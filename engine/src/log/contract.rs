@@ -1,13 +1,21 @@
 //! What every log backend must do, one function for each rule. Each backend's tests
 //! run all of them.
 
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
 use schemas::{MessageClass, Partition};
 
 use super::{Log, LogError, Offset, Topic};
 use crate::store::StoreError;
-use crate::store::contract::Subject;
 use crate::store::writer::Admission;
+
+/// A backend under test.
+pub trait LogSubject: Send {
+    /// Its log.
+    fn log(&self) -> Log;
+    /// Ends it as a power cut does, and opens what is left. Logs that were handed out must
+    /// have been dropped.
+    fn crash(&mut self) -> BoxFuture<'_, ()>;
+}
 
 /// Hands every case of this contract to a macro.
 #[macro_export]
@@ -46,7 +54,7 @@ async fn numbers(log: &Log, from: Offset, limit: usize) -> Vec<(Offset, u64)> {
 }
 
 /// The first record has offset 0, each next one the next, in the order appended.
-pub async fn offsets_are_dense_from_zero(subject: &mut dyn Subject) {
+pub async fn offsets_are_dense_from_zero(subject: &mut dyn LogSubject) {
     let log = subject.log();
     assert_eq!(log.end(WORK, PARTITION).await.expect("end"), 0);
     assert!(numbers(&log, 0, 10).await.is_empty());
@@ -62,7 +70,7 @@ pub async fn offsets_are_dense_from_zero(subject: &mut dyn Subject) {
 }
 
 /// 32 appends at once: no offset is given twice, and one append's records lie together.
-pub async fn concurrent_appends_stay_together(subject: &mut dyn Subject) {
+pub async fn concurrent_appends_stay_together(subject: &mut dyn LogSubject) {
     let log = subject.log();
     let append = |number: u64| log.append(WORK, PARTITION, payloads(number * 3..number * 3 + 3));
     let firsts = join_all((0..32).map(append)).await;
@@ -79,7 +87,7 @@ pub async fn concurrent_appends_stay_together(subject: &mut dyn Subject) {
 
 /// Who reads while others append sees all records of an append or none of them: an end
 /// without its records would look like damage.
-pub async fn who_reads_meanwhile_sees_whole_appends(subject: &mut dyn Subject) {
+pub async fn who_reads_meanwhile_sees_whole_appends(subject: &mut dyn LogSubject) {
     let log = subject.log();
     let append = async {
         for number in 0..100 {
@@ -100,7 +108,7 @@ pub async fn who_reads_meanwhile_sees_whole_appends(subject: &mut dyn Subject) {
 }
 
 /// An append to one partition of one topic is seen in no other.
-pub async fn topics_and_partitions_are_apart(subject: &mut dyn Subject) {
+pub async fn topics_and_partitions_are_apart(subject: &mut dyn LogSubject) {
     let log = subject.log();
     let elsewhere = [
         (WORK, Partition(2)),
@@ -126,7 +134,7 @@ pub async fn topics_and_partitions_are_apart(subject: &mut dyn Subject) {
 }
 
 /// Beyond the end, an unknown partition, a limit out of bounds: typed errors.
-pub async fn reading_outside_is_a_typed_error(subject: &mut dyn Subject) {
+pub async fn reading_outside_is_a_typed_error(subject: &mut dyn LogSubject) {
     let log = subject.log();
     log.append(WORK, PARTITION, payloads(0..3))
         .await
@@ -155,7 +163,7 @@ pub async fn reading_outside_is_a_typed_error(subject: &mut dyn Subject) {
 }
 
 /// Trimmed offsets are never given again, also when nothing is left and after a crash.
-pub async fn trimmed_records_stay_gone(subject: &mut dyn Subject) {
+pub async fn trimmed_records_stay_gone(subject: &mut dyn LogSubject) {
     let log = subject.log();
     log.append(WORK, PARTITION, payloads(0..2_500))
         .await
@@ -177,7 +185,7 @@ pub async fn trimmed_records_stay_gone(subject: &mut dyn Subject) {
 }
 
 /// Who waits for a topic hears of each append to it, and the records are there then.
-pub async fn who_waits_is_told_after_an_append(subject: &mut dyn Subject) {
+pub async fn who_waits_is_told_after_an_append(subject: &mut dyn LogSubject) {
     let log = subject.log();
     let mut appended = log.appended(WORK);
     let control = log.appended(Topic::Control);
@@ -194,7 +202,7 @@ pub async fn who_waits_is_told_after_an_append(subject: &mut dyn Subject) {
 }
 
 /// An operation that appends and then fails leaves the end where it was.
-pub async fn a_failed_operation_appends_nothing(subject: &mut dyn Subject) {
+pub async fn a_failed_operation_appends_nothing(subject: &mut dyn LogSubject) {
     let log = subject.log();
     log.append(WORK, PARTITION, payloads(0..2))
         .await
@@ -210,7 +218,7 @@ pub async fn a_failed_operation_appends_nothing(subject: &mut dyn Subject) {
 }
 
 /// Records that were acknowledged are there after a crash, and offsets go on.
-pub async fn appended_records_survive_a_crash(subject: &mut dyn Subject) {
+pub async fn appended_records_survive_a_crash(subject: &mut dyn LogSubject) {
     for round in 0..3 {
         let log = subject.log();
         assert_eq!(log.end(WORK, PARTITION).await.expect("end"), round * 10);

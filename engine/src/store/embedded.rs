@@ -4,7 +4,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Store;
 use super::error::StoreError;
 use super::fail_stop::FailStop;
 use super::fjall::FjallKv;
@@ -14,8 +13,16 @@ use super::latest;
 use super::memory::MemoryKv;
 use super::overlay::Overlay;
 use super::writer::{self, GroupParticipant, Submitter, WriterClosed};
+use super::{Backend, Store};
 use crate::log::{Appended, Log};
 use crate::runtime::Runtime;
+
+#[cfg(test)]
+pub(crate) mod contract;
+mod ranges;
+mod rows;
+
+pub(super) use rows::EmbeddedRows;
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -91,8 +98,11 @@ impl<P: GroupParticipant> Embedded<P> {
         };
         let (participant, closed) = writer::start(Arc::clone(&kv), runtime, participant, announce);
         let operations = participant.operations();
+        let rows = EmbeddedRows::new(Arc::clone(&kv), operations.clone(), runtime.clone());
         Ok(Self {
-            store: Store::new(Arc::clone(&kv), operations.clone(), runtime.clone()),
+            store: Store {
+                backend: Backend::Embedded(rows),
+            },
             log: Log::new(Arc::clone(&kv), operations, runtime.clone(), appended),
             participant,
             closed,
