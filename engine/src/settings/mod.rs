@@ -6,6 +6,7 @@
 //! names the place and the key that was probably meant: a setting that is silently
 //! ignored costs more than one that is refused.
 
+mod cql;
 mod error;
 mod http;
 mod layers;
@@ -16,6 +17,7 @@ mod twilio;
 
 use std::path::{Path, PathBuf};
 
+pub use cql::CqlSettings;
 pub use error::{SettingsError, Source};
 pub use http::HttpSettings;
 pub use node::{JournalSettings, NodeSettings};
@@ -39,6 +41,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// `[retry]`
     pub retry: RetrySettings,
+    /// `[cql]`
+    pub cql: CqlSettings,
     /// `[[providers]]`
     pub providers: Vec<ProviderSettings>,
     /// What is in force in the sections, and whose word it is. None of it is a secret.
@@ -113,6 +117,7 @@ impl Settings {
             journal: JournalSettings::read(&mut layers)?,
             http: HttpSettings::read(&mut layers)?,
             retry: RetrySettings::read(&mut layers)?,
+            cql: CqlSettings::read(&mut layers)?,
             providers: providers::read(&mut layers)?,
         })
     }
