@@ -6,7 +6,8 @@
 //!
 //! - [`embedded`]: one database and one writer in this process. Every write goes through
 //!   one group commit ([`writer`]) that it shares with the log and the journal, so that
-//!   one fsync carries all three and they can change together.
+//!   one fsync carries all three and they can change together;
+//! - `cql` (with the feature `cluster`): tables of ScyllaDB or Cassandra.
 //!
 //! What the embedded backend stands on:
 //!
@@ -24,6 +25,8 @@ use self::range::RowRange;
 mod commit_record;
 #[cfg(any(test, feature = "testkit"))]
 pub mod contract;
+#[cfg(feature = "cluster")]
+pub mod cql;
 mod cursor;
 pub(crate) mod embedded;
 mod error;
@@ -46,7 +49,7 @@ pub(crate) mod writer;
 mod folder_tests;
 #[cfg(test)]
 mod golden;
-#[cfg(test)]
+#[cfg(any(test, feature = "testkit"))]
 pub(crate) mod golden_samples;
 #[cfg(test)]
 pub(crate) mod subject;
@@ -75,6 +78,8 @@ pub struct Store {
 #[derive(Clone)]
 enum Backend {
     Embedded(EmbeddedRows),
+    #[cfg(feature = "cluster")]
+    Cql(cql::CqlRows),
 }
 
 /// Has the backend that runs do something.
@@ -82,6 +87,8 @@ macro_rules! on_backend {
     ($store:expr, $rows:ident => $work:expr) => {
         match &$store.backend {
             Backend::Embedded($rows) => $work,
+            #[cfg(feature = "cluster")]
+            Backend::Cql($rows) => $work,
         }
     };
 }
@@ -129,6 +136,9 @@ impl Store {
     pub fn for_commands(&self) -> Self {
         let backend = match &self.backend {
             Backend::Embedded(rows) => Backend::Embedded(rows.for_commands()),
+            // Its servers say nothing of their disks.
+            #[cfg(feature = "cluster")]
+            Backend::Cql(_) => self.backend.clone(),
         };
         Self { backend }
     }
