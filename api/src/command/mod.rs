@@ -4,6 +4,8 @@ mod administration;
 mod campaign;
 mod doctor;
 mod message;
+#[cfg(feature = "cluster")]
+mod migrate;
 mod sandbox;
 mod serve;
 mod serving;
@@ -52,6 +54,10 @@ enum Command {
     /// Look whether a node would do well here: settings and whose word each is, disk, port,
     /// clock, and whether the providers answer. Sends nothing; exit code 1 if something is wrong.
     Doctor(doctor::Arguments),
+    /// Make the tables of a CQL store, or bring them to this release's version. Two at once
+    /// take turns; it may be run at any time.
+    #[cfg(feature = "cluster")]
+    Migrate(migrate::Arguments),
     /// Run a provider that exists only on this machine, for trying things out.
     Sandbox(sandbox::Arguments),
 }
@@ -92,6 +98,8 @@ pub fn run() -> ExitCode {
         Command::Key(command) => administration::run_key(&command),
         Command::Campaign(command) => campaign::run(command),
         Command::Message(command) => message::run(command),
+        #[cfg(feature = "cluster")]
+        Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
