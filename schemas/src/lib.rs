@@ -8,6 +8,7 @@ pub mod campaign;
 pub mod change;
 pub mod consent;
 pub mod contact;
+pub mod cql;
 pub mod health;
 pub mod held;
 pub mod http;

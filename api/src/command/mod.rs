@@ -8,6 +8,8 @@ mod doctor;
 #[cfg(feature = "cluster")]
 mod kafka;
 mod message;
+#[cfg(feature = "cluster")]
+mod migrate;
 mod sandbox;
 mod serve;
 mod serving;
@@ -64,6 +66,10 @@ enum Command {
     #[cfg(feature = "cluster")]
     #[command(subcommand)]
     Dlq(dead_letters::DlqCommand),
+    /// Make the tables of a CQL store, or bring them to this release's version. Two at once
+    /// take turns; it may be run at any time.
+    #[cfg(feature = "cluster")]
+    Migrate(migrate::Arguments),
     /// Run a provider that exists only on this machine, for trying things out.
     Sandbox(sandbox::Arguments),
 }
@@ -108,6 +114,8 @@ pub fn run() -> ExitCode {
         Command::Kafka(command) => kafka::run(command),
         #[cfg(feature = "cluster")]
         Command::Dlq(command) => dead_letters::run(command),
+        #[cfg(feature = "cluster")]
+        Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),

@@ -12,6 +12,8 @@ use super::error::{SettingsError, Source, nearest};
 
 /// The section of the provider accounts: a list of tables, not one table.
 const PROVIDERS: &str = "providers";
+/// Keys of sections that hold secrets.
+const SECRETS: [(&str, &str); 1] = [("cql", "password")];
 /// What our environment variables start with.
 const PREFIX: &str = "VOLLEY_";
 
@@ -220,14 +222,15 @@ impl Layers {
             .insert(key.to_owned(), entry);
     }
 
-    /// Every value of the sections as it stands now. Accounts of providers are not among
-    /// them: they hold secrets.
+    /// Every value of the sections as it stands now, but for secrets: of those it only tells
+    /// that they are set. Accounts of providers are not among them.
     pub(super) fn in_force(&self) -> Vec<InForce> {
         let mut all = Vec::new();
         for (section, entries) in &self.sections {
             all.extend(entries.iter().map(|(key, entry)| InForce {
                 key: format!("{section}.{key}"),
                 value: match entry.value.as_str() {
+                    _ if SECRETS.contains(&(section.as_str(), key.as_str())) => "(set)".to_owned(),
                     Some(text) => text.to_owned(),
                     None => entry.value.to_string(),
                 },

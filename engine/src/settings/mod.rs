@@ -6,6 +6,7 @@
 //! names the place and the key that was probably meant: a setting that is silently
 //! ignored costs more than one that is refused.
 
+mod cql;
 mod error;
 mod http;
 mod kafka;
@@ -17,6 +18,7 @@ mod twilio;
 
 use std::path::{Path, PathBuf};
 
+pub use cql::CqlSettings;
 pub use error::{SettingsError, Source};
 pub use http::HttpSettings;
 pub use kafka::KafkaSettings;
@@ -43,6 +45,8 @@ pub struct Settings {
     pub kafka: KafkaSettings,
     /// `[retry]`
     pub retry: RetrySettings,
+    /// `[cql]`
+    pub cql: CqlSettings,
     /// `[[providers]]`
     pub providers: Vec<ProviderSettings>,
     /// What is in force in the sections, and whose word it is. None of it is a secret.
@@ -118,6 +122,7 @@ impl Settings {
             http: HttpSettings::read(&mut layers)?,
             kafka: KafkaSettings::read(&mut layers)?,
             retry: RetrySettings::read(&mut layers)?,
+            cql: CqlSettings::read(&mut layers)?,
             providers: providers::read(&mut layers)?,
         })
     }

@@ -45,7 +45,54 @@ fn the_sample_is_the_default() {
     assert_eq!(settings.http.import_limit_bytes, 4_096 * 1_024 * 1_024);
     assert_eq!(settings.retry.attempts, 3);
     assert_eq!(settings.retry.first_delay, Duration::from_secs(5));
+    assert_eq!(settings.cql.nodes, ["127.0.0.1:9042"]);
+    assert_eq!(
+        (settings.cql.keyspace.as_str(), settings.cql.replication),
+        ("volley", 3)
+    );
     assert!(settings.providers.is_empty());
+}
+
+#[test]
+fn the_cql_password_is_taken_and_never_shown() {
+    let of = |password| {
+        from_environment(&[
+            ("VOLLEY_CQL__USER", "volley"),
+            ("VOLLEY_CQL__PASSWORD", password),
+        ])
+    };
+    for password in ["hunter2", "1234567", "0123"] {
+        let settings = of(password).expect("settings");
+        let taken = settings.cql.password.as_ref();
+        assert_eq!(taken.map(schemas::Secret::expose), Some(password));
+        assert!(!format!("{settings:?}").contains(password));
+    }
+    let error = message(from_file("[cql]\nuser = \"volley\"\npassword = 12.5"));
+    assert!(
+        error.contains("cql.password") && !error.contains("12.5"),
+        "{error}"
+    );
+    let error = message(from_environment(&[("VOLLEY_CQL__USER", "volley")]));
+    assert!(error.contains("`cql.password` is not set"), "{error}");
+}
+
+#[test]
+fn names_of_cql_servers_and_keyspaces_are_checked() {
+    for (name, text) in [
+        ("VOLLEY_CQL__NODES", "[\"10.0.0.1\"]"),
+        ("VOLLEY_CQL__NODES", "[\":9042\"]"),
+        ("VOLLEY_CQL__KEYSPACE", "Volley"),
+        ("VOLLEY_CQL__KEYSPACE", "v; DROP TABLE x"),
+        ("VOLLEY_CQL__REPLICATION", "0"),
+    ] {
+        let error = message(from_environment(&[(name, text)]));
+        assert!(error.contains("cql."), "{error}");
+    }
+    let ipv6 = from_environment(&[(
+        "VOLLEY_CQL__NODES",
+        "[\"[::1]:9042\", \"db.example:19042\"]",
+    )]);
+    assert_eq!(ipv6.expect("settings").cql.nodes.len(), 2);
 }
 
 /// A commented key in the sample is a promise that the key exists.

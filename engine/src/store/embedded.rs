@@ -4,7 +4,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Store;
 use super::error::StoreError;
 use super::fail_stop::FailStop;
 use super::fjall::FjallKv;
@@ -14,9 +13,17 @@ use super::latest;
 use super::memory::MemoryKv;
 use super::overlay::Overlay;
 use super::writer::{self, GroupParticipant, Submitter, WriterClosed};
+use super::{Backend, Store};
 use crate::log::embedded::EmbeddedLog;
 use crate::log::{Appended, Log};
 use crate::runtime::Runtime;
+
+#[cfg(test)]
+pub(crate) mod contract;
+mod ranges;
+mod rows;
+
+pub(super) use rows::EmbeddedRows;
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -92,10 +99,12 @@ impl<P: GroupParticipant> Embedded<P> {
         };
         let (participant, closed) = writer::start(Arc::clone(&kv), runtime, participant, announce);
         let operations = participant.operations();
-        let store = Store::new(Arc::clone(&kv), operations.clone(), runtime.clone());
+        let rows = EmbeddedRows::new(Arc::clone(&kv), operations.clone(), runtime.clone());
         let log = EmbeddedLog::new(Arc::clone(&kv), operations, runtime.clone(), appended);
         Ok(Self {
-            store,
+            store: Store {
+                backend: Backend::Embedded(rows),
+            },
             log: Log::embedded(log),
             participant,
             closed,

@@ -8,8 +8,37 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::golden_samples::samples;
+use schemas::record::Record;
+
+use super::golden_samples::{Samples, show_all};
 use super::row;
+
+/// One row of each record: a name, the row as it is written now, and a reader that
+/// says what a stored row is when written again.
+struct Sample {
+    name: &'static str,
+    written: Vec<u8>,
+    read_and_write: fn(&[u8]) -> Vec<u8>,
+}
+
+impl Samples for Vec<Sample> {
+    fn sample<R: Record>(&mut self, name: &'static str, record: R) {
+        self.push(Sample {
+            name,
+            written: row::encode(&record).expect("encode"),
+            read_and_write: |stored| {
+                let record: R = row::decode(stored).expect("rows are read for ever");
+                row::encode(&record).expect("encode")
+            },
+        });
+    }
+}
+
+fn samples() -> Vec<Sample> {
+    let mut samples = Vec::new();
+    show_all(&mut samples);
+    samples
+}
 
 fn folder(revision: u8) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/rows-{revision}"))

@@ -24,8 +24,6 @@ use schemas::{
     MessageId, MessageStatus, Partition, Phone, ProviderId, Slice, UnixMicros,
 };
 
-use super::row;
-
 const AT: UnixMicros = UnixMicros(1_767_367_800_123_456);
 
 fn some<T: From<&'static str>>(text: &'static str) -> Option<T> {
@@ -67,7 +65,7 @@ fn attempt() -> AttemptRef {
     }
 }
 
-fn message() -> Message {
+pub(crate) fn message() -> Message {
     Message {
         envelope: envelope(),
         status: MessageStatus::Undelivered,
@@ -206,26 +204,14 @@ fn job_progress() -> JobProgress {
     }
 }
 
-/// One row of each record: a name, the row as it is written now, and a reader that
-/// says what a stored row is when written again.
-pub(super) struct Sample {
-    pub(super) name: &'static str,
-    pub(super) written: Vec<u8>,
-    pub(super) read_and_write: fn(&[u8]) -> Vec<u8>,
+/// Who looks at the samples.
+pub(crate) trait Samples {
+    /// One record and its name.
+    fn sample<R: Record>(&mut self, name: &'static str, record: R);
 }
 
-fn sample<R: Record>(name: &'static str, record: R) -> Sample {
-    Sample {
-        name,
-        written: row::encode(&record).expect("encode"),
-        read_and_write: |stored| {
-            let record: R = row::decode(stored).expect("rows are read for ever");
-            row::encode(&record).expect("encode")
-        },
-    }
-}
-
-pub(super) fn samples() -> Vec<Sample> {
+/// Shows one record of every kind, some of several.
+pub(crate) fn show_all(to: &mut impl Samples) {
     let account = AccountId::from_bytes([1; 16]);
     let list = ListId::from_bytes([5; 16]);
     let provider = ProviderId::of_name("one");
@@ -235,219 +221,217 @@ pub(super) fn samples() -> Vec<Sample> {
         position: 4_096,
         sequence: 83,
     };
-    vec![
-        sample("message", message()),
-        sample(
-            "intake",
-            Intake {
-                envelope: envelope(),
-            },
-        ),
-        sample(
-            "idempotency_key",
-            IdempotencyKey {
-                account,
-                key: "order 66".to_owned(),
-                request_sha256: "00ff".to_owned(),
-                resource: [7; 16],
-                created_at: AT,
-            },
-        ),
-        sample(
-            "binding",
-            Binding {
-                provider,
-                provider_message_id: "SM0123456789abcdef".to_owned(),
-                attempt: attempt(),
-                sequence: 84,
-            },
-        ),
-        sample(
-            "ingress_position",
-            IngressPosition {
-                topic: "volley.requests.marketing".to_owned(),
-                partition: 7,
-                next: 4_711,
-                version: 3,
-            },
-        ),
-        sample("due_send", due(DueTask::Send)),
-        sample(
-            "due_look_up",
-            due(DueTask::LookUp {
-                attempt: 1,
-                made: 3,
-            }),
-        ),
-        sample("parked_receipt", parked_receipt()),
-        sample(
-            "unknown_attempt",
-            UnknownAttempt {
-                to: phone(),
-                attempt: attempt(),
-                provider,
-                begun_at: AT,
-                sequence: 85,
-            },
-        ),
-        sample(
-            "consent",
-            Consent {
-                phone: phone(),
-                stopped: vec!["+14155550100".to_owned()],
-                heard: vec!["SM1".to_owned()],
-                changed_at: AT,
-                sequence: 87,
-            },
-        ),
-        sample(
-            "provider_order",
-            ProviderOrder {
-                provider,
-                rate_millionths: Some(2_500_000),
-                is_disabled: true,
-                version: 3,
-            },
-        ),
-        sample(
-            "provider_health",
-            ProviderHealth {
-                provider,
-                state: HealthState::Probing,
-                rate_millionths: 2_000_000,
+    to.sample("message", message());
+    to.sample(
+        "intake",
+        Intake {
+            envelope: envelope(),
+        },
+    );
+    to.sample(
+        "idempotency_key",
+        IdempotencyKey {
+            account,
+            key: "order 66".to_owned(),
+            request_sha256: "00ff".to_owned(),
+            resource: [7; 16],
+            created_at: AT,
+        },
+    );
+    to.sample(
+        "binding",
+        Binding {
+            provider,
+            provider_message_id: "SM0123456789abcdef".to_owned(),
+            attempt: attempt(),
+            sequence: 84,
+        },
+    );
+    to.sample(
+        "ingress_position",
+        IngressPosition {
+            topic: "volley.requests.marketing".to_owned(),
+            partition: 7,
+            next: 4_711,
+            version: 3,
+        },
+    );
+    to.sample("due_send", due(DueTask::Send));
+    to.sample(
+        "due_look_up",
+        due(DueTask::LookUp {
+            attempt: 1,
+            made: 3,
+        }),
+    );
+    to.sample("parked_receipt", parked_receipt());
+    to.sample(
+        "unknown_attempt",
+        UnknownAttempt {
+            to: phone(),
+            attempt: attempt(),
+            provider,
+            begun_at: AT,
+            sequence: 85,
+        },
+    );
+    to.sample(
+        "consent",
+        Consent {
+            phone: phone(),
+            stopped: vec!["+14155550100".to_owned()],
+            heard: vec!["SM1".to_owned()],
+            changed_at: AT,
+            sequence: 87,
+        },
+    );
+    to.sample(
+        "provider_order",
+        ProviderOrder {
+            provider,
+            rate_millionths: Some(2_500_000),
+            is_disabled: true,
+            version: 3,
+        },
+    );
+    to.sample(
+        "provider_health",
+        ProviderHealth {
+            provider,
+            state: HealthState::Probing,
+            rate_millionths: 2_000_000,
+            at: AT,
+            changes: vec![HealthChange {
                 at: AT,
-                changes: vec![HealthChange {
-                    at: AT,
-                    event: HealthEvent::Opened,
-                    cause: "silence".to_owned(),
-                    rate_millionths: 2_000_000,
-                }],
-                version: 4,
-            },
-        ),
-        sample("campaign", campaign()),
-        sample("campaign_tally", campaign_tally()),
-        sample(
-            "held_message",
-            HeldMessage {
-                campaign: Some(CampaignId::from_bytes([2; 16])),
-                providers: Vec::new(),
-                partition: Partition(5),
-                account,
-                message: attempt().message,
-                sequence: 86,
-            },
-        ),
-        sample(
-            "held_single",
-            HeldMessage {
-                campaign: None,
-                providers: vec![provider],
-                partition: Partition(5),
-                account,
-                message: attempt().message,
-                sequence: 88,
-            },
-        ),
-        sample(
-            "held_count",
-            HeldCount {
-                partition: Partition(5),
-                providers: vec![provider],
-                messages: 7,
-                sequence: 89,
-            },
-        ),
-        sample(
-            "audience_chunk",
-            AudienceChunk {
-                campaign: CampaignId::from_bytes([2; 16]),
-                partition: Partition(5),
-                chunk: 1,
-                entries: vec![(NumberKey::of(&phone()), ContactId::from_bytes([4; 16]))],
-            },
-        ),
-        sample("contact", contact()),
-        sample(
-            "list_member",
-            ListMember {
-                list,
-                slice: Slice::from_low_bits(1_234),
-                number: NumberKey::of(&phone()),
-                contact: ContactId::from_bytes([4; 16]),
-                added_by: (JobId::from_bytes([6; 16]), 12),
-                added_at: AT,
-                sequence: 85,
-            },
-        ),
-        sample(
-            "contact_list",
-            ContactList {
-                account,
-                id: list,
-                name: "Friends".to_owned(),
-                created_at: AT,
-                version: 1,
-            },
-        ),
-        sample("job", job()),
-        sample("job_progress", job_progress()),
-        sample(
-            "job_reject",
-            JobReject {
-                job: JobId::from_bytes([6; 16]),
-                line: 9,
-                column: some("phone"),
-                reason: "not_a_number".to_owned(),
-                sequence: 86,
-            },
-        ),
-        sample(
-            "account",
-            Account {
-                id: account,
-                name: "Acme".to_owned(),
-                weight: 1,
-                rate_millionths: Some(5_000_000),
-                number_key: Secret::new("00ff"),
-                created_at: AT,
-                version: 1,
-            },
-        ),
-        sample(
-            "api_key",
-            ApiKey {
-                secret_sha256: "00ff".to_owned(),
-                id: KeyId::from_bytes([8; 16]),
-                account,
-                name: "deploy".to_owned(),
-                created_at: AT,
-            },
-        ),
-        sample(
-            "position_work",
-            position(SourceId::Work(MessageClass::Transactional)),
-        ),
-        sample(
-            "position_audience",
-            position(SourceId::Audience(CampaignId::from_bytes([2; 16]))),
-        ),
-        sample(
-            "position_due",
-            position(SourceId::Due(schemas::message::DueKind::Send)),
-        ),
-        sample(
-            "position_import",
-            position(SourceId::Import(JobId::from_bytes([6; 16]))),
-        ),
-        sample(
-            "provider_stamp",
-            ProviderStamp {
-                provider,
-                partition: Partition(5),
-                latest_deadline: AT,
-                sequence: 87,
-            },
-        ),
-    ]
+                event: HealthEvent::Opened,
+                cause: "silence".to_owned(),
+                rate_millionths: 2_000_000,
+            }],
+            version: 4,
+        },
+    );
+    to.sample("campaign", campaign());
+    to.sample("campaign_tally", campaign_tally());
+    to.sample(
+        "held_message",
+        HeldMessage {
+            campaign: Some(CampaignId::from_bytes([2; 16])),
+            providers: Vec::new(),
+            partition: Partition(5),
+            account,
+            message: attempt().message,
+            sequence: 86,
+        },
+    );
+    to.sample(
+        "held_single",
+        HeldMessage {
+            campaign: None,
+            providers: vec![provider],
+            partition: Partition(5),
+            account,
+            message: attempt().message,
+            sequence: 88,
+        },
+    );
+    to.sample(
+        "held_count",
+        HeldCount {
+            partition: Partition(5),
+            providers: vec![provider],
+            messages: 7,
+            sequence: 89,
+        },
+    );
+    to.sample(
+        "audience_chunk",
+        AudienceChunk {
+            campaign: CampaignId::from_bytes([2; 16]),
+            partition: Partition(5),
+            chunk: 1,
+            entries: vec![(NumberKey::of(&phone()), ContactId::from_bytes([4; 16]))],
+        },
+    );
+    to.sample("contact", contact());
+    to.sample(
+        "list_member",
+        ListMember {
+            list,
+            slice: Slice::from_low_bits(1_234),
+            number: NumberKey::of(&phone()),
+            contact: ContactId::from_bytes([4; 16]),
+            added_by: (JobId::from_bytes([6; 16]), 12),
+            added_at: AT,
+            sequence: 85,
+        },
+    );
+    to.sample(
+        "contact_list",
+        ContactList {
+            account,
+            id: list,
+            name: "Friends".to_owned(),
+            created_at: AT,
+            version: 1,
+        },
+    );
+    to.sample("job", job());
+    to.sample("job_progress", job_progress());
+    to.sample(
+        "job_reject",
+        JobReject {
+            job: JobId::from_bytes([6; 16]),
+            line: 9,
+            column: some("phone"),
+            reason: "not_a_number".to_owned(),
+            sequence: 86,
+        },
+    );
+    to.sample(
+        "account",
+        Account {
+            id: account,
+            name: "Acme".to_owned(),
+            weight: 1,
+            rate_millionths: Some(5_000_000),
+            number_key: Secret::new("00ff"),
+            created_at: AT,
+            version: 1,
+        },
+    );
+    to.sample(
+        "api_key",
+        ApiKey {
+            secret_sha256: "00ff".to_owned(),
+            id: KeyId::from_bytes([8; 16]),
+            account,
+            name: "deploy".to_owned(),
+            created_at: AT,
+        },
+    );
+    to.sample(
+        "position_work",
+        position(SourceId::Work(MessageClass::Transactional)),
+    );
+    to.sample(
+        "position_audience",
+        position(SourceId::Audience(CampaignId::from_bytes([2; 16]))),
+    );
+    to.sample(
+        "position_due",
+        position(SourceId::Due(schemas::message::DueKind::Send)),
+    );
+    to.sample(
+        "position_import",
+        position(SourceId::Import(JobId::from_bytes([6; 16]))),
+    );
+    to.sample(
+        "provider_stamp",
+        ProviderStamp {
+            provider,
+            partition: Partition(5),
+            latest_deadline: AT,
+            sequence: 87,
+        },
+    );
 }

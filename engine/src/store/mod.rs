@@ -1,27 +1,32 @@
 //! The store port: rows by key, over a backend that stays private.
 //!
 //! A row is any [`Record`]; its verbs are those of its way of writing, and the others
-//! do not compile on it. Reads see what is committed. Every write goes through one
-//! group commit ([`writer`]) that it shares with the log and the journal, so that one
-//! fsync carries all three and they can change together.
+//! do not compile on it. Reads see what is committed. Nobody who holds a [`Store`] can
+//! tell, or may ask, which backend runs:
 //!
-//! - [`kv`]: what a backend does; [`fjall`] on disk, [`memory`] for simulations;
+//! - [`embedded`]: one database and one writer in this process. Every write goes through
+//!   one group commit ([`writer`]) that it shares with the log and the journal, so that
+//!   one fsync carries all three and they can change together;
+//! - `cql` (with the feature `cluster`): tables of ScyllaDB or Cassandra.
+//!
+//! What the embedded backend stands on:
+//!
+//! - [`kv`]: what a database does; [`fjall`] on disk, [`memory`] for simulations;
 //! - [`folder`]: the data folder, its version and its lock; [`commit_record`]: that
 //!   nothing committed is missing from it;
 //! - [`key`], [`row`], [`unknown`]: from records to bytes;
 //! - [`overlay`], [`submit`], [`writer`]: the group commit.
 
-use std::sync::Arc;
+use schemas::record::{KeyPart, Record, Versioned, WriteOnce};
 
-use schemas::record::{KeyPart, Record, Table, Versioned, WriteOnce};
-
-use self::kv::{Direction, Kv, Space};
-use self::writer::{Admission, Operations};
-use crate::runtime::Runtime;
+use self::embedded::EmbeddedRows;
+use self::range::RowRange;
 
 mod commit_record;
 #[cfg(any(test, feature = "testkit"))]
 pub mod contract;
+#[cfg(feature = "cluster")]
+pub mod cql;
 mod cursor;
 pub(crate) mod embedded;
 mod error;
@@ -34,7 +39,7 @@ pub(crate) mod kv;
 mod latest;
 pub(crate) mod memory;
 pub(crate) mod overlay;
-mod ranges;
+mod range;
 pub(crate) mod row;
 mod submit;
 mod unknown;
@@ -44,7 +49,7 @@ pub(crate) mod writer;
 mod folder_tests;
 #[cfg(test)]
 mod golden;
-#[cfg(test)]
+#[cfg(any(test, feature = "testkit"))]
 pub(crate) mod golden_samples;
 #[cfg(test)]
 pub(crate) mod subject;
@@ -66,9 +71,26 @@ pub const LIST_LIMIT: usize = 10_000;
 /// Rows of every kind. Cloning is cheap and shares the store.
 #[derive(Clone)]
 pub struct Store {
-    kv: Arc<dyn Kv>,
-    operations: Operations,
-    runtime: Runtime,
+    backend: Backend,
+}
+
+/// Where the rows are.
+#[derive(Clone)]
+enum Backend {
+    Embedded(EmbeddedRows),
+    #[cfg(feature = "cluster")]
+    Cql(cql::CqlRows),
+}
+
+/// Has the backend that runs do something.
+macro_rules! on_backend {
+    ($store:expr, $rows:ident => $work:expr) => {
+        match &$store.backend {
+            Backend::Embedded($rows) => $work,
+            #[cfg(feature = "cluster")]
+            Backend::Cql($rows) => $work,
+        }
+    };
 }
 
 /// What became of [`Store::put_once`].
@@ -90,21 +112,12 @@ pub enum Replaced<R> {
 }
 
 /// Which way a list goes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Order {
     /// From the smallest key.
     Ascending,
     /// From the greatest key.
     Descending,
-}
-
-impl Order {
-    const fn direction(self) -> Direction {
-        match self {
-            Self::Ascending => Direction::Forward,
-            Self::Descending => Direction::Backward,
-        }
-    }
 }
 
 /// One page of a list.
@@ -116,43 +129,27 @@ pub struct Page<R> {
     pub next: Option<Cursor>,
 }
 
-/// Keys from `start` up to, not including, `end`.
-struct KeyRange {
-    start: Vec<u8>,
-    end: Vec<u8>,
-}
-
 impl Store {
-    fn new(kv: Arc<dyn Kv>, operations: Operations, runtime: Runtime) -> Self {
-        Self {
-            kv,
-            operations,
-            runtime,
-        }
-    }
-
     /// The same store for commands to what was taken in, such as a pause: they are few and
     /// small, and whoever needs one when the disk is nearly full needs it most, so nothing that
     /// is written here is refused for want of space.
     pub fn for_commands(&self) -> Self {
-        Self {
-            operations: self.operations.for_commands(),
-            ..self.clone()
-        }
+        let backend = match &self.backend {
+            Backend::Embedded(rows) => Backend::Embedded(rows.for_commands()),
+            // Its servers say nothing of their disks.
+            #[cfg(feature = "cluster")]
+            Backend::Cql(_) => self.backend.clone(),
+        };
+        Self { backend }
     }
 
     /// The row with this key.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] when it cannot be read, [`StoreError::Backend`] when the
-    /// disk fails.
+    /// backend fails.
     pub async fn get<R: Record>(&self, key: &[KeyPart]) -> Result<Option<R>, StoreError> {
-        // One row is a few blocks at most, and what is asked for is mostly in memory:
-        // handing it to another thread would cost more than it could block.
-        let bytes = self
-            .kv
-            .get(Space::of(R::TABLE), &key::encode(R::TABLE, key)?)?;
-        bytes.map(|bytes| row::decode(&bytes)).transpose()
+        on_backend!(self, rows => rows.get(key).await)
     }
 
     /// Waits until everything that could be read before is durable, for those who tell
@@ -161,7 +158,7 @@ impl Store {
     /// # Errors
     /// As [`Store::put_once`], but for a full disk.
     pub async fn settled(&self) -> Result<(), StoreError> {
-        self.operations.settled().await
+        on_backend!(self, rows => rows.settled().await)
     }
 
     /// Stores a row unless its key is taken. Durable when it returns.
@@ -195,16 +192,7 @@ impl Store {
     where
         R: Record<Writing = WriteOnce>,
     {
-        let key = key::encode(R::TABLE, &row.key())?;
-        let bytes = row::encode(row)?;
-        let put = move |overlay: &mut overlay::Overlay<'_>| {
-            if let Some(taken) = overlay.get_raw(Space::of(R::TABLE), &key)? {
-                return Ok(PutOnce::Exists(row::decode(taken)?));
-            }
-            overlay.put_raw(Space::of(R::TABLE), key, bytes);
-            Ok(PutOnce::Stored)
-        };
-        self.operations.run(Admission::Intake, put).await
+        on_backend!(self, rows => rows.put_once(row).await)
     }
 
     /// Replaces a row whose version is still the one that was read, 0 for none. Durable
@@ -234,22 +222,8 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::put_once`]; only new rows are refused for want of space.
-    pub async fn replace<R: Versioned>(&self, mut row: R) -> Result<Replaced<R>, StoreError> {
-        let read = row.version();
-        let admission = match read {
-            0 => Admission::Intake,
-            _ => Admission::Outcome,
-        };
-        let replace = move |overlay: &mut overlay::Overlay<'_>| {
-            let current: Option<R> = overlay.get(&row.key())?;
-            if current.as_ref().map_or(0, R::version) != read {
-                return Ok(Replaced::Conflict(current));
-            }
-            row.set_version(read + 1);
-            overlay.put(&row)?;
-            Ok(Replaced::Stored(row))
-        };
-        self.operations.run(admission, replace).await
+    pub async fn replace<R: Versioned>(&self, row: R) -> Result<Replaced<R>, StoreError> {
+        on_backend!(self, rows => rows.replace(row).await)
     }
 
     /// A page of the rows whose keys start with `prefix`, after a cursor of an earlier
@@ -266,28 +240,21 @@ impl Store {
         order: Order,
         limit: usize,
     ) -> Result<Page<R>, StoreError> {
-        let prefix = checked_prefix(R::TABLE, prefix, limit)?;
-        let mut range = KeyRange {
-            end: key::prefix_end(&prefix),
-            start: prefix,
+        let range = match after {
+            Some(cursor) => RowRange::after(R::TABLE, prefix, cursor)?,
+            None => RowRange::whole(R::TABLE, prefix)?,
         };
-        if let Some(cursor) = after {
-            let last = cursor.key_in(&range.start)?;
-            match order {
-                Order::Ascending => range.start = key::successor(last),
-                Order::Descending => range.end = last.to_vec(),
-            }
-        }
+        range::check_limit(R::TABLE, limit)?;
         // One row more tells whether there is a next page.
-        let mut found = self.scan::<R>(range, order, limit + 1).await?;
+        let mut found: Vec<R> =
+            on_backend!(self, rows => rows.scan(range, order, limit + 1).await)?;
         let more = found.len() > limit;
         found.truncate(limit);
-        let next = found
-            .last()
-            .filter(|_| more)
-            .map(|(key, _)| Cursor::of_key(key.clone()));
-        let rows = found.into_iter().map(|(_, row)| row).collect();
-        Ok(Page { rows, next })
+        let next = match found.last().filter(|_| more) {
+            Some(last) => Some(Cursor::of_key(key::encode(R::TABLE, &last.key())?)),
+            None => None,
+        };
+        Ok(Page { rows: found, next })
     }
 
     /// At most `limit` rows whose keys start with `prefix`, from the key parts `from`
@@ -304,26 +271,9 @@ impl Store {
         order: Order,
         limit: usize,
     ) -> Result<Vec<R>, StoreError> {
-        if !from.starts_with(prefix) {
-            return Err(StoreError::InvalidRange {
-                table: R::TABLE.name,
-                detail: "the first key lies outside the prefix",
-            });
-        }
-        let prefix = checked_prefix(R::TABLE, prefix, limit)?;
-        let from = key::encode(R::TABLE, from)?;
-        let range = match order {
-            Order::Ascending => KeyRange {
-                end: key::prefix_end(&prefix),
-                start: from,
-            },
-            Order::Descending => KeyRange {
-                end: key::prefix_end(&from),
-                start: prefix,
-            },
-        };
-        let found = self.scan(range, order, limit).await?;
-        Ok(found.into_iter().map(|(_, row)| row).collect())
+        let range = RowRange::from(R::TABLE, prefix, from)?;
+        range::check_limit(R::TABLE, limit)?;
+        on_backend!(self, rows => rows.scan(range, order, limit).await)
     }
 
     /// The rows under each of these prefixes, ascending: for many short ranges. It answers
@@ -336,25 +286,11 @@ impl Store {
         prefixes: &[Vec<KeyPart>],
         limit: usize,
     ) -> Result<Vec<Vec<R>>, StoreError> {
-        let prefixes = prefixes
-            .iter()
-            .map(|prefix| checked_prefix(R::TABLE, prefix, limit));
-        let prefixes: Vec<Vec<u8>> = prefixes.collect::<Result<_, _>>()?;
-        let kv = Arc::clone(&self.kv);
-        let read = move || ranges::read_each(&*kv, &prefixes, limit);
-        self.runtime.blocking(read).await?
-    }
-
-    /// Rows with their keys. Many rows may block, so another thread reads them.
-    async fn scan<R: Record>(
-        &self,
-        range: KeyRange,
-        order: Order,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, R)>, StoreError> {
-        let kv = Arc::clone(&self.kv);
-        let read = move || read_rows(&*kv, &range, order, limit);
-        self.runtime.blocking(read).await?
+        for prefix in prefixes {
+            range::check_prefix(R::TABLE, prefix)?;
+        }
+        range::check_limit(R::TABLE, limit)?;
+        on_backend!(self, rows => rows.scan_each(prefixes, limit).await)
     }
 }
 
@@ -362,31 +298,4 @@ impl std::fmt::Debug for Store {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("Store")
     }
-}
-
-fn read_rows<R: Record>(
-    kv: &dyn Kv,
-    range: &KeyRange,
-    order: Order,
-    limit: usize,
-) -> Result<Vec<(Vec<u8>, R)>, StoreError> {
-    let (space, direction) = (Space::of(R::TABLE), order.direction());
-    kv.scan(space, &range.start, &range.end, direction, limit)?
-        .into_iter()
-        .map(|(key, bytes)| Ok((key, row::decode(&bytes)?)))
-        .collect()
-}
-
-fn checked_prefix(table: Table, prefix: &[KeyPart], limit: usize) -> Result<Vec<u8>, StoreError> {
-    let invalid = |detail| StoreError::InvalidRange {
-        table: table.name,
-        detail,
-    };
-    if prefix.len() < table.partition_parts {
-        return Err(invalid("the whole partition key must be given"));
-    }
-    if !(1..=LIST_LIMIT).contains(&limit) {
-        return Err(invalid("the limit must be 1 to 10000"));
-    }
-    key::encode(table, prefix)
 }

@@ -7,11 +7,12 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tempfile::TempDir;
 
-use super::contract::Subject;
+use super::Store;
+use super::contract::{self, StoreSubject};
 use super::embedded::Embedded;
+use super::embedded::contract::{self as embedded_contract, EmbeddedSubject};
 use super::memory::MemoryKv;
-use super::writer::{NoParticipant, WriterEnd};
-use super::{Store, contract};
+use super::writer::{NoParticipant, Operations, WriterEnd};
 use crate::log::Log;
 use crate::log::contract::LogSubject;
 use crate::runtime::Runtime;
@@ -76,65 +77,64 @@ impl FolderSubject {
     }
 }
 
-impl Subject for MemorySubject {
-    fn store(&self) -> Store {
-        self.embedded.as_ref().expect("open").store.clone()
+impl MemorySubject {
+    fn open(&self) -> &Embedded<NoParticipant> {
+        self.embedded.as_ref().expect("open")
     }
 
-    fn log(&self) -> Log {
-        self.embedded.as_ref().expect("open").log.clone()
+    async fn end_and_open(&mut self) {
+        close(self.embedded.take().expect("open")).await;
+        self.memory.crash();
+        self.embedded = Some(in_memory(&self.memory));
+    }
+}
+
+impl FolderSubject {
+    fn open(&self) -> &Embedded<NoParticipant> {
+        self.embedded.as_ref().expect("open")
     }
 
-    fn crash(&mut self) -> BoxFuture<'_, ()> {
-        async {
-            close(self.embedded.take().expect("open")).await;
-            self.memory.crash();
-            self.embedded = Some(in_memory(&self.memory));
+    async fn end_and_open(&mut self) {
+        let left = tempfile::tempdir().expect("a folder");
+        copy_folder(self.folder.path(), left.path());
+        drop(self.embedded.take());
+        self.embedded = Some(open(left.path()));
+        self.folder = left;
+    }
+}
+
+macro_rules! subject_of_all_contracts {
+    ($subject:ty) => {
+        impl StoreSubject for $subject {
+            fn store(&self) -> Store {
+                self.open().store.clone()
+            }
+
+            fn crash(&mut self) -> BoxFuture<'_, ()> {
+                self.end_and_open().boxed()
+            }
         }
-        .boxed()
-    }
-}
 
-impl Subject for FolderSubject {
-    fn store(&self) -> Store {
-        self.embedded.as_ref().expect("open").store.clone()
-    }
-
-    fn log(&self) -> Log {
-        self.embedded.as_ref().expect("open").log.clone()
-    }
-
-    fn crash(&mut self) -> BoxFuture<'_, ()> {
-        async {
-            let left = tempfile::tempdir().expect("a folder");
-            copy_folder(self.folder.path(), left.path());
-            drop(self.embedded.take());
-            self.embedded = Some(open(left.path()));
-            self.folder = left;
+        impl EmbeddedSubject for $subject {
+            fn operations(&self) -> Operations {
+                self.open().participant.operations()
+            }
         }
-        .boxed()
-    }
+
+        impl LogSubject for $subject {
+            fn log(&self) -> Log {
+                self.open().log.clone()
+            }
+
+            fn crash(&mut self) -> BoxFuture<'_, ()> {
+                self.end_and_open().boxed()
+            }
+        }
+    };
 }
 
-impl LogSubject for MemorySubject {
-    fn log(&self) -> Log {
-        Subject::log(self)
-    }
-
-    fn crash(&mut self) -> BoxFuture<'_, ()> {
-        Subject::crash(self)
-    }
-}
-
-impl LogSubject for FolderSubject {
-    fn log(&self) -> Log {
-        Subject::log(self)
-    }
-
-    fn crash(&mut self) -> BoxFuture<'_, ()> {
-        Subject::crash(self)
-    }
-}
+subject_of_all_contracts!(MemorySubject);
+subject_of_all_contracts!(FolderSubject);
 
 macro_rules! run_store_cases {
     ($($case:ident,)*) => {
@@ -170,7 +170,25 @@ macro_rules! run_log_cases {
     };
 }
 
+macro_rules! run_embedded_cases {
+    ($($case:ident,)*) => {
+        mod embedded_in_memory {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::embedded_contract::$case(&mut super::MemorySubject::new()).await;
+            })*
+        }
+        mod embedded_in_a_folder {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::embedded_contract::$case(&mut super::FolderSubject::new()).await;
+            })*
+        }
+    };
+}
+
 crate::each_store_case!(run_store_cases);
+embedded_contract::each_embedded_case!(run_embedded_cases);
 crate::each_log_case!(run_log_cases);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,7 @@ use schemas::{CampaignId, Partition};
 
 use super::*;
 
-pub(super) async fn walk(store: &Store, order: Order, limit: usize) -> Vec<u8> {
+pub(crate) async fn walk(store: &Store, order: Order, limit: usize) -> Vec<u8> {
     let mut seen = Vec::new();
     let mut after: Option<Cursor> = None;
     loop {
@@ -26,7 +26,7 @@ pub(super) async fn walk(store: &Store, order: Order, limit: usize) -> Vec<u8> {
 }
 
 /// Pages of any size show every row once, from either end, and end without an empty one.
-pub async fn pages_cover_every_row_once_in_both_orders(subject: &mut dyn Subject) {
+pub async fn pages_cover_every_row_once_in_both_orders(subject: &mut dyn StoreSubject) {
     let store = subject.store();
     assert!(walk(&store, Order::Ascending, 5).await.is_empty());
     let mut numbers: Vec<u8> = (0..25).map(|number| number * 10).collect();
@@ -43,7 +43,7 @@ pub async fn pages_cover_every_row_once_in_both_orders(subject: &mut dyn Subject
 }
 
 /// Rows that come between two pages neither repeat nor hide others.
-pub async fn pages_are_stable_under_inserts(subject: &mut dyn Subject) {
+pub async fn pages_are_stable_under_inserts(subject: &mut dyn StoreSubject) {
     let store = subject.store();
     for number in [10, 20, 30, 40] {
         store_account(&store, number).await;
@@ -76,7 +76,7 @@ pub async fn pages_are_stable_under_inserts(subject: &mut dyn Subject) {
 }
 
 /// What is no cursor, or one of another list, is a typed error.
-pub async fn an_unknown_cursor_is_refused(subject: &mut dyn Subject) {
+pub async fn an_unknown_cursor_is_refused(subject: &mut dyn StoreSubject) {
     let store = subject.store();
     for number in [1, 2] {
         store_account(&store, number).await;
@@ -117,7 +117,7 @@ pub async fn an_unknown_cursor_is_refused(subject: &mut dyn Subject) {
 
 /// Part of a partition key, a limit out of bounds, a start outside the prefix, a text
 /// that no key can hold: typed errors.
-pub async fn an_invalid_range_is_refused(subject: &mut dyn Subject) {
+pub async fn an_invalid_range_is_refused(subject: &mut dyn StoreSubject) {
     let store = subject.store();
     let invalid = |error| matches!(error, StoreError::InvalidRange { .. });
     let prefix = [KeyPart::Id([1; 16]), KeyPart::U16(1)];
@@ -144,7 +144,7 @@ pub async fn an_invalid_range_is_refused(subject: &mut dyn Subject) {
 }
 
 /// A list begins at a whole key or a part of one, inclusive, from either end.
-pub async fn a_list_can_begin_at_any_part_of_a_key(subject: &mut dyn Subject) {
+pub async fn a_list_can_begin_at_any_part_of_a_key(subject: &mut dyn StoreSubject) {
     let store = subject.store();
     for partition in 0..3 {
         for number in 0..4 {
@@ -176,7 +176,7 @@ pub async fn a_list_can_begin_at_any_part_of_a_key(subject: &mut dyn Subject) {
 }
 
 /// Of several lists, those that fit are read to their end, and a cut one is not given.
-pub async fn short_lists_are_read_together(subject: &mut dyn Subject) {
+pub async fn short_lists_are_read_together(subject: &mut dyn StoreSubject) {
     let store = subject.store();
     for (partition, chunks) in [(0, 2), (2, 3), (3, 1)] {
         for number in 0..chunks {

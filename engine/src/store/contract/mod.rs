@@ -8,23 +8,18 @@ use std::collections::BTreeSet;
 use futures::future::{BoxFuture, join_all};
 use schemas::account::{Account, ApiKey};
 use schemas::audience::AudienceChunk;
-use schemas::record::KeyPart;
 use schemas::{AccountId, CampaignId, KeyId, Partition, Secret, UnixMicros};
 
-use super::writer::Admission;
 use super::{Cursor, Order, PutOnce, Replaced, Store, StoreError};
-use crate::log::Log;
 
 pub use lists::*;
 
 /// A backend under test.
-pub trait Subject: Send {
+pub trait StoreSubject: Send {
     /// Its store.
     fn store(&self) -> Store;
-    /// Its log.
-    fn log(&self) -> Log;
-    /// Ends it as a power cut does, and opens what is left. Stores and logs that were
-    /// handed out must have been dropped.
+    /// Ends it as a power cut does, and opens what is left. Stores that were handed out
+    /// must have been dropped.
     fn crash(&mut self) -> BoxFuture<'_, ()>;
 }
 
@@ -42,7 +37,6 @@ macro_rules! each_store_case {
             an_invalid_range_is_refused,
             a_list_can_begin_at_any_part_of_a_key,
             short_lists_are_read_together,
-            a_batch_that_fails_on_any_put_leaves_nothing,
             what_was_acknowledged_survives_a_crash,
         }
     };
@@ -58,7 +52,7 @@ fn api_key(secret: &str, name: &str) -> ApiKey {
     }
 }
 
-fn account(number: u8) -> Account {
+pub(crate) fn account(number: u8) -> Account {
     Account {
         id: AccountId::from_bytes([number; 16]),
         name: format!("account {number}"),
@@ -70,7 +64,7 @@ fn account(number: u8) -> Account {
     }
 }
 
-fn chunk(campaign: u8, partition: u16, chunk: u32) -> AudienceChunk {
+pub(crate) fn chunk(campaign: u8, partition: u16, chunk: u32) -> AudienceChunk {
     AudienceChunk {
         campaign: CampaignId::from_bytes([campaign; 16]),
         partition: Partition(partition),
@@ -79,7 +73,7 @@ fn chunk(campaign: u8, partition: u16, chunk: u32) -> AudienceChunk {
     }
 }
 
-async fn store_account(store: &Store, number: u8) {
+pub(crate) async fn store_account(store: &Store, number: u8) {
     let stored = store.replace(account(number)).await.expect("replace");
     assert!(matches!(stored, Replaced::Stored(row) if row.version == 1));
 }
@@ -90,7 +84,7 @@ async fn put_chunk(store: &Store, row: AudienceChunk) {
 }
 
 /// 64 puts of one key at once: one is stored, the others get that one.
-pub async fn of_racing_puts_one_wins(subject: &mut dyn Subject) {
+pub async fn of_racing_puts_one_wins(subject: &mut dyn StoreSubject) {
     let store = subject.store();
     let rows: Vec<_> = (0..64).map(|n| api_key("same", &n.to_string())).collect();
     let results = join_all(rows.iter().map(|row| store.put_once(row))).await;
@@ -115,7 +109,7 @@ pub async fn of_racing_puts_one_wins(subject: &mut dyn Subject) {
 }
 
 /// Only the version that is there can be replaced; a conflict tells what is there.
-pub async fn a_replacement_needs_the_version_that_was_read(subject: &mut dyn Subject) {
+pub async fn a_replacement_needs_the_version_that_was_read(subject: &mut dyn StoreSubject) {
     let store = subject.store();
     let version = |replaced: Result<Replaced<Account>, StoreError>| match replaced {
         Ok(Replaced::Stored(row)) => (true, Some(row.version)),
@@ -136,7 +130,7 @@ pub async fn a_replacement_needs_the_version_that_was_read(subject: &mut dyn Sub
 }
 
 /// 16 writers who each add a letter and try again on a conflict: no letter is lost.
-pub async fn racing_replacements_lose_nothing(subject: &mut dyn Subject) {
+pub async fn racing_replacements_lose_nothing(subject: &mut dyn StoreSubject) {
     let store = subject.store();
     store_account(&store, 1).await;
     let add = |letter: char| {
@@ -162,41 +156,8 @@ pub async fn racing_replacements_lose_nothing(subject: &mut dyn Subject) {
     assert_eq!(row.version, 17);
 }
 
-/// Six puts in one batch, of which the k-th fails: none of them is there, and neither
-/// is what the batch would have replaced gone.
-pub async fn a_batch_that_fails_on_any_put_leaves_nothing(subject: &mut dyn Subject) {
-    let store = subject.store();
-    store_account(&store, 0).await;
-    for failing in 0..6_u8 {
-        let batch = move |overlay: &mut super::overlay::Overlay<'_>| {
-            overlay.delete::<Account>(&Account::key_of(account(0).id))?;
-            for number in 0..6 {
-                if number == failing {
-                    return Err(StoreError::UnknownCursor);
-                }
-                overlay.put(&account(number + 1))?;
-            }
-            Ok(())
-        };
-        let failed = store.operations.run(Admission::Intake, batch);
-        // Another operation beside it, most often in the same group.
-        let row = chunk(7, 0, u32::from(failing));
-        let (failed, beside) = futures::join!(failed, store.put_once(&row));
-        assert!(matches!(failed, Err(StoreError::UnknownCursor)));
-        assert!(matches!(beside, Ok(PutOnce::Stored)));
-        assert_eq!(walk(&store, Order::Ascending, 10).await, [0]);
-    }
-    drop(store);
-    subject.crash().await;
-    let store = subject.store();
-    assert_eq!(walk(&store, Order::Ascending, 10).await, [0]);
-    let prefix = [KeyPart::Id([7; 16]), KeyPart::U16(0)];
-    let beside = store.list::<AudienceChunk>(&prefix, None, Order::Ascending, 10);
-    assert_eq!(beside.await.expect("list").rows.len(), 6);
-}
-
 /// Everything that was answered before a crash is there after it, twice in a row.
-pub async fn what_was_acknowledged_survives_a_crash(subject: &mut dyn Subject) {
+pub async fn what_was_acknowledged_survives_a_crash(subject: &mut dyn StoreSubject) {
     for round in 0..3_u8 {
         let store = subject.store();
         for row in 0..round {

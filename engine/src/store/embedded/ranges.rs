@@ -3,10 +3,10 @@
 
 use schemas::record::Record;
 
-use super::error::StoreError;
-use super::key;
-use super::kv::Kv;
-use super::{KeyRange, Order, read_rows};
+use super::rows::{KeyRange, read_rows};
+use crate::store::error::StoreError;
+use crate::store::kv::Kv;
+use crate::store::{Order, key};
 
 /// The rows under each of the first prefixes, as many as are read to their end within `limit`
 /// rows.
