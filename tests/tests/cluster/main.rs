@@ -3,3 +3,4 @@
 #![cfg(feature = "cluster")]
 
 mod servers;
+mod store;
