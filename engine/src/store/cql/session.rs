@@ -192,7 +192,7 @@ impl Access {
 
 /// Why a statement has no answer.
 pub(super) enum Failed {
-    Execution(ExecutionError),
+    Execution(Box<ExecutionError>),
     Answer(StoreError),
 }
 
@@ -209,7 +209,7 @@ fn read(
     table: &CqlTable,
     executed: Result<QueryResult, ExecutionError>,
 ) -> Result<CellPage, Failed> {
-    let result = executed.map_err(Failed::Execution)?;
+    let result = executed.map_err(|error| Failed::Execution(Box::new(error)))?;
     let next = PagingStateResponse::NoMorePages;
     if !result.is_rows() {
         let (names, rows) = (Vec::new(), Vec::new());
