@@ -55,6 +55,10 @@ impl CqlSettings {
 }
 
 /// Taken as it is, since an error about its type would show it.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "whatever else it is, it is no text"
+)]
 fn check_password(password: toml::Value) -> Result<Secret, String> {
     match password {
         toml::Value::String(text) => Ok(Secret::new(text)),

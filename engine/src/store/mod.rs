@@ -49,7 +49,7 @@ pub(crate) mod writer;
 mod folder_tests;
 #[cfg(test)]
 mod golden;
-#[cfg(any(test, feature = "testkit"))]
+#[cfg(any(test, all(feature = "testkit", feature = "cluster")))]
 pub(crate) mod golden_samples;
 #[cfg(test)]
 pub(crate) mod subject;

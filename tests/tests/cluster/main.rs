@@ -5,3 +5,4 @@
 mod ingress;
 mod log;
 mod servers;
+mod store;

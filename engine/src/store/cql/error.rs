@@ -1,6 +1,11 @@
 //! What the driver's errors become: what is down, in words, and never what was written or read.
 //! Servers repeat parts of statements in their texts, so none of those is passed on.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the driver's errors are open lists: what it adds is told in general words"
+)]
+
 use scylla::errors::{DbError, ExecutionError, NewSessionError, PrepareError, RequestAttemptError};
 
 use crate::store::error::StoreError;

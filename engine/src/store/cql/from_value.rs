@@ -1,5 +1,10 @@
 //! From [`Value`]s to a record: what serde asks for its fields.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what serde did not ask for is one case, whatever it is"
+)]
+
 use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{
     self, DeserializeOwned, DeserializeSeed, EnumAccess, Error as _, IntoDeserializer, Unexpected,

@@ -148,10 +148,9 @@ impl Migration<'_> {
         Ok(true)
     }
 
+    /// Asked for even when it is there: another may be making it, or the keyspace, right now.
+    /// `system_schema` shows either before the node itself knows it, and this waits its turn.
     async fn make_versions(&self) -> Result<(), StoreError> {
-        if has_versions(&self.session, self.keyspace).await? {
-            return Ok(());
-        }
         let make = format!(
             "CREATE TABLE IF NOT EXISTS {}.{TABLE} (scope text, version int, holder blob, \
              at bigint, PRIMARY KEY ((scope), version))",

@@ -189,7 +189,9 @@ impl CqlRows {
                 PagingStateResponse::HasMorePages { state: next } if rows.len() < limit => {
                     state = next;
                 }
-                _ => return Ok(rows),
+                PagingStateResponse::HasMorePages { .. } | PagingStateResponse::NoMorePages => {
+                    return Ok(rows);
+                }
             }
         }
     }

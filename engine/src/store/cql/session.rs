@@ -1,8 +1,10 @@
 //! The connection to the servers, and what is asked over it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{Either, select};
 use schemas::record::Record;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
@@ -30,6 +32,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long what is not prepared here may take, such as statements that change the schema.
 const SCHEMA_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a statement may take to be prepared. The driver itself gives up when it gives up
+/// the connection, after a minute without a word.
+const PREPARE_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// The way to the tables of one keyspace. Cloning is cheap and shares it.
 #[derive(Clone)]
@@ -108,16 +114,22 @@ impl Access {
     /// The prepared statement of a verb.
     ///
     /// # Errors
-    /// [`StoreError::Backend`] when no node prepares it.
+    /// [`StoreError::Backend`] when no node prepares it, or none in time.
     pub(super) async fn prepare(
         &self,
         table: &CqlTable,
         verb: Verb,
     ) -> Result<PreparedStatement, StoreError> {
         let statements = &self.statements;
-        statements
-            .get(&self.session, &self.keyspace, table, verb)
-            .await
+        let prepared = statements.get(&self.session, &self.keyspace, table, verb);
+        let waited = self.runtime.sleep(PREPARE_TIMEOUT);
+        match select(pin!(prepared), pin!(waited)).await {
+            Either::Left((prepared, _)) => prepared,
+            Either::Right(_) => {
+                let waited = PREPARE_TIMEOUT.as_secs();
+                Err(failed(table.name, &format!("no answer within {waited} s")))
+            }
+        }
     }
 
     /// Executes a statement whose answer is small.
@@ -180,7 +192,7 @@ impl Access {
 
 /// Why a statement has no answer.
 pub(super) enum Failed {
-    Execution(ExecutionError),
+    Execution(Box<ExecutionError>),
     Answer(StoreError),
 }
 
@@ -197,7 +209,7 @@ fn read(
     table: &CqlTable,
     executed: Result<QueryResult, ExecutionError>,
 ) -> Result<CellPage, Failed> {
-    let result = executed.map_err(Failed::Execution)?;
+    let result = executed.map_err(|error| Failed::Execution(Box::new(error)))?;
     let next = PagingStateResponse::NoMorePages;
     if !result.is_rows() {
         let (names, rows) = (Vec::new(), Vec::new());

@@ -270,6 +270,10 @@ impl SerializeMap for Fields {
     type Ok = Value;
     type Error = Wrong;
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "whatever else it is, it is no text"
+    )]
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Wrong> {
         match to_value(key)? {
             Value::Text(key) => {

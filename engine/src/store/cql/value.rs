@@ -133,7 +133,10 @@ pub(super) fn carry_over(previous: &Json, understood: &Json, new: &Json) -> Json
                 // it are gone, as the oldest of a bounded list are.
                 let place = kept.iter().position(|(_, understood)| *understood == item);
                 match place {
-                    Some(place) => kept.drain(..=place).last().map_or(item, |(kept, _)| kept),
+                    Some(place) => kept
+                        .drain(..=place)
+                        .next_back()
+                        .map_or(item, |(kept, _)| kept),
                     None => item,
                 }
                 .clone()
@@ -150,7 +153,7 @@ fn to_hex(bytes: &[u8]) -> String {
 
 /// The bytes of hexadecimal digits.
 pub(super) fn from_hex(digits: &str) -> Option<Vec<u8>> {
-    if !digits.is_ascii() || digits.len() % 2 != 0 {
+    if !digits.is_ascii() || !digits.len().is_multiple_of(2) {
         return None;
     }
     let pairs = (0..digits.len()).step_by(2);
