@@ -1,8 +1,6 @@
 //! The store port on a real Cassandra: its whole contract, how its tables come to be, and what
 //! it says and keeps when its server dies.
 
-use std::time::Duration;
-
 use engine::runtime::Runtime;
 use engine::settings::CqlSettings;
 use engine::store::contract::StoreSubject;
@@ -265,12 +263,10 @@ async fn a_dead_server_is_told_of_and_loses_nothing() {
         assert!(matches!(put, Ok(PutOnce::Stored)));
     }
     cassandra.freeze();
-    let began = runtime.boot();
     let row = api_key(1_000);
     let (put, got) = futures::join!(store.put_once(&row), get(&store, 0));
-    let waited = Duration::from_micros(runtime.boot() - began);
+    // Without a bound on the wait, the test would hang here.
     assert!(is_told(put.expect_err("it hangs")) && is_told(got.expect_err("it hangs")));
-    assert!(waited < Duration::from_secs(40), "{waited:?}");
     cassandra.thaw();
     // Nobody knows whether it is there; to ask again finds out, and it is there once.
     assert!(until(|| async { get(&store, 1_000).await.is_ok() }).await);
