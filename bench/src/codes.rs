@@ -11,8 +11,8 @@ use schemas::{Body, MessageId, UnixMicros};
 use serde::Serialize;
 
 use crate::engine_run::{Stores, start_counter};
-use crate::failure::{BenchError, machine, refused};
-use crate::machine::{Machine, boot_micros, load_average, require_disk};
+use crate::failure::{BenchError, refused};
+use crate::machine::{Machine, asking_thread, boot_micros, load_average, require_disk};
 use crate::node::CAMPAIGN;
 use crate::options::{Place, count};
 use crate::provider::Reach;
@@ -74,10 +74,7 @@ pub fn run(options: &CodesOptions) -> Result<bool, BenchError> {
     require_disk(&options.place.folder)?;
     let stores = Stores::new(&options.place.folder);
     stores.prepare(options.recipients)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(machine("a runtime cannot be started"))?;
+    let runtime = asking_thread()?;
     let (alone, beside) = runtime.block_on(measure(options, &stores))?;
     stores.forget(options.recipients);
     let added = beside.p99 - alone.p99;

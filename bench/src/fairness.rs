@@ -16,8 +16,8 @@ use schemas::{CampaignId, UnixMicros};
 use serde::Serialize;
 
 use crate::engine_run::{RunStore, start_sandbox};
-use crate::failure::{BenchError, machine, refused};
-use crate::machine::{Machine, load_average, require_disk};
+use crate::failure::{BenchError, refused};
+use crate::machine::{Machine, asking_thread, load_average, require_disk};
 use crate::options::Place;
 use crate::provider::{Booked, Reach, book_folder};
 use crate::report::{Verdict, print_json, say};
@@ -105,10 +105,7 @@ pub fn run(options: &FairnessOptions) -> Result<bool, BenchError> {
         callbacks: false,
     };
     let node = Serving::start(&store, &reach.settings())?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(machine("a runtime cannot be started"))?;
+    let runtime = asking_thread()?;
     let mut customers = runtime.block_on(async {
         let mut customers = sign_up(options, &node, &store).await?;
         start(&mut customers).await?;

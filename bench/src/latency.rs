@@ -19,7 +19,9 @@ use tokio::task::JoinSet;
 
 use crate::engine_run::Stores;
 use crate::failure::{BenchError, machine, refused};
-use crate::machine::{Machine, boot_micros, load_average, require_disk, wall_micros};
+use crate::machine::{
+    Machine, asking_thread, boot_micros, load_average, require_disk, wall_micros,
+};
 use crate::options::Place;
 use crate::provider::book_folder;
 use crate::report::{Verdict, Waits, print_json, say};
@@ -167,10 +169,7 @@ fn measure(
         sandbox.address()
     );
     let node = Serving::start(&store, &settings)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(machine("a runtime cannot be started"))?;
+    let runtime = asking_thread()?;
     let asked = runtime.block_on(async { ask(options, node.user(&store).await?).await })?;
     drop(node);
     sandbox.shutdown().map_err(refused("the sandbox's book"))?;

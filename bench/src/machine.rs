@@ -42,6 +42,17 @@ pub fn peak_memory_bytes_of(process: &str) -> u64 {
     kilobytes.unwrap_or(0) * 1_024
 }
 
+/// One thread for those who ask a node, so that they take no more than one processor.
+///
+/// # Errors
+/// When the system refuses.
+pub fn asking_thread() -> Result<tokio::runtime::Runtime, BenchError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(machine("a runtime cannot be started"))
+}
+
 /// Where and with what the figures were measured.
 #[derive(Clone, Debug, Serialize)]
 pub struct Machine {

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::engine_run::Stores;
 use crate::failure::{BenchError, machine, refused};
-use crate::machine::{Machine, boot_micros, load_average, require_disk};
+use crate::machine::{Machine, asking_thread, boot_micros, load_average, require_disk};
 use crate::node::CAMPAIGN;
 use crate::options::{Place, count};
 use crate::provider::book_folder;
@@ -171,10 +171,7 @@ fn measure(options: &OutageOptions, stores: &Stores, kind: OutageKind) -> Result
         &store,
         &settings(&accounts, sandbox.address(), options.rate),
     )?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(machine("a runtime cannot be started"))?;
+    let runtime = asking_thread()?;
     let numbers = runtime.block_on(async { campaign(&node.user(&store).await?).await })?;
     drop(node);
     sandbox.shutdown().map_err(refused("the sandbox's book"))?;

@@ -13,8 +13,8 @@ use serde::Serialize;
 use crate::child::Process;
 use crate::crowd::{self, Answers};
 use crate::engine_run::{RunStore, Stores, start_counter};
-use crate::failure::{BenchError, machine, refused};
-use crate::machine::{Machine, boot_micros, load_average, require_disk};
+use crate::failure::{BenchError, refused};
+use crate::machine::{Machine, asking_thread, boot_micros, load_average, require_disk};
 use crate::options::Place;
 use crate::provider::{Counted, Reach};
 use crate::report::{Verdict, mebibytes, print_json, say};
@@ -93,10 +93,7 @@ pub fn run(options: &OverloadOptions) -> Result<bool, BenchError> {
     let stores = Stores::new(&options.place.folder);
     stores.prepare(1)?;
     let store = stores.copy(1)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(machine("a runtime cannot be started"))?;
+    let runtime = asking_thread()?;
     let stretches = runtime.block_on(measure(options, &store))?;
     stores.forget(1);
     let verdicts = judge(options, &stretches);

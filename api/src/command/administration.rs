@@ -11,7 +11,7 @@ use schemas::AccountId;
 use schemas::account::Account;
 
 use super::serving::{Failed, serving_node};
-use super::{SettingsArguments, complain, give, tell, tokio_runtime};
+use super::{Ground, SettingsArguments, end, give, tell};
 use crate::accounts;
 use crate::exit::Exit;
 use crate::node::{exit_of_open, open_storage};
@@ -126,26 +126,19 @@ impl Door {
 }
 
 fn run(settings: &SettingsArguments, work: impl AsyncFnOnce(&Door) -> Result<(), Failed>) -> Exit {
-    let settings = match settings.load(None) {
-        Ok(settings) => settings,
+    let Ground {
+        settings,
+        tokio,
+        runtime,
+    } = match Ground::of(settings, None) {
+        Ok(ground) => ground,
         Err(exit) => return exit,
     };
-    let tokio = match tokio_runtime() {
-        Ok(tokio) => tokio,
-        Err(exit) => return exit,
-    };
-    let runtime = Runtime::of_machine(tokio.handle().clone());
     let done = tokio.block_on(async {
         let door = Door::open(&settings, &runtime).await?;
         let done = work(&door).await;
         door.close().await;
         done
     });
-    match done {
-        Ok(()) => Exit::Success,
-        Err(failed) => {
-            complain(&failed.message);
-            failed.exit
-        }
-    }
+    end(done)
 }

@@ -12,7 +12,7 @@ use engine::runtime::Runtime;
 use engine::settings::KafkaSettings;
 use schemas::{MessageClass, UnixMicros};
 
-use super::{SettingsArguments, complain, give, tell, tokio_runtime};
+use super::{Ground, SettingsArguments, complain, give, tell};
 use crate::exit::Exit;
 
 #[derive(Debug, Subcommand)]
@@ -60,19 +60,19 @@ pub(super) fn run(command: DlqCommand) -> Exit {
     let (DlqCommand::List { settings }
     | DlqCommand::Show { settings, .. }
     | DlqCommand::Replay { settings, .. }) = &command;
-    let kafka = match settings.load(None) {
-        Ok(settings) => settings.kafka,
+    let Ground {
+        settings,
+        tokio,
+        runtime,
+    } = match Ground::of(settings, None) {
+        Ok(ground) => ground,
         Err(exit) => return exit,
     };
+    let kafka = settings.kafka;
     if kafka.brokers.is_none() {
         complain(&"`kafka.brokers` is not set");
         return Exit::Settings;
     }
-    let tokio = match tokio_runtime() {
-        Ok(tokio) => tokio,
-        Err(exit) => return exit,
-    };
-    let runtime = Runtime::of_machine(tokio.handle().clone());
     let done = tokio.block_on(async {
         match &command {
             DlqCommand::List { .. } => list(&kafka, &runtime).await,

@@ -15,7 +15,7 @@ use futures::future::join_all;
 use rustix::process::{Resource, getrlimit};
 use schemas::UnixMicros;
 
-use super::{SettingsArguments, complain, give, tokio_runtime};
+use super::{Ground, SettingsArguments, complain, give};
 use crate::exit::Exit;
 
 /// Below so much free disk an operator should think of it: ten million messages of some
@@ -78,15 +78,14 @@ fn finding(of: &str, health: Health, detail: impl Into<String>) -> Finding {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let settings = match arguments.settings.load(arguments.listen.clone()) {
-        Ok(settings) => settings,
+    let Ground {
+        settings,
+        tokio,
+        runtime,
+    } = match Ground::of(&arguments.settings, arguments.listen.clone()) {
+        Ok(ground) => ground,
         Err(exit) => return exit,
     };
-    let tokio = match tokio_runtime() {
-        Ok(tokio) => tokio,
-        Err(exit) => return exit,
-    };
-    let runtime = Runtime::of_machine(tokio.handle().clone());
     let findings = tokio.block_on(examine_all(&settings, &runtime));
     give(&told(&settings.in_force, &findings));
     let wrong = findings

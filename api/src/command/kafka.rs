@@ -2,12 +2,11 @@
 //! where to go on, on a folder that nobody serves.
 
 use clap::Subcommand;
-use engine::runtime::Runtime;
 use engine::store::{Order, Replaced, Store};
 use schemas::ingress::IngressPosition;
 
 use super::serving::Failed;
-use super::{SettingsArguments, complain, give, tell, tokio_runtime};
+use super::{Ground, SettingsArguments, complain, end, give, tell};
 use crate::exit::Exit;
 use crate::node::{exit_of_open, open_storage};
 
@@ -93,15 +92,14 @@ fn with_store(
     settings: &SettingsArguments,
     work: impl AsyncFnOnce(&Store) -> Result<(), Failed>,
 ) -> Exit {
-    let settings = match settings.load(None) {
-        Ok(settings) => settings,
+    let Ground {
+        settings,
+        tokio,
+        runtime,
+    } = match Ground::of(settings, None) {
+        Ok(ground) => ground,
         Err(exit) => return exit,
     };
-    let tokio = match tokio_runtime() {
-        Ok(tokio) => tokio,
-        Err(exit) => return exit,
-    };
-    let runtime = Runtime::of_machine(tokio.handle().clone());
     let storage = match open_storage(&settings, &runtime) {
         Ok(storage) => storage,
         Err(error) => {
@@ -109,11 +107,5 @@ fn with_store(
             return exit_of_open(&error);
         }
     };
-    match tokio.block_on(work(&storage.store)) {
-        Ok(()) => Exit::Success,
-        Err(failed) => {
-            complain(&failed.message);
-            failed.exit
-        }
-    }
+    end(tokio.block_on(work(&storage.store)))
 }

@@ -1,11 +1,10 @@
 //! `volley migrate`: makes the tables of a CQL store, or brings them to this release's version.
 
 use clap::Args;
-use engine::runtime::Runtime;
 use engine::settings::Settings;
 use engine::store::cql::{self, Migrated};
 
-use super::{SettingsArguments, complain, give, tokio_runtime};
+use super::{Ground, SettingsArguments, complain, give};
 use crate::exit::Exit;
 
 #[derive(Debug, Args)]
@@ -15,15 +14,14 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let settings = match arguments.settings.load(None) {
-        Ok(settings) => settings,
+    let Ground {
+        settings,
+        tokio,
+        runtime,
+    } = match Ground::of(&arguments.settings, None) {
+        Ok(ground) => ground,
         Err(exit) => return exit,
     };
-    let tokio = match tokio_runtime() {
-        Ok(tokio) => tokio,
-        Err(exit) => return exit,
-    };
-    let runtime = Runtime::of_machine(tokio.handle().clone());
     match tokio.block_on(cql::migrate(&settings.cql, &runtime)) {
         Ok(migrated) => {
             give(&told(&settings, &migrated));

@@ -19,7 +19,9 @@ mod verify;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use self::serving::Failed;
 use clap::{Args, Parser, Subcommand};
+use engine::runtime::Runtime;
 use engine::settings::{Overrides, Settings};
 
 use crate::demo::{self, DemoArguments};
@@ -98,6 +100,38 @@ impl SettingsArguments {
             complain(&error);
             Exit::Settings
         })
+    }
+}
+
+/// What a command stands on: the settings, threads of its own, and the seam to them.
+struct Ground {
+    settings: Settings,
+    tokio: tokio::runtime::Runtime,
+    runtime: Runtime,
+}
+
+impl Ground {
+    /// With these settings, and where to listen in place of theirs. Says what is wrong.
+    fn of(settings: &SettingsArguments, listen: Option<String>) -> Result<Self, Exit> {
+        let settings = settings.load(listen)?;
+        let tokio = tokio_runtime()?;
+        let runtime = Runtime::of_machine(tokio.handle().clone());
+        Ok(Self {
+            settings,
+            tokio,
+            runtime,
+        })
+    }
+}
+
+/// Says what went wrong, if something did.
+fn end(done: Result<(), Failed>) -> Exit {
+    match done {
+        Ok(()) => Exit::Success,
+        Err(failed) => {
+            complain(&failed.message);
+            failed.exit
+        }
     }
 }
 

@@ -98,14 +98,16 @@ impl Ingress {
     /// Takes records in from where the positions are.
     async fn read_on(&self) -> Result<(), TakeError> {
         topics::make_missing(&self.settings).await?;
-        let mut positions = Positions::read(self.state.store(), &self.reader).await?;
-        self.reader.assign(positions.next())?;
+        let (mut positions, from) = Positions::read(self.state.store(), &self.reader).await?;
+        self.reader.assign(&from)?;
         let mut looked_at = self.state.runtime().boot();
         while !self.state.is_closing() {
             let records = self.reader.read().await?;
             if !records.is_empty() {
                 self.take(&records).await?;
-                positions.pass(self.state.store(), &records).await?;
+                if !positions.pass(self.state.store(), &records).await? {
+                    return Ok(());
+                }
             }
             if self.state.runtime().boot().saturating_sub(looked_at) >= LOOK_EVERY {
                 looked_at = self.state.runtime().boot();

@@ -23,26 +23,22 @@ pub(super) fn describe() {
     );
 }
 
-/// The positions of all partitions.
-pub(super) struct Positions {
-    rows: BTreeMap<Place, IngressPosition>,
-    /// Where each partition is read from; those that are stopped are not among them.
-    next: BTreeMap<Place, u64>,
-    /// How many partitions there were.
-    partitions: usize,
-}
+/// The positions of all partitions that there were when they were read.
+pub(super) struct Positions(BTreeMap<Place, IngressPosition>);
 
 impl Positions {
-    /// Reads the positions of the partitions that there are now. One without a position is read
-    /// from its beginning.
+    /// Reads the positions of the partitions that there are now, and tells where each is to be
+    /// read from; those that are stopped are not among these. A partition without a position is
+    /// read from its beginning.
     ///
     /// # Errors
     /// When the store or Kafka cannot be read.
-    pub(super) async fn read(store: &Store, reader: &RecordReader) -> Result<Self, TakeError> {
-        let kept = reader.partitions().await?;
-        let partitions = kept.len();
-        let (mut rows, mut next) = (BTreeMap::new(), BTreeMap::new());
-        for (place, kept) in kept {
+    pub(super) async fn read(
+        store: &Store,
+        reader: &RecordReader,
+    ) -> Result<(Self, BTreeMap<Place, u64>), TakeError> {
+        let (mut rows, mut from) = (BTreeMap::new(), BTreeMap::new());
+        for (place, kept) in reader.partitions().await? {
             let (topic, partition) = (&place.0, place.1);
             let key = IngressPosition::key_of(topic, partition);
             let row = store.get::<IngressPosition>(&key).await?;
@@ -53,24 +49,16 @@ impl Positions {
                 version: 0,
             });
             if let Some(offset) = begin(&row, kept) {
-                next.insert(place.clone(), offset);
+                from.insert(place.clone(), offset);
             }
             rows.insert(place, row);
         }
-        metrics::gauge!(STOPPED).set((partitions - next.len()) as f64);
-        Ok(Self {
-            rows,
-            next,
-            partitions,
-        })
+        metrics::gauge!(STOPPED).set((rows.len() - from.len()) as f64);
+        Ok((Self(rows), from))
     }
 
-    /// Where each partition is read from.
-    pub(super) fn next(&self) -> &BTreeMap<Place, u64> {
-        &self.next
-    }
-
-    /// These records are taken in or set aside, durably.
+    /// These records are taken in or set aside, durably. False when somebody has set a position
+    /// meanwhile: all must be read anew then.
     ///
     /// # Errors
     /// When a position cannot be written. The records are read again then, and count once.
@@ -78,14 +66,14 @@ impl Positions {
         &mut self,
         store: &Store,
         records: &[Incoming],
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let mut passed = BTreeMap::new();
         for record in records {
             let place = (record.origin.topic.clone(), record.origin.partition);
             passed.insert(place, record.origin.offset + 1);
         }
         let moved = passed.into_iter().filter_map(|(place, next)| {
-            let row = self.rows.get(&place)?.clone();
+            let row = self.0.get(&place)?.clone();
             Some((place, IngressPosition { next, ..row }))
         });
         let writes = moved.map(|(place, row)| async {
@@ -95,25 +83,22 @@ impl Positions {
         for (place, replaced) in futures::future::try_join_all(writes).await? {
             match replaced {
                 Replaced::Stored(row) => {
-                    self.next.insert(place.clone(), row.next);
-                    self.rows.insert(place, row);
+                    self.0.insert(place, row);
                 }
-                // Somebody set it meanwhile: the next look begins there.
-                Replaced::Conflict(row) => {
+                Replaced::Conflict(_) => {
                     tracing::warn!(topic = place.0, partition = place.1, "a position was set");
-                    self.partitions = 0;
-                    self.rows.extend(row.map(|row| (place, row)));
+                    return Ok(false);
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// How many records of each topic are not read yet.
     pub(super) fn behind(&self, kept: &BTreeMap<Place, Kept>) -> BTreeMap<String, u64> {
         let mut behind = BTreeMap::new();
         for (place, kept) in kept {
-            let next = self.rows.get(place).map_or(kept.first, |row| row.next);
+            let next = self.0.get(place).map_or(kept.first, |row| row.next);
             *behind.entry(place.0.clone()).or_default() += kept.end.saturating_sub(next);
         }
         behind
@@ -121,7 +106,7 @@ impl Positions {
 
     /// Whether these are other partitions than those that are read.
     pub(super) fn has_others(&self, kept: &BTreeMap<Place, Kept>) -> bool {
-        kept.len() != self.partitions
+        kept.len() != self.0.len()
     }
 }
 
