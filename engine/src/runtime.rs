@@ -4,6 +4,8 @@
 //! on a multi-thread tokio runtime and the machine's clocks; in a simulation on one
 //! thread, virtual time and a seed. The lints ban the direct ways around it.
 
+mod machine;
+
 use std::collections::hash_map::RandomState;
 use std::future::Future;
 use std::hash::{BuildHasher, Hasher};
@@ -16,9 +18,19 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use schemas::UnixMicros;
 
+use machine::{MachineClock, TokioSpawner};
+
 /// A point on the clock that runs from boot, also while the machine sleeps, in
 /// microseconds. Deadlines and pacing stand on it: nobody can set it back.
 pub type BootMicros = u64;
+
+/// What two readings of the wall clock may differ by, beside the boot-time clock, though
+/// nobody has set it, in microseconds: both are cut to whole ones, and the clocks were not
+/// read at one instant when they were first laid side by side.
+const SIDE_BY_SIDE_MICROS: u64 = 100;
+
+/// How often the clocks are read anew to lay them side by side, at most.
+const SIDE_BY_SIDE_TRIES: u32 = 16;
 
 /// Where the time comes from.
 pub trait Clock: Send + Sync + 'static {
@@ -52,6 +64,28 @@ pub struct Runtime {
 struct Latest {
     now: UnixMicros,
     boot: BootMicros,
+    /// By how much the wall clock is ahead of the boot-time clock, in microseconds. Whatever
+    /// makes one of them faster or slower does the same to the other: only who sets the wall
+    /// clock changes this.
+    ahead: Option<i64>,
+}
+
+impl Latest {
+    /// What the wall clock showed at this instant.
+    fn wall_at(&self, boot: BootMicros) -> Option<UnixMicros> {
+        let boot = i64::try_from(boot).ok()?;
+        self.ahead
+            .map(|ahead| UnixMicros(boot.saturating_add(ahead)))
+    }
+}
+
+/// One instant on both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// On the boot-time clock.
+    pub boot: BootMicros,
+    /// The time of day.
+    pub wall: UnixMicros,
 }
 
 /// Work ended without a result: it panicked, or its runtime is gone.
@@ -88,13 +122,57 @@ impl Runtime {
         let (wall, boot) = (self.clock.now(), self.clock.boot());
         let mut latest = self.latest();
         if wall >= latest.now {
-            *latest = Latest { now: wall, boot };
+            (latest.now, latest.boot) = (wall, boot);
         } else {
             let half = boot.saturating_sub(latest.boot) / 2;
             latest.now = latest.now.plus(Duration::from_micros(half));
             latest.boot += 2 * half;
         }
         latest.now
+    }
+
+    /// Now, on both clocks. Two readings are never at one instant, and the thread may stand
+    /// still between them; what lies so far apart on one of the clocks still lies as far
+    /// apart on the other here, unless the wall clock is set.
+    pub fn moment(&self) -> Moment {
+        let before = self.clock.boot();
+        let now = self.now();
+        let after = self.clock.boot();
+        let mut latest = self.latest();
+        let is_told = |wall: UnixMicros| {
+            let told = now.0.saturating_sub(wall.0);
+            let slack = i64::try_from(SIDE_BY_SIDE_MICROS).unwrap_or(i64::MAX);
+            let between = i64::try_from(after.saturating_sub(before)).unwrap_or(i64::MAX);
+            (-slack..=between.saturating_add(slack)).contains(&told)
+        };
+        if let Some(wall) = latest.wall_at(before).filter(|wall| is_told(*wall)) {
+            return Moment { boot: before, wall };
+        }
+        latest.ahead = self.ahead();
+        // While the wall clock is behind what was told, time passes at half its speed.
+        let wall = latest.wall_at(before).filter(|wall| is_told(*wall));
+        Moment {
+            boot: before,
+            wall: wall.unwrap_or(now),
+        }
+    }
+
+    /// By how much the wall clock is ahead, of the readings that lay closest together.
+    fn ahead(&self) -> Option<i64> {
+        let mut best: Option<(u64, i64)> = None;
+        for _ in 0..SIDE_BY_SIDE_TRIES {
+            let before = self.clock.boot();
+            let wall = self.clock.now();
+            let apart = self.clock.boot().saturating_sub(before);
+            let ahead = wall.0.saturating_sub(i64::try_from(before).ok()?);
+            if best.is_none_or(|(least, _)| apart < least) {
+                best = Some((apart, ahead));
+            }
+            if apart < SIDE_BY_SIDE_MICROS / 2 {
+                break;
+            }
+        }
+        best.map(|(_, ahead)| ahead)
     }
 
     /// It is later than this instant, whatever the wall clock says: an earlier process
@@ -107,7 +185,7 @@ impl Runtime {
         }
         let mut latest = self.latest();
         if latest.now < instant {
-            *latest = Latest { now: instant, boot };
+            (latest.now, latest.boot) = (instant, boot);
         }
     }
 
@@ -174,53 +252,6 @@ impl std::fmt::Debug for Runtime {
     }
 }
 
-/// The clocks of the machine.
-#[derive(Debug)]
-struct MachineClock;
-
-impl Clock for MachineClock {
-    fn now(&self) -> UnixMicros {
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
-        UnixMicros(time.tv_sec * 1_000_000 + time.tv_nsec / 1_000)
-    }
-
-    fn boot(&self) -> BootMicros {
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        let micros = time.tv_sec * 1_000_000 + time.tv_nsec / 1_000;
-        u64::try_from(micros).unwrap_or(0)
-    }
-}
-
-/// Tasks on a tokio runtime, dedicated tasks on threads of their own.
-#[derive(Debug)]
-struct TokioSpawner {
-    handle: tokio::runtime::Handle,
-}
-
-impl Spawner for TokioSpawner {
-    fn spawn(&self, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        self.handle.spawn(task);
-    }
-
-    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
-        self.handle.spawn_blocking(work);
-    }
-
-    fn spawn_dedicated(&self, name: &str, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        let handle = self.handle.clone();
-        let spawned = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || {
-                // The timer and the network belong to the shared runtime; polling happens here.
-                let _context = handle.enter();
-                futures::executor::block_on(task);
-            });
-        if let Err(error) = spawned {
-            tracing::error!(%error, name, "cannot start a thread");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::pin::Pin;
@@ -274,5 +305,56 @@ mod tests {
         assert_eq!(at(1_500, 910), 1_500);
         runtime.not_before(UnixMicros(9_000));
         assert_eq!(at(1_600, 1_010), 9_050);
+    }
+
+    /// Clocks that go on by so much between any two readings.
+    #[derive(Default)]
+    struct Slow {
+        clocks: Clocks,
+        stands_still: AtomicU64,
+    }
+
+    impl Slow {
+        fn pass(&self) {
+            let micros = self.stands_still.load(Ordering::Relaxed);
+            self.clocks.boot.fetch_add(micros, Ordering::Relaxed);
+            let micros = i64::try_from(micros).expect("small");
+            self.clocks.wall.fetch_add(micros, Ordering::Relaxed);
+        }
+    }
+
+    impl Clock for Slow {
+        fn now(&self) -> UnixMicros {
+            self.pass();
+            self.clocks.now()
+        }
+
+        fn boot(&self) -> BootMicros {
+            self.pass();
+            self.clocks.boot()
+        }
+    }
+
+    #[test]
+    fn a_moment_is_as_far_from_the_next_on_both_clocks() {
+        let clocks = Arc::new(Slow::default());
+        clocks.clocks.wall.store(1_000_000, Ordering::Relaxed);
+        let runtime = Runtime::new(Arc::clone(&clocks) as Arc<dyn Clock>, Arc::new(Nobody), 1);
+        let mut first = None;
+        for stands_still in [1, 30_000, 0, 7, 2_000, 1, 1_000_000] {
+            clocks.stands_still.store(stands_still, Ordering::Relaxed);
+            let moment = runtime.moment();
+            let ahead = moment.wall.0 - i64::try_from(moment.boot).expect("small");
+            assert_eq!(*first.get_or_insert(ahead), ahead, "{stands_still}");
+        }
+        clocks.stands_still.store(1, Ordering::Relaxed);
+        clocks.clocks.wall.fetch_add(5_000_000, Ordering::Relaxed);
+        let moment = runtime.moment();
+        let ahead = moment.wall.0 - i64::try_from(moment.boot).expect("small");
+        assert_eq!(
+            first.map(|first| first + 5_000_000),
+            Some(ahead),
+            "it was set"
+        );
     }
 }

@@ -16,7 +16,7 @@ use actix::WeakRecipient;
 use engine::dispatch::outcome;
 use engine::pacing::{Heard, Leave, SendStamp, Sign, Wait};
 use engine::provider::{Provider, SubmitRequest};
-use engine::runtime::{BootMicros, Runtime};
+use engine::runtime::{BootMicros, Moment, Runtime};
 use futures::FutureExt;
 use futures::future::{Either, select};
 use schemas::provider::SubmitOutcome;
@@ -225,9 +225,9 @@ impl Lane {
             if self.closed.load(Ordering::Acquire) || self.leave() == Leave::Nothing {
                 return None;
             }
-            // Both clocks are read together: the wall clock's reading is the send stamp of
-            // the permit that the other one gets.
-            let (now, wall) = (self.runtime.boot(), self.runtime.now());
+            // The pace is kept on one clock and shown on the other: the send stamps keep it
+            // only if both tell the same moment.
+            let Moment { boot: now, wall } = self.runtime.moment();
             self.line().overtake(&mut ticket, now);
             let is_valid = |envelope: &Arc<Envelope>| wall < envelope.valid_until;
             let too_late = if !ticket.envelope().is_some_and(is_valid) {
@@ -244,8 +244,10 @@ impl Lane {
                 return None;
             }
             match self.acquire(now, &mut ticket) {
-                Ok(_) => {
-                    ticket.touch(wall);
+                Ok(stamp) => {
+                    // Another thread may have taken a later one before.
+                    let later = Duration::from_micros(stamp.at.saturating_sub(now));
+                    ticket.touch(wall.plus(later));
                     self.left
                         .fetch_add(u64::from(ticket.segments), Ordering::AcqRel);
                     let opening = self.pacing.left(now);
