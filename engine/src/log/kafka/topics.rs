@@ -35,9 +35,10 @@ const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TopicMarks(BTreeMap<String, i64>);
 
-/// Our topics as they were found.
+/// Our topics as they were found: those of the port in the order of their indexes, and behind
+/// them the journals', which is written by [`super::groups`].
 pub(super) struct Topics {
-    names: [Arc<str>; Topic::ALL.len()],
+    names: [Arc<str>; Topic::ALL.len() + 1],
     partitions: PartitionCount,
     marks: TopicMarks,
 }
@@ -51,22 +52,28 @@ impl Topics {
         remembered: &TopicMarks,
     ) -> Result<Self, LogError> {
         let mut topics = Self {
-            names: Topic::ALL.map(|topic| name(settings, topic).into()),
+            names: [
+                name(settings, Topic::ALL[0]).into(),
+                name(settings, Topic::ALL[1]).into(),
+                name(settings, Topic::ALL[2]).into(),
+                journal_name(settings).into(),
+            ],
             partitions,
             marks: TopicMarks::default(),
         };
-        for topic in Topic::ALL {
-            let name = topics.name(topic);
+        let counts = Topic::ALL.map(|topic| topics.count(topic));
+        let counts = counts.into_iter().chain([partitions.get()]);
+        for (name, count) in topics.names.iter().zip(counts) {
             let wanted = Shape {
-                partitions: topics.count(topic).into(),
+                partitions: count.into(),
                 replication: settings.replication.into(),
             };
-            let found = match (find(kafka, &name).await?, remembered.0.get(&*name)) {
-                (None, Some(_)) => return Err(gone(&name)),
-                (None, None) => create(kafka, settings, &name, wanted).await?,
+            let found = match (find(kafka, name).await?, remembered.0.get(&**name)) {
+                (None, Some(_)) => return Err(gone(name)),
+                (None, None) => create(kafka, settings, name, wanted).await?,
                 (Some(found), _) => found,
             };
-            found.check(&name, wanted)?;
+            found.check(name, wanted)?;
         }
         topics.marks = topics.marks_now(kafka).await?;
         topics.compare(remembered)?;
@@ -162,6 +169,11 @@ fn name(settings: &KafkaLogSettings, topic: Topic) -> String {
         Topic::Control => "control",
     };
     format!("{}{name}", settings.topic_prefix)
+}
+
+/// The name of the journals' topic.
+pub(super) fn journal_name(settings: &KafkaLogSettings) -> String {
+    format!("{}journal", settings.topic_prefix)
 }
 
 /// What cannot be changed while records are kept.
