@@ -79,7 +79,7 @@ impl Storage {
         Self {
             store: embedded.store,
             log: embedded.log,
-            intake: Intake::new(embedded.participant.operations(), partitions),
+            intake: Intake::embedded(embedded.participant.operations(), partitions),
             journal: Journal::new(embedded.participant, partitions),
             closed: embedded.closed,
             verifier: Verifier::new(&embedded.kv, runtime.clone()),

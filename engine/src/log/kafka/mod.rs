@@ -10,6 +10,7 @@
 
 mod append;
 mod client;
+mod marks;
 mod pending;
 mod read;
 mod settings;
@@ -23,6 +24,7 @@ use tokio::sync::watch;
 
 use self::append::Producers;
 use self::client::Kafka;
+pub use self::marks::open_log;
 use self::read::Readers;
 pub use self::settings::KafkaLogSettings;
 pub use self::topics::TopicMarks;
