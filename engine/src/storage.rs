@@ -10,12 +10,12 @@ use crate::intake::Intake;
 use crate::journal::{Difference, Journal, Projector, compare_with_rebuilt};
 use crate::log::Log;
 #[cfg(feature = "cluster")]
-use crate::log::{GroupTopic, KafkaLogSettings, LogError};
+use crate::log::{GroupTopic, KafkaLogSettings, LogError, open_log};
 use crate::runtime::Runtime;
 #[cfg(feature = "cluster")]
 use crate::settings::{CqlSettings, KafkaSettings};
 #[cfg(feature = "cluster")]
-use crate::store::cluster::ClusterKv;
+use crate::store::cluster::{ClusterKv, read_journals};
 use crate::store::embedded::Embedded;
 use crate::store::kv::Kv;
 use crate::store::{MemoryKv, OpenError, Store, StoreError, WriterClosed};
@@ -109,7 +109,7 @@ impl Storage {
         Self {
             store: embedded.store,
             log: embedded.log,
-            intake: Intake::new(embedded.participant.operations(), partitions),
+            intake: Intake::embedded(embedded.participant.operations(), partitions),
             journal: Journal::new(embedded.participant, partitions),
             closed: embedded.closed,
             verifier: Verifier::new(&embedded.kv, runtime.clone()),
@@ -147,15 +147,11 @@ impl Storage {
     ) -> Result<Self, ServersError> {
         let partitions = settings.partitions;
         let store = cql::connect(&servers.cql, runtime).await?;
-        let kafka = KafkaLogSettings {
-            brokers: servers.kafka.brokers.iter().cloned().collect(),
-            topic_prefix: format!("{}.", servers.kafka.prefix),
-            replication: servers.kafka.replication.unwrap_or(1),
-            retention: None,
-        };
-        let (log, _) = Log::on_kafka(&kafka, partitions, &Default::default(), runtime).await?;
+        let kafka = KafkaLogSettings::from(&servers.kafka);
+        let log = open_log(&store, &kafka, partitions, runtime).await?;
         let groups = GroupTopic::open(&kafka, partitions, runtime).await?;
-        let kv = Arc::new(ClusterKv::open(&store, groups, runtime).await?);
+        let found = read_journals(&groups).await?;
+        let kv = Arc::new(ClusterKv::open(&store, groups, found, runtime).await?);
         let starter = runtime.clone();
         let start = move || {
             writer::open(kv, &starter, Box::new(|_| {}), |view| {
@@ -164,7 +160,7 @@ impl Storage {
         };
         let opened = runtime.blocking(start).await.map_err(StoreError::from)??;
         Ok(Self {
-            intake: Intake::new(opened.participant.operations(), partitions),
+            intake: Intake::on_cluster(store.clone(), log.clone(), partitions),
             store,
             log,
             journal: Journal::new(opened.participant, partitions),

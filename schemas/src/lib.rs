@@ -25,6 +25,7 @@ pub mod slice;
 pub mod status;
 pub mod text;
 pub mod time;
+pub mod topic;
 
 pub use id::{AccountId, CampaignId, ContactId, JobId, KeyId, ListId, MessageId, ProviderId};
 pub use message::{Encoding, Envelope, Message, MessageClass};

@@ -26,7 +26,7 @@ pub(crate) use self::kafka::GroupTopic;
 #[cfg(feature = "cluster")]
 use self::kafka::KafkaLog;
 #[cfg(feature = "cluster")]
-pub use self::kafka::{KafkaLogSettings, TopicMarks};
+pub use self::kafka::{KafkaLogSettings, TopicMarks, open_log};
 #[cfg(feature = "cluster")]
 use crate::runtime::Runtime;
 

@@ -150,7 +150,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] when it cannot be read, [`StoreError::Backend`] when the
-    /// backend fails.
+    /// backend fails, [`StoreError::Unavailable`] while it is away.
     pub async fn get<R: Record>(&self, key: &[KeyPart]) -> Result<Option<R>, StoreError> {
         on_backend!(self, rows => rows.get(key).await)
     }
@@ -190,7 +190,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::DiskFull`] while less than 64 MiB are free; [`StoreError::Backend`]
-    /// when the write failed and [`StoreError::Closed`] ever after.
+    /// when the write failed and [`StoreError::Closed`] ever after. CQL:
+    /// [`StoreError::Unavailable`] while its servers are away, and then the row may be there
+    /// or not.
     pub async fn put_once<R>(&self, row: &R) -> Result<PutOnce<R>, StoreError>
     where
         R: Record<Writing = WriteOnce>,

@@ -3,6 +3,7 @@
 #![cfg(feature = "cluster")]
 
 mod ingress;
+mod intake;
 mod log;
 mod servers;
 mod store;

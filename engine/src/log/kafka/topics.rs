@@ -33,7 +33,7 @@ const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
 /// Which topics those were that positions stand for. Whoever keeps positions keeps this
 /// beside them.
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct TopicMarks(BTreeMap<String, i64>);
+pub struct TopicMarks(pub(super) BTreeMap<String, i64>);
 
 /// Our topics as they were found: those of the port in the order of their indexes, and behind
 /// them the journals', which is written by [`super::groups`].
@@ -52,12 +52,7 @@ impl Topics {
         remembered: &TopicMarks,
     ) -> Result<Self, LogError> {
         let mut topics = Self {
-            names: [
-                name(settings, Topic::ALL[0]).into(),
-                name(settings, Topic::ALL[1]).into(),
-                name(settings, Topic::ALL[2]).into(),
-                journal_name(settings).into(),
-            ],
+            names: names(settings).map(Arc::from),
             partitions,
             marks: TopicMarks::default(),
         };
@@ -66,7 +61,7 @@ impl Topics {
         for (name, count) in topics.names.iter().zip(counts) {
             let wanted = Shape {
                 partitions: count.into(),
-                replication: settings.replication.into(),
+                replication: settings.replication.map(usize::from),
             };
             let found = match (find(kafka, name).await?, remembered.0.get(&**name)) {
                 (None, Some(_)) => return Err(gone(name)),
@@ -121,13 +116,7 @@ impl Topics {
     fn compare(&self, remembered: &TopicMarks) -> Result<(), LogError> {
         for (name, mark) in &remembered.0 {
             if self.marks.0.get(name).is_some_and(|now| now != mark) {
-                return Err(LogError::OtherTopic {
-                    topic: name.clone(),
-                    detail: "it was deleted and created again: what was in it is gone, and \
-                             positions that were kept mean nothing in it. Put the topic back, \
-                             or set another kafka.topic_prefix to begin with empty topics"
-                        .to_owned(),
-                });
+                return Err(recreated(name));
             }
         }
         Ok(())
@@ -171,6 +160,12 @@ fn name(settings: &KafkaLogSettings, topic: Topic) -> String {
     format!("{}{name}", settings.topic_prefix)
 }
 
+/// The names of all of them: those of the port in the order of their indexes, then the journals'.
+pub(super) fn names(settings: &KafkaLogSettings) -> [String; Topic::ALL.len() + 1] {
+    let [transactional, marketing, control] = Topic::ALL.map(|topic| name(settings, topic));
+    [transactional, marketing, control, journal_name(settings)]
+}
+
 /// The name of the journals' topic.
 pub(super) fn journal_name(settings: &KafkaLogSettings) -> String {
     format!("{}journal", settings.topic_prefix)
@@ -180,7 +175,8 @@ pub(super) fn journal_name(settings: &KafkaLogSettings) -> String {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Shape {
     partitions: usize,
-    replication: usize,
+    /// As a wish: `None` where it is the brokers' own.
+    replication: Option<usize>,
 }
 
 impl Shape {
@@ -192,15 +188,17 @@ impl Shape {
         if self.partitions != wanted.partitions {
             return Err(other(format!(
                 "it has {} partitions and {} are wanted: set node.partitions to what it has, or \
-                 another kafka.topic_prefix, or delete the topic if nothing of it is needed",
+                 another kafka.prefix, or delete the topic if nothing of it is needed",
                 self.partitions, wanted.partitions
             )));
         }
-        if self.replication != wanted.replication {
+        if let (Some(found), Some(wanted)) = (self.replication, wanted.replication)
+            && found != wanted
+        {
             return Err(other(format!(
-                "its records lie on {} brokers and {} are wanted: set kafka.replication to what \
-                 it has, or move the topic with kafka-reassign-partitions",
-                self.replication, wanted.replication
+                "its records lie on {found} brokers and {wanted} are wanted: set \
+                 kafka.replication to what it has, or move the topic with \
+                 kafka-reassign-partitions"
             )));
         }
         Ok(())
@@ -231,7 +229,7 @@ async fn find(kafka: &Arc<Kafka>, name: &Arc<str>) -> Result<Option<Shape>, LogE
     Ok(Some(Shape {
         partitions: partitions.len(),
         // Of a topic that is being moved, some partitions have more for a while.
-        replication: replicas.min().unwrap_or(0),
+        replication: replicas.min(),
     }))
 }
 
@@ -247,17 +245,20 @@ async fn create(
     let retention = settings.retention.map_or(-1, |kept| {
         i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)
     });
-    let (retention, in_sync) = (retention.to_string(), settings.in_sync().to_string());
-    let batch = BATCH_BYTES.to_string();
-    let replication = TopicReplication::Fixed(settings.replication.into());
+    let (retention, batch) = (retention.to_string(), BATCH_BYTES.to_string());
+    let in_sync = settings.in_sync().map(|in_sync| in_sync.to_string());
+    // -1 leaves it to the brokers' own default.
+    let replication = TopicReplication::Fixed(settings.replication.map_or(-1, i32::from));
     let partitions = i32::try_from(shape.partitions).unwrap_or(i32::MAX);
-    let topic = NewTopic::new(name, partitions, replication)
+    let mut topic = NewTopic::new(name, partitions, replication)
         .set("cleanup.policy", "delete")
         .set("retention.ms", &retention)
         .set("retention.bytes", "-1")
-        .set("min.insync.replicas", &in_sync)
         .set("max.message.bytes", &batch)
         .set(MARK, &mark);
+    if let Some(in_sync) = &in_sync {
+        topic = topic.set("min.insync.replicas", in_sync);
+    }
     let created = kafka.admin.create_topics([&topic], &Kafka::options()).await;
     for created in created.map_err(|error| kafka.failed(&error))? {
         match created {
@@ -277,11 +278,21 @@ async fn create(
     Err(kafka.silent())
 }
 
+pub(super) fn recreated(topic: &str) -> LogError {
+    LogError::OtherTopic {
+        topic: topic.to_owned(),
+        detail: "it was deleted and created again: what was in it is gone, and positions that \
+                 were kept mean nothing in it. Put the topic back, or set another kafka.prefix \
+                 to begin with empty topics"
+            .to_owned(),
+    }
+}
+
 fn gone(topic: &str) -> LogError {
     LogError::OtherTopic {
         topic: topic.to_owned(),
         detail: "it was deleted: what was in it is gone. Put the topic back, or set another \
-                 kafka.topic_prefix to begin with empty topics"
+                 kafka.prefix to begin with empty topics"
             .to_owned(),
     }
 }

@@ -39,6 +39,8 @@ mod group;
 mod recover;
 mod remembered;
 
+pub(crate) use recover::{Found, read_journals};
+
 /// How long is waited before servers are asked again.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
 
@@ -72,15 +74,15 @@ struct Trimming {
 }
 
 impl ClusterKv {
-    /// Takes over the journals of a deployment, and finishes what its last owner left. Must be
-    /// called on the tokio runtime that the servers' clients live on.
+    /// Goes on with the journals of a deployment as they were `found`, and finishes what their
+    /// last owner left. Must be called on the tokio runtime that the servers' clients live on.
     ///
     /// # Errors
-    /// [`StoreError::Backend`] when the journals cannot be read, [`StoreError::Damaged`] when
-    /// what is in them cannot be understood.
+    /// [`StoreError::Backend`] when the rows are not in CQL, or are refused there.
     pub(crate) async fn open(
         store: &Store,
         groups: GroupTopic,
+        found: Found,
         runtime: &Runtime,
     ) -> Result<Self, StoreError> {
         let Backend::Cql(rows) = &store.backend else {
@@ -88,7 +90,6 @@ impl ClusterKv {
                 detail: "journals on Kafka need rows in CQL".to_owned(),
             });
         };
-        let found = recover::read(&groups).await?;
         let kv = Self {
             rows: rows.clone(),
             groups: Arc::new(groups),
@@ -126,7 +127,7 @@ impl ClusterKv {
         let mut warned = false;
         loop {
             match work().await {
-                Err(StoreError::Backend { detail }) => {
+                Err(StoreError::Unavailable { detail }) => {
                     if !std::mem::replace(&mut warned, true) {
                         tracing::warn!(detail, "{what} as soon as the servers answer");
                     }

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use super::group;
 use crate::log::{GroupTopic, LogError};
-use crate::store::error::StoreError;
 use crate::store::kv::{KvChange, Space};
 
 /// What was found.
 #[derive(Default)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// The journals' own entries.
     pub(super) journal: BTreeMap<Vec<u8>, Vec<u8>>,
     /// The number of the last group, 0 before the first.
@@ -19,7 +18,11 @@ pub(super) struct Found {
 }
 
 /// Reads all journals.
-pub(super) async fn read(groups: &GroupTopic) -> Result<Found, StoreError> {
+///
+/// # Errors
+/// [`LogError::Unavailable`] while Kafka does not answer, [`LogError::Damaged`] when what is
+/// there cannot be understood.
+pub(crate) async fn read_journals(groups: &GroupTopic) -> Result<Found, LogError> {
     let mut found = Found::default();
     for partition in groups.partitions().all() {
         let read = groups.read(partition, |offset, record| {
@@ -31,9 +34,7 @@ pub(super) async fn read(groups: &GroupTopic) -> Result<Found, StoreError> {
             found.take(group);
             Ok(())
         });
-        read.await.map_err(|error| StoreError::Backend {
-            detail: error.to_string(),
-        })?;
+        read.await?;
     }
     Ok(found)
 }
