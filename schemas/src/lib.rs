@@ -9,6 +9,7 @@ pub mod change;
 pub mod consent;
 pub mod contact;
 pub mod cql;
+pub mod event;
 pub mod health;
 pub mod held;
 pub mod http;

@@ -1,5 +1,6 @@
 //! The journals' topic: what one group commit changed, a record for each partition, all of
-//! them in one transaction of Kafka.
+//! them in one transaction of Kafka; and in the same transaction what other systems are told of
+//! it, in the topic of events.
 //!
 //! The transactional id belongs to the partitions' owner, whichever node that is: who opens
 //! the topic ends the transaction that its predecessor left open and fences it, so that none
@@ -16,14 +17,14 @@ use std::time::Duration;
 use futures::StreamExt;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Message, ToBytes};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use schemas::{Partition, PartitionCount};
 
 use super::client::{BATCH_BYTES, Kafka, Listener, WAIT};
 use super::read::{READERS, Readers};
-use super::topics::journal_name;
+use super::topics::{ensure_events, events_name, journal_name};
 use super::{KafkaLogSettings, Place};
 use crate::log::{LogError, Offset, RECORDS_LIMIT};
 use crate::runtime::Runtime;
@@ -45,6 +46,9 @@ pub(crate) struct GroupTopic {
     kafka: Arc<Kafka>,
     topic: Arc<str>,
     partitions: PartitionCount,
+    events: Arc<str>,
+    /// How many partitions the topic of events has: as many, where nobody made it otherwise.
+    events_partitions: usize,
     producer: BaseProducer<Acknowledged>,
     runtime: Runtime,
 }
@@ -53,6 +57,16 @@ pub(crate) struct GroupTopic {
 /// transaction's marker and no record, so that only the answer to such a fetch tells that
 /// nothing more comes; and there is nothing else to wait for.
 const FETCH_HELD: Duration = Duration::from_millis(10);
+
+/// One record of the topic of events.
+pub(crate) struct EventRecord {
+    /// The partition of the message.
+    pub(crate) partition: Partition,
+    /// The message's id.
+    pub(crate) key: String,
+    /// What happened, as JSON.
+    pub(crate) payload: Vec<u8>,
+}
 
 /// Why a transaction did not happen.
 enum Failed {
@@ -83,7 +97,11 @@ impl GroupTopic {
             Ok(producer)
         };
         let producer = runtime.blocking(open).await?;
+        let events = Arc::from(events_name(settings));
+        let events_partitions = ensure_events(&kafka, settings, &events, partitions).await?;
         Ok(Self {
+            events,
+            events_partitions,
             topic: journal_name(settings).into(),
             partitions,
             producer: producer.map_err(|error: KafkaError| opener.failed(&error))?,
@@ -134,8 +152,8 @@ impl GroupTopic {
         Ok(all)
     }
 
-    /// Writes one record to each of some partitions, all or none. It goes on until they are
-    /// durable, however long Kafka is away; gives back where each of them lies.
+    /// Writes one record to each of some partitions, and the events, all or none. It goes on
+    /// until they are durable, however long Kafka is away; gives back where each record lies.
     ///
     /// # Errors
     /// [`LogError::Backend`] when another node has taken the topic over, or the client cannot
@@ -143,18 +161,19 @@ impl GroupTopic {
     pub(crate) fn commit(
         &self,
         records: &[(Partition, Vec<u8>)],
+        events: &[EventRecord],
     ) -> Result<Vec<(Partition, Offset)>, LogError> {
         let mut warned = false;
         loop {
-            match self.transaction(records) {
+            match self.transaction(records, events) {
                 Ok(offsets) => return Ok(offsets),
-                Err(Failed::ForGood(error)) => return Err(self.kafka.failed(&error)),
+                Err(Failed::ForGood(error)) => return Err(self.ended(&error)),
                 Err(Failed::Undone(error)) => {
                     if !std::mem::replace(&mut warned, true) {
                         tracing::warn!(%error, "a group commit is tried again until Kafka takes it");
                     }
                     self.producer.poll(AGAIN_AFTER);
-                    self.abort().map_err(|error| self.kafka.failed(&error))?;
+                    self.abort().map_err(|error| self.ended(&error))?;
                 }
             }
         }
@@ -179,17 +198,26 @@ impl GroupTopic {
     fn transaction(
         &self,
         records: &[(Partition, Vec<u8>)],
+        events: &[EventRecord],
     ) -> Result<Vec<(Partition, Offset)>, Failed> {
         let told = |error| self.failed(error);
-        self.producer.client().context().begin(records.len());
+        let all = records.len() + events.len();
+        self.producer.client().context().begin(all);
         self.producer.begin_transaction().map_err(told)?;
         for (index, (partition, payload)) in records.iter().enumerate() {
             let record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.topic, index)
                 .partition(partition.0.into())
                 .payload(payload);
-            self.producer
-                .send(record)
-                .map_err(|(error, _)| told(error))?;
+            self.send(record)?;
+        }
+        for (index, event) in events.iter().enumerate() {
+            let partition = usize::from(event.partition.0) % self.events_partitions;
+            let index = records.len() + index;
+            let record = BaseRecord::<str, [u8], usize>::with_opaque_to(&self.events, index)
+                .partition(i32::try_from(partition).unwrap_or(0))
+                .key(&event.key)
+                .payload(&event.payload);
+            self.send(record)?;
         }
         while self.producer.in_flight_count() > 0 {
             self.producer.poll(Duration::from_millis(1));
@@ -208,6 +236,14 @@ impl GroupTopic {
         Ok(partitions.zip(offsets).collect())
     }
 
+    fn send<K: ToBytes + ?Sized>(
+        &self,
+        record: BaseRecord<'_, K, [u8], usize>,
+    ) -> Result<(), Failed> {
+        let sent = self.producer.send(record);
+        sent.map_err(|(error, _)| self.failed(error))
+    }
+
     /// Ends what is left of a transaction.
     fn abort(&self) -> Result<(), KafkaError> {
         loop {
@@ -219,6 +255,20 @@ impl GroupTopic {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Why nothing more is committed here. The client tells the first reason, not the last.
+    fn ended(&self, error: &KafkaError) -> LogError {
+        let detail = match self.producer.client().fatal_error() {
+            Some((RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced, _)) => {
+                "another node has taken over the journals of this deployment".to_owned()
+            }
+            Some((code, reason)) => {
+                format!("the journals' transactions have ended: {code}, {reason}")
+            }
+            None => format!("the journals' transactions have ended: {error}"),
+        };
+        LogError::Backend { detail }
     }
 
     fn failed(&self, error: KafkaError) -> Failed {
@@ -267,7 +317,7 @@ impl Acknowledged {
     /// The offsets of all of them, or why one of them has none.
     fn ended(&self) -> Result<Vec<Offset>, KafkaError> {
         let unheard = || {
-            let code = rdkafka::error::RDKafkaErrorCode::MessageTimedOut;
+            let code = RDKafkaErrorCode::MessageTimedOut;
             Err(KafkaError::MessageProduction(code))
         };
         let offsets = std::mem::take(&mut *self.lock());

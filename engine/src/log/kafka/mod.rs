@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 use self::append::Producers;
 use self::client::Kafka;
-pub(crate) use self::groups::GroupTopic;
+pub(crate) use self::groups::{EventRecord, GroupTopic};
 pub use self::marks::open_log;
 use self::read::Readers;
 pub use self::settings::KafkaLogSettings;

@@ -27,6 +27,9 @@ const MARK: &str = "message.timestamp.before.max.ms";
 /// 146 million years, in milliseconds.
 const NO_BOUND: i64 = 1 << 62;
 
+/// How long events are kept that nobody read: as long as Kafka keeps records by default.
+const EVENTS_KEPT: std::time::Duration = std::time::Duration::from_hours(7 * 24);
+
 /// How often a topic that was just created is asked for.
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
 
@@ -158,6 +161,36 @@ fn name(settings: &KafkaLogSettings, topic: Topic) -> String {
         Topic::Control => "control",
     };
     format!("{}{name}", settings.topic_prefix)
+}
+
+/// The name of the topic of events.
+pub(super) fn events_name(settings: &KafkaLogSettings) -> String {
+    format!("{}events", settings.topic_prefix)
+}
+
+/// Makes the topic of events where it is missing; gives back how many partitions it has. Whoever
+/// made it may have had their own mind about it: nobody keeps positions in it here.
+pub(super) async fn ensure_events(
+    kafka: &Arc<Kafka>,
+    settings: &KafkaLogSettings,
+    name: &Arc<str>,
+    partitions: PartitionCount,
+) -> Result<usize, LogError> {
+    let found = match find(kafka, name).await? {
+        Some(found) => found,
+        None => {
+            let wanted = Shape {
+                partitions: partitions.get().into(),
+                replication: settings.replication.map(usize::from),
+            };
+            let kept = KafkaLogSettings {
+                retention: Some(EVENTS_KEPT),
+                ..settings.clone()
+            };
+            create(kafka, &kept, name, wanted).await?
+        }
+    };
+    Ok(found.partitions.max(1))
 }
 
 /// The names of all of them: those of the port in the order of their indexes, then the journals'.

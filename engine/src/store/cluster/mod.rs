@@ -35,6 +35,7 @@ use super::{Backend, Store};
 use crate::log::{GroupTopic, LogError, Offset};
 use crate::runtime::Runtime;
 
+mod events;
 mod group;
 mod recover;
 mod remembered;
@@ -138,6 +139,16 @@ impl ClusterKv {
         }
     }
 
+    /// The row with a key as it is before the group under way.
+    async fn known_or_read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        if let Some(known) = self.remembered.get(key) {
+            return Ok(known);
+        }
+        let found = self.read(key).await?;
+        self.remembered.put(key.to_vec(), found.clone());
+        Ok(found)
+    }
+
     /// The row with a key, as the tables have it.
     async fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let table = table(key)?;
@@ -212,13 +223,8 @@ impl KvRead for ClusterKv {
             Space::Journal => Ok(self.journal().get(key).cloned()),
             Space::Log => Err(no_log()),
             Space::Rows | Space::Messages | Space::Bindings | Space::Due => {
-                if let Some(known) = self.remembered.get(key) {
-                    return Ok(known);
-                }
-                let found = self.tasks.block_on(self.read(key));
-                let found = found.map_err(of_store)?;
-                self.remembered.put(key.to_vec(), found.clone());
-                Ok(found)
+                let found = self.known_or_read(key);
+                self.tasks.block_on(found).map_err(of_store)
             }
         }
     }
@@ -267,8 +273,9 @@ impl Kv for ClusterKv {
     fn write(&self, batch: KvBatch) -> Result<(), KvError> {
         let number = self.number.load(Ordering::Acquire) + 1;
         let records = group::encode(number, &batch);
-        let offsets = self.groups.commit(&records).map_err(of_log)?;
-        drop(records);
+        let events = self.tasks.block_on(self.events(&batch)).map_err(of_store)?;
+        let offsets = self.groups.commit(&records, &events).map_err(of_log)?;
+        drop((records, events));
         self.number.store(number, Ordering::Release);
         let projected = self.project(number, &batch.changes);
         self.tasks.block_on(projected).map_err(of_store)?;
