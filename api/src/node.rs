@@ -13,6 +13,8 @@ use engine::provider::{ProviderAccount, ProviderSettingsError};
 use engine::retry::RetryPolicy;
 use engine::runtime::{Runtime, WorkLost};
 use engine::settings::Settings;
+#[cfg(feature = "cluster")]
+use engine::storage::Servers;
 use engine::storage::{JournalSettings, Storage};
 use engine::store::{FolderError, OpenError, Order, Store, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -52,6 +54,20 @@ pub enum StartError {
     /// The opening panicked.
     #[error(transparent)]
     Lost(#[from] WorkLost),
+    /// The servers that keep the messages cannot be used.
+    #[cfg(feature = "cluster")]
+    #[error(transparent)]
+    Servers(#[from] engine::storage::ServersError),
+    /// The data folder of a node whose messages are on servers cannot be made.
+    #[cfg(feature = "cluster")]
+    #[error("cannot make the folder {}: {cause}", folder.display())]
+    Folder {
+        /// The data folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
     /// Kafka's client refuses the settings.
     #[cfg(feature = "cluster")]
     #[error("`kafka`: {0}")]
@@ -70,6 +86,10 @@ impl StartError {
             Self::Node(_) | Self::Lost(_) => Exit::Failure,
             #[cfg(feature = "cluster")]
             Self::Kafka(_) => Exit::Settings,
+            #[cfg(feature = "cluster")]
+            Self::Servers(_) => Exit::Failure,
+            #[cfg(feature = "cluster")]
+            Self::Folder { .. } => Exit::DataFolder,
         }
     }
 }
@@ -103,11 +123,43 @@ pub struct RunningNode {
 /// # Errors
 /// [`OpenError`], which names the folder and the cure.
 pub fn open_storage(settings: &Settings, runtime: &Runtime) -> Result<Storage, OpenError> {
-    let journal = JournalSettings {
+    Storage::open(&settings.node.data, runtime, journal_settings(settings))
+}
+
+fn journal_settings(settings: &Settings) -> JournalSettings {
+    JournalSettings {
         partitions: settings.node.partitions,
         trim: settings.journal.trim,
+    }
+}
+
+/// Opens what the settings name: a data folder, or servers.
+async fn open(settings: &Settings, runtime: &Runtime) -> Result<Storage, StartError> {
+    #[cfg(feature = "cluster")]
+    if settings.is_on_servers() {
+        return open_on_servers(settings, runtime).await;
+    }
+    let (settings, opener) = (settings.clone(), runtime.clone());
+    let open = move || open_storage(&settings, &opener);
+    Ok(runtime.blocking(open).await??)
+}
+
+/// The data folder holds then what is this node's alone: its root key, and uploaded files until
+/// they are read.
+#[cfg(feature = "cluster")]
+async fn open_on_servers(settings: &Settings, runtime: &Runtime) -> Result<Storage, StartError> {
+    let folder = settings.node.data.clone();
+    let make = move || match std::fs::create_dir_all(&folder) {
+        Ok(()) => Ok(()),
+        Err(cause) => Err(StartError::Folder { folder, cause }),
     };
-    Storage::open(&settings.node.data, runtime, journal)
+    runtime.blocking(make).await??;
+    let servers = Servers {
+        cql: settings.cql.clone(),
+        kafka: settings.kafka.clone(),
+    };
+    let opened = Storage::on_servers(servers, runtime, journal_settings(settings)).await;
+    Ok(opened?)
 }
 
 fn open_providers(settings: &Settings) -> Result<Vec<Arc<ProviderAccount>>, StartError> {
@@ -127,12 +179,7 @@ pub async fn start(
     metrics: PrometheusHandle,
 ) -> Result<RunningNode, StartError> {
     let providers = open_providers(settings)?;
-    let storage = {
-        let (settings, opener) = (settings.clone(), runtime.clone());
-        runtime
-            .blocking(move || open_storage(&settings, &opener))
-            .await??
-    };
+    let storage = open(settings, runtime).await?;
     let folder = settings.node.data.clone();
     let root_key = new_secret(runtime);
     let server = serve(

@@ -22,6 +22,8 @@ use self::embedded::EmbeddedLog;
 pub(crate) use self::embedded::append;
 pub use self::error::LogError;
 #[cfg(feature = "cluster")]
+pub(crate) use self::kafka::GroupTopic;
+#[cfg(feature = "cluster")]
 use self::kafka::KafkaLog;
 #[cfg(feature = "cluster")]
 pub use self::kafka::{KafkaLogSettings, TopicMarks, open_log};

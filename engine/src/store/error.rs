@@ -83,6 +83,8 @@ impl From<KvError> for StoreError {
             KvError::Io { .. } => Self::Backend {
                 detail: error.to_string(),
             },
+            #[cfg(feature = "cluster")]
+            KvError::Servers { detail } => Self::Backend { detail },
         }
     }
 }

@@ -7,7 +7,8 @@
 //! - [`embedded`]: one database and one writer in this process. Every write goes through
 //!   one group commit ([`writer`]) that it shares with the log and the journal, so that
 //!   one fsync carries all three and they can change together;
-//! - `cql` (with the feature `cluster`): tables of ScyllaDB or Cassandra.
+//! - `cql` (with the feature `cluster`): tables of ScyllaDB or Cassandra; and `cluster`, the
+//!   journal's own way to write them.
 //!
 //! What the embedded backend stands on:
 //!
@@ -22,6 +23,8 @@ use schemas::record::{KeyPart, Record, Versioned, WriteOnce};
 use self::embedded::EmbeddedRows;
 use self::range::RowRange;
 
+#[cfg(feature = "cluster")]
+pub(crate) mod cluster;
 mod commit_record;
 #[cfg(any(test, feature = "testkit"))]
 pub mod contract;

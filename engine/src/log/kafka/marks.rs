@@ -5,7 +5,7 @@ use schemas::topic::TopicMark;
 
 use super::topics::{self, TopicMarks, recreated};
 use super::{KafkaLog, KafkaLogSettings};
-use crate::log::{Backend, Log, LogError, Topic};
+use crate::log::{Backend, Log, LogError};
 use crate::runtime::Runtime;
 use crate::store::{PutOnce, Store};
 
@@ -21,8 +21,7 @@ pub async fn open_log(
     partitions: PartitionCount,
     runtime: &Runtime,
 ) -> Result<Log, LogError> {
-    let names = Topic::ALL.map(|topic| topics::name(settings, topic));
-    let remembered = read(store, &names).await?;
+    let remembered = read(store, &topics::names(settings)).await?;
     let (log, marks) = KafkaLog::open(settings, partitions, &remembered, runtime).await?;
     keep(store, &marks).await?;
     let backend = Backend::Kafka(log);

@@ -10,6 +10,7 @@
 
 mod append;
 mod client;
+mod groups;
 mod marks;
 mod pending;
 mod read;
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 
 use self::append::Producers;
 use self::client::Kafka;
+pub(crate) use self::groups::GroupTopic;
 pub use self::marks::open_log;
 use self::read::Readers;
 pub use self::settings::KafkaLogSettings;

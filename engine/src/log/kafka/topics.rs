@@ -35,9 +35,10 @@ const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TopicMarks(pub(super) BTreeMap<String, i64>);
 
-/// Our topics as they were found.
+/// Our topics as they were found: those of the port in the order of their indexes, and behind
+/// them the journals', which is written by [`super::groups`].
 pub(super) struct Topics {
-    names: [Arc<str>; Topic::ALL.len()],
+    names: [Arc<str>; Topic::ALL.len() + 1],
     partitions: PartitionCount,
     marks: TopicMarks,
 }
@@ -51,22 +52,23 @@ impl Topics {
         remembered: &TopicMarks,
     ) -> Result<Self, LogError> {
         let mut topics = Self {
-            names: Topic::ALL.map(|topic| name(settings, topic).into()),
+            names: names(settings).map(Arc::from),
             partitions,
             marks: TopicMarks::default(),
         };
-        for topic in Topic::ALL {
-            let name = topics.name(topic);
+        let counts = Topic::ALL.map(|topic| topics.count(topic));
+        let counts = counts.into_iter().chain([partitions.get()]);
+        for (name, count) in topics.names.iter().zip(counts) {
             let wanted = Shape {
-                partitions: topics.count(topic).into(),
+                partitions: count.into(),
                 replication: settings.replication.map(usize::from),
             };
-            let found = match (find(kafka, &name).await?, remembered.0.get(&*name)) {
-                (None, Some(_)) => return Err(gone(&name)),
-                (None, None) => create(kafka, settings, &name, wanted).await?,
+            let found = match (find(kafka, name).await?, remembered.0.get(&**name)) {
+                (None, Some(_)) => return Err(gone(name)),
+                (None, None) => create(kafka, settings, name, wanted).await?,
                 (Some(found), _) => found,
             };
-            found.check(&name, wanted)?;
+            found.check(name, wanted)?;
         }
         topics.marks = topics.marks_now(kafka).await?;
         topics.compare(remembered)?;
@@ -149,13 +151,24 @@ impl Topics {
 }
 
 /// The name of one of our topics.
-pub(super) fn name(settings: &KafkaLogSettings, topic: Topic) -> String {
+fn name(settings: &KafkaLogSettings, topic: Topic) -> String {
     let name = match topic {
         Topic::Work(MessageClass::Transactional) => "work.transactional",
         Topic::Work(MessageClass::Marketing) => "work.marketing",
         Topic::Control => "control",
     };
     format!("{}{name}", settings.topic_prefix)
+}
+
+/// The names of all of them: those of the port in the order of their indexes, then the journals'.
+pub(super) fn names(settings: &KafkaLogSettings) -> [String; Topic::ALL.len() + 1] {
+    let [transactional, marketing, control] = Topic::ALL.map(|topic| name(settings, topic));
+    [transactional, marketing, control, journal_name(settings)]
+}
+
+/// The name of the journals' topic.
+pub(super) fn journal_name(settings: &KafkaLogSettings) -> String {
+    format!("{}journal", settings.topic_prefix)
 }
 
 /// What cannot be changed while records are kept.
