@@ -16,6 +16,8 @@ use engine::settings::Settings;
 #[cfg(feature = "cluster")]
 use engine::storage::Servers;
 use engine::storage::{JournalSettings, Storage};
+#[cfg(feature = "cluster")]
+use engine::store::ServedFolder;
 use engine::store::{FolderError, OpenError, Order, Store, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
 use schemas::Secret;
@@ -58,16 +60,6 @@ pub enum StartError {
     #[cfg(feature = "cluster")]
     #[error(transparent)]
     Servers(#[from] engine::storage::ServersError),
-    /// The data folder of a node whose messages are on servers cannot be made.
-    #[cfg(feature = "cluster")]
-    #[error("cannot make the folder {}: {cause}", folder.display())]
-    Folder {
-        /// The data folder.
-        folder: PathBuf,
-        /// Why.
-        #[source]
-        cause: io::Error,
-    },
     /// Kafka's client refuses the settings.
     #[cfg(feature = "cluster")]
     #[error("`kafka`: {0}")]
@@ -88,8 +80,6 @@ impl StartError {
             Self::Kafka(_) => Exit::Settings,
             #[cfg(feature = "cluster")]
             Self::Servers(_) => Exit::Failure,
-            #[cfg(feature = "cluster")]
-            Self::Folder { .. } => Exit::DataFolder,
         }
     }
 }
@@ -116,6 +106,9 @@ pub struct RunningNode {
     /// Tells when the door to Kafka is shut.
     #[cfg(feature = "cluster")]
     ingress: Option<oneshot::Receiver<()>>,
+    /// Held as long as it runs.
+    #[cfg(feature = "cluster")]
+    _served: Option<ServedFolder>,
 }
 
 /// Opens the storage that `settings` name. Blocks, for seconds after a crash.
@@ -135,25 +128,30 @@ fn journal_settings(settings: &Settings) -> JournalSettings {
 
 /// Opens what the settings name: a data folder, or servers.
 async fn open(settings: &Settings, runtime: &Runtime) -> Result<Storage, StartError> {
-    #[cfg(feature = "cluster")]
-    if settings.is_on_servers() {
-        return open_on_servers(settings, runtime).await;
-    }
     let (settings, opener) = (settings.clone(), runtime.clone());
     let open = move || open_storage(&settings, &opener);
     Ok(runtime.blocking(open).await??)
 }
 
-/// The data folder holds then what is this node's alone: its root key, and uploaded files until
-/// they are read.
+/// The folder of a node whose messages are on servers. It holds what is this node's alone: its
+/// root key, and uploaded files until they are read.
+#[cfg(feature = "cluster")]
+async fn open_folder(
+    settings: &Settings,
+    runtime: &Runtime,
+) -> Result<Option<ServedFolder>, StartError> {
+    if !settings.is_on_servers() {
+        return Ok(None);
+    }
+    let folder = settings.node.data.clone();
+    let opened = runtime
+        .blocking(move || ServedFolder::open(&folder))
+        .await?;
+    Ok(Some(opened.map_err(OpenError::from)?))
+}
+
 #[cfg(feature = "cluster")]
 async fn open_on_servers(settings: &Settings, runtime: &Runtime) -> Result<Storage, StartError> {
-    let folder = settings.node.data.clone();
-    let make = move || match std::fs::create_dir_all(&folder) {
-        Ok(()) => Ok(()),
-        Err(cause) => Err(StartError::Folder { folder, cause }),
-    };
-    runtime.blocking(make).await??;
     let servers = Servers {
         cql: settings.cql.clone(),
         kafka: settings.kafka.clone(),
@@ -179,6 +177,14 @@ pub async fn start(
     metrics: PrometheusHandle,
 ) -> Result<RunningNode, StartError> {
     let providers = open_providers(settings)?;
+    #[cfg(feature = "cluster")]
+    let served = open_folder(settings, runtime).await?;
+    #[cfg(feature = "cluster")]
+    let storage = match served {
+        Some(_) => open_on_servers(settings, runtime).await?,
+        None => open(settings, runtime).await?,
+    };
+    #[cfg(not(feature = "cluster"))]
     let storage = open(settings, runtime).await?;
     let folder = settings.node.data.clone();
     let root_key = new_secret(runtime);
@@ -229,6 +235,8 @@ pub async fn start(
         folder,
         #[cfg(feature = "cluster")]
         ingress: open_ingress(settings, runtime, &server)?,
+        #[cfg(feature = "cluster")]
+        _served: served,
         server,
         node,
     })

@@ -65,6 +65,8 @@ pub(crate) use embedded::open_kv;
 pub use error::StoreError;
 pub use examine::{Examined, Standing, examine};
 pub use folder::FolderError;
+#[cfg(feature = "cluster")]
+pub use folder::ServedFolder;
 pub use memory::{Fate, MemoryKv};
 pub use writer::{COMMIT_RECORDS, WriterClosed, WriterEnd, describe as describe_metrics};
 

@@ -13,6 +13,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::StreamExt;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
@@ -21,7 +22,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 use schemas::{Partition, PartitionCount};
 
 use super::client::{BATCH_BYTES, Kafka, Listener, WAIT};
-use super::read::Readers;
+use super::read::{READERS, Readers};
 use super::topics::journal_name;
 use super::{KafkaLogSettings, Place};
 use crate::log::{LogError, Offset, RECORDS_LIMIT};
@@ -45,8 +46,13 @@ pub(crate) struct GroupTopic {
     topic: Arc<str>,
     partitions: PartitionCount,
     producer: BaseProducer<Acknowledged>,
-    readers: Readers,
+    runtime: Runtime,
 }
+
+/// How long the broker holds a fetch at the end of a partition. The last thing there is a
+/// transaction's marker and no record, so that only the answer to such a fetch tells that
+/// nothing more comes; and there is nothing else to wait for.
+const FETCH_HELD: Duration = Duration::from_millis(10);
 
 /// Why a transaction did not happen.
 enum Failed {
@@ -81,41 +87,51 @@ impl GroupTopic {
             topic: journal_name(settings).into(),
             partitions,
             producer: producer.map_err(|error: KafkaError| opener.failed(&error))?,
-            readers: Readers::new(&kafka, runtime),
+            runtime: runtime.clone(),
             kafka,
         })
     }
 
-    /// How many journals there are.
-    pub(crate) fn partitions(&self) -> PartitionCount {
-        self.partitions
-    }
-
-    /// Reads every record of a partition that was committed, in order.
+    /// Reads every record that was committed, those of one partition in order.
     ///
     /// # Errors
     /// [`LogError::Unavailable`] while Kafka does not answer, and what `each` says.
     pub(crate) async fn read(
         &self,
-        partition: Partition,
-        mut each: impl FnMut(Offset, Vec<u8>) -> Result<(), LogError>,
+        mut each: impl FnMut(Partition, Offset, Vec<u8>) -> Result<(), LogError>,
     ) -> Result<(), LogError> {
+        let readers = Readers::new(&self.kafka, &self.runtime, FETCH_HELD);
+        let partitions = futures::stream::iter(self.partitions.all());
+        let readers = &readers;
+        let mut reads = partitions
+            .map(|partition| async move { (partition, self.read_one(readers, partition).await) })
+            .buffered(READERS);
+        while let Some((partition, records)) = reads.next().await {
+            for (offset, record) in records? {
+                each(partition, offset, record)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_one(
+        &self,
+        readers: &Readers,
+        partition: Partition,
+    ) -> Result<Vec<(Offset, Vec<u8>)>, LogError> {
         let place = self.place(partition);
-        let bounds = self.readers.bounds(place.clone()).await?;
-        let mut next = bounds.first;
+        let bounds = readers.bounds(place.clone()).await?;
+        let (mut next, mut all) = (bounds.first, Vec::new());
         while next < bounds.end {
-            let read = self.readers.read(place.clone(), next, RECORDS_LIMIT);
-            let records = read.await?;
+            let records = readers.read(place.clone(), next, RECORDS_LIMIT).await?;
             // Where there are none, there are markers of transactions only.
             next = match records.last() {
                 Some((last, _)) => last + 1,
                 None => bounds.end.min(next + RECORDS_LIMIT as u64),
             };
-            for (offset, record) in records {
-                each(offset, record)?;
-            }
+            all.extend(records);
         }
-        Ok(())
+        Ok(all)
     }
 
     /// Writes one record to each of some partitions, all or none. It goes on until they are

@@ -38,6 +38,10 @@ use crate::runtime::Runtime;
 /// topic that was created again can be taken for those of the one that was there.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 
+/// How long the broker holds a fetch at the end of a partition: what is idle costs two requests
+/// a second.
+const FETCH_HELD: Duration = Duration::from_millis(500);
+
 /// The logs of a Kafka cluster.
 #[derive(Clone)]
 pub(super) struct KafkaLog {
@@ -71,7 +75,7 @@ impl KafkaLog {
         let producers = Producers::start(&kafka, &appended, runtime)?;
         let log = Self {
             inner: Arc::new(Inner {
-                readers: Readers::new(&kafka, runtime),
+                readers: Readers::new(&kafka, runtime, FETCH_HELD),
                 kafka,
                 topics,
                 producers,

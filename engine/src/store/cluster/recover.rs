@@ -24,18 +24,16 @@ pub(crate) struct Found {
 /// there cannot be understood.
 pub(crate) async fn read_journals(groups: &GroupTopic) -> Result<Found, LogError> {
     let mut found = Found::default();
-    for partition in groups.partitions().all() {
-        let read = groups.read(partition, |offset, record| {
-            let Some(group) = group::decode(partition, &record) else {
-                let partition = partition.0;
-                let detail = format!("journal {partition}: record {offset} is none of ours");
-                return Err(LogError::Damaged { detail });
-            };
-            found.take(group);
-            Ok(())
-        });
-        read.await?;
-    }
+    let read = groups.read(|partition, offset, record| {
+        let Some(group) = group::decode(partition, &record) else {
+            let partition = partition.0;
+            let detail = format!("journal {partition}: record {offset} is none of ours");
+            return Err(LogError::Damaged { detail });
+        };
+        found.take(group);
+        Ok(())
+    });
+    read.await?;
     Ok(found)
 }
 
