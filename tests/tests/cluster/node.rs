@@ -4,13 +4,14 @@
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use schemas::CampaignId;
 use tests::backends::cassandra::Cassandra;
 use tests::backends::ground::Ground;
 use tests::backends::kafka::Kafka;
 use tests::backends::{cassandra, kafka};
 use tests::fixture;
 use tests::kill::figures::{Figures, Kind};
-use tests::kill::running::Running;
+use tests::kill::running::{Running, Stage};
 use tests::world::{Keeping, Plan, say, seed};
 
 /// Provider accounts.
@@ -39,12 +40,13 @@ fn a_campaign_survives_its_nodes_and_their_machines() {
         return;
     };
     let (plan, mut random) = plan(cassandra, kafka, "nodes");
-    let mut running = Running::start(plan, RECIPIENTS);
+    let mut running = started(plan, RECIPIENTS);
+    let before = running.world.taken();
     let mut figures = Figures::default();
     for kill in 0..KILLS {
         // Somewhere in this kill's share of the campaign between 5 and 95 %.
         let part = (f64::from(kill) + random.random::<f64>()) / f64::from(KILLS);
-        let at = ((0.05 + 0.90 * part) * f64::from(RECIPIENTS)) as u64;
+        let at = before + ((0.05 + 0.90 * part) * f64::from(RECIPIENTS)) as u64;
         running.wait("texts before a kill", |running| {
             running.world.taken() >= at || running.is_finished()
         });
@@ -68,7 +70,7 @@ fn a_campaign_survives_its_servers() {
         return;
     };
     let (plan, mut random) = plan(&cassandra, &kafka, "outages");
-    let mut running = Running::start(plan, OUTAGE_RECIPIENTS);
+    let mut running = started(plan, OUTAGE_RECIPIENTS);
     let outages: [(&str, &dyn Fn()); 2] = [
         ("Cassandra", &|| {
             cassandra.kill();
@@ -112,6 +114,14 @@ fn plan(cassandra: &Cassandra, kafka: &Kafka, name: &str) -> (Plan, ChaCha8Rng) 
         keeping: Keeping::OnServers(ground),
     };
     (plan, ChaCha8Rng::seed_from_u64(seed))
+}
+
+/// A campaign that has started, with its contacts no longer in a node's folder.
+fn started(plan: Plan, recipients: u32) -> Running {
+    let mut running = Running::start(plan, recipients);
+    let started = Stage::Started(CampaignId::from_bytes([0; 16]));
+    running.wait("the start", |running| running.is_at(started));
+    running
 }
 
 /// Lets the node work for a drawn time.
