@@ -5,5 +5,6 @@
 mod ingress;
 mod intake;
 mod log;
+mod node;
 mod servers;
 mod store;
