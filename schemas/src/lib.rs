@@ -3,6 +3,7 @@
 //! which status may follow which. Pure data: nothing here waits, reads or writes.
 
 pub mod account;
+pub mod asyncapi;
 pub mod audience;
 pub mod campaign;
 pub mod change;

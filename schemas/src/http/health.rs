@@ -24,6 +24,8 @@ pub struct ReadyBody {
 pub struct ReadyChecks {
     /// Whether the store can be read: `ok`.
     pub store: String,
+    /// Whether the log can be read: `ok`.
+    pub log: String,
     /// Whether the node goes on: `ok`.
     pub node: String,
 }
