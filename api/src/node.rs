@@ -9,6 +9,8 @@ use actors::node::{Node, NodeParts};
 use engine::client::RootKeyFile;
 use engine::dispatch::read_ahead::READ_AHEAD;
 use engine::journal::CommitError;
+#[cfg(feature = "cluster")]
+use engine::log::Turn;
 use engine::provider::{ProviderAccount, ProviderSettingsError};
 use engine::retry::RetryPolicy;
 use engine::runtime::{Runtime, WorkLost};
@@ -106,6 +108,8 @@ pub struct RunningNode {
     /// Tells when the door to Kafka is shut.
     #[cfg(feature = "cluster")]
     ingress: Option<oneshot::Receiver<()>>,
+    #[cfg(feature = "cluster")]
+    turn: Option<Turn>,
     /// Held as long as it runs.
     #[cfg(feature = "cluster")]
     _served: Option<ServedFolder>,
@@ -236,6 +240,8 @@ pub async fn start(
         #[cfg(feature = "cluster")]
         ingress: open_ingress(settings, runtime, &server)?,
         #[cfg(feature = "cluster")]
+        turn: storage.turn,
+        #[cfg(feature = "cluster")]
         _served: served,
         server,
         node,
@@ -305,6 +311,8 @@ impl RunningNode {
         }
         self.server.stop().await;
         let drained = self.node.drain().await;
+        #[cfg(feature = "cluster")]
+        drop(self.turn);
         if let Err(error) = RootKeyFile::remove(&self.folder) {
             tracing::warn!(%error, "root.key cannot be removed");
         }

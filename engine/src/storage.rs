@@ -10,7 +10,7 @@ use crate::intake::Intake;
 use crate::journal::{Difference, Journal, Projector, compare_with_rebuilt};
 use crate::log::Log;
 #[cfg(feature = "cluster")]
-use crate::log::{GroupTopic, KafkaLogSettings, LogError, open_log};
+use crate::log::{GroupTopic, KafkaLogSettings, LogError, Turn, open_log};
 use crate::runtime::Runtime;
 #[cfg(feature = "cluster")]
 use crate::settings::{CqlSettings, KafkaSettings};
@@ -69,6 +69,10 @@ pub struct Storage {
     pub closed: WriterClosed,
     /// Verifies all of it.
     pub verifier: Verifier,
+    /// On servers, this node's turn to own the journals. Whoever drops it hands them on, so
+    /// nothing may be committed any more.
+    #[cfg(feature = "cluster")]
+    pub turn: Option<Turn>,
     kv: Arc<dyn Kv>,
 }
 
@@ -113,12 +117,14 @@ impl Storage {
             journal: Journal::new(embedded.participant, partitions),
             closed: embedded.closed,
             verifier: Verifier::new(&embedded.kv, runtime.clone()),
+            #[cfg(feature = "cluster")]
+            turn: None,
             kv: embedded.kv,
         }
     }
 
-    /// Opens storage on servers: rows in CQL, journals and logs in Kafka. Whoever had the
-    /// journals before loses them with its next commit.
+    /// Opens storage on servers: rows in CQL, journals and logs in Kafka. Waits for as long as
+    /// another node owns the journals.
     ///
     /// # Errors
     /// When servers cannot be reached or what is on them cannot be read; the text names the
@@ -149,6 +155,7 @@ impl Storage {
         let store = cql::connect(&servers.cql, runtime).await?;
         let kafka = KafkaLogSettings::from(&servers.kafka);
         let log = open_log(&store, &kafka, partitions, runtime).await?;
+        let turn = Turn::wait(&kafka, runtime).await?;
         let groups = GroupTopic::open(&kafka, partitions, runtime).await?;
         let found = read_journals(&groups).await?;
         let kv = Arc::new(ClusterKv::open(&store, groups, found, runtime).await?);
@@ -166,6 +173,7 @@ impl Storage {
             journal: Journal::new(opened.participant, partitions),
             closed: opened.closed,
             verifier: Verifier::new(&opened.kv, runtime.clone()),
+            turn: Some(turn),
             kv: opened.kv,
         })
     }

@@ -71,6 +71,9 @@ impl PartitionCount {
     /// The default of an embedded node.
     pub const EMBEDDED: Self = Self(8);
 
+    /// Not divided at all.
+    pub const ONE: Self = Self(1);
+
     /// Takes a count.
     ///
     /// # Errors

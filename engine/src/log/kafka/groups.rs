@@ -24,7 +24,7 @@ use schemas::{Partition, PartitionCount};
 
 use super::client::{BATCH_BYTES, Kafka, Listener, WAIT};
 use super::read::{READERS, Readers};
-use super::topics::{ensure_events, events_name, journal_name};
+use super::topics::{ensure_kept, events_name, journal_name};
 use super::{KafkaLogSettings, Place};
 use crate::log::{LogError, Offset, RECORDS_LIMIT};
 use crate::runtime::Runtime;
@@ -98,7 +98,7 @@ impl GroupTopic {
         };
         let producer = runtime.blocking(open).await?;
         let events = Arc::from(events_name(settings));
-        let events_partitions = ensure_events(&kafka, settings, &events, partitions).await?;
+        let events_partitions = ensure_kept(&kafka, settings, &events, partitions).await?;
         Ok(Self {
             events,
             events_partitions,

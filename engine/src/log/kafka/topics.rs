@@ -27,8 +27,8 @@ const MARK: &str = "message.timestamp.before.max.ms";
 /// 146 million years, in milliseconds.
 const NO_BOUND: i64 = 1 << 62;
 
-/// How long events are kept that nobody read: as long as Kafka keeps records by default.
-const EVENTS_KEPT: std::time::Duration = std::time::Duration::from_hours(7 * 24);
+/// How long records are kept that others read, or nobody: as long as Kafka does by default.
+const KEPT: std::time::Duration = std::time::Duration::from_hours(7 * 24);
 
 /// How often a topic that was just created is asked for.
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
@@ -168,9 +168,14 @@ pub(super) fn events_name(settings: &KafkaLogSettings) -> String {
     format!("{}events", settings.topic_prefix)
 }
 
-/// Makes the topic of events where it is missing; gives back how many partitions it has. Whoever
-/// made it may have had their own mind about it: nobody keeps positions in it here.
-pub(super) async fn ensure_events(
+/// The name of the topic by which nodes take turns.
+pub(super) fn owner_name(settings: &KafkaLogSettings) -> String {
+    format!("{}owner", settings.topic_prefix)
+}
+
+/// Makes a topic where it is missing of which no positions are kept here; gives back how many
+/// partitions it has. Whoever made it may have had their own mind about it.
+pub(super) async fn ensure_kept(
     kafka: &Arc<Kafka>,
     settings: &KafkaLogSettings,
     name: &Arc<str>,
@@ -184,7 +189,7 @@ pub(super) async fn ensure_events(
                 replication: settings.replication.map(usize::from),
             };
             let kept = KafkaLogSettings {
-                retention: Some(EVENTS_KEPT),
+                retention: Some(KEPT),
                 ..settings.clone()
             };
             create(kafka, &kept, name, wanted).await?

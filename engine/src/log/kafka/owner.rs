@@ -1,0 +1,135 @@
+//! Whose turn it is: of all nodes of a deployment one owns the journals, the others wait.
+//!
+//! The nodes are one consumer group on a topic with one partition and no records: who is
+//! assigned the partition owns. Kafka takes it from a node that has been silent for a session
+//! and gives it to another; a node that ends in good order leaves at once. Members that join
+//! take nothing from who has it: partitions are assigned stickily.
+//!
+//! It only keeps nodes out of each other's way. What makes two owners impossible is the
+//! transactional id of [`super::groups`]: who opens the journals fences whoever had them, and a
+//! node that slept through its session can commit nothing when it wakes. Nor can it submit: the
+//! deadline of an attempt is shorter than a session.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use schemas::PartitionCount;
+use tokio::sync::oneshot;
+
+use super::KafkaLogSettings;
+use super::client::{Kafka, Listener};
+use super::topics::{ensure_kept, owner_name};
+use crate::log::LogError;
+use crate::runtime::Runtime;
+
+/// How long an owner may be silent: the shortest that brokers allow by default, and longer than
+/// the deadline of an attempt.
+const SESSION: Duration = Duration::from_secs(6);
+
+/// How long is waited until the group was left.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether the partition is ours.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// The turn of this node. Dropped, it is another's.
+#[derive(Debug)]
+pub struct Turn {
+    ended: Arc<AtomicBool>,
+    /// Disconnected when the group was left.
+    left: Mutex<Receiver<()>>,
+}
+
+impl Turn {
+    /// Waits until it is this node's turn.
+    ///
+    /// # Errors
+    /// [`LogError::Unavailable`] while Kafka does not answer, [`LogError::Backend`] when it
+    /// refuses.
+    pub(crate) async fn wait(
+        settings: &KafkaLogSettings,
+        runtime: &Runtime,
+    ) -> Result<Self, LogError> {
+        let kafka = Arc::new(Kafka::new(settings, runtime)?);
+        let topic: Arc<str> = owner_name(settings).into();
+        ensure_kept(&kafka, settings, &topic, PartitionCount::ONE).await?;
+        let consumer = consumer(&kafka, &topic)?;
+        let (sender, owned) = oneshot::channel();
+        let (leaving, left) = channel();
+        let turn = Self {
+            ended: Arc::default(),
+            left: Mutex::new(left),
+        };
+        let ended = Arc::clone(&turn.ended);
+        runtime.spawn_dedicated("owner", async move {
+            follow(&consumer, &ended, sender);
+            drop(consumer);
+            drop(leaving);
+        });
+        owned.await.map_err(|_| LogError::Closed)?;
+        Ok(turn)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Release);
+        let left = self.left.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // Who ends before the group was left lets the others wait for a session.
+        let _ = left.recv_timeout(LEAVE_WITHIN);
+    }
+}
+
+fn consumer(kafka: &Kafka, topic: &str) -> Result<BaseConsumer<Listener>, LogError> {
+    let mut config = kafka.config();
+    config
+        .set("group.id", topic)
+        .set("session.timeout.ms", SESSION.as_millis().to_string())
+        .set("heartbeat.interval.ms", "1000")
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("enable.auto.commit", "false");
+    let consumer: BaseConsumer<Listener> = config
+        .create_with_context(Listener)
+        .map_err(|error| kafka.failed(&error))?;
+    let subscribed = consumer.subscribe(&[topic]);
+    subscribed.map_err(|error| kafka.failed(&error))?;
+    Ok(consumer)
+}
+
+/// Stays in the group until the turn is over, one way or the other. Blocks. When the consumer
+/// is dropped, it leaves the group.
+fn follow(consumer: &BaseConsumer<Listener>, ended: &AtomicBool, owned: oneshot::Sender<()>) {
+    let (mut owned, mut waited) = (Some(owned), false);
+    while !ended.load(Ordering::Acquire) {
+        // The topic has no records: what comes are errors, which were told.
+        consumer.poll(LOOK_EVERY);
+        let is_ours = consumer.assignment().is_ok_and(|list| list.count() > 0);
+        match (is_ours, owned.take()) {
+            (true, Some(sender)) => {
+                if sender.send(()).is_err() {
+                    // Nobody waits any more.
+                    return;
+                }
+            }
+            (false, Some(sender)) => {
+                if !std::mem::replace(&mut waited, true) {
+                    tracing::info!("waiting for the journals, which another node may own");
+                }
+                if sender.is_closed() {
+                    return;
+                }
+                owned = Some(sender);
+            }
+            (true, None) => {}
+            (false, None) => {
+                tracing::error!(
+                    "another node owns the journals: this one has been silent too long"
+                );
+                return;
+            }
+        }
+    }
+}
