@@ -60,6 +60,22 @@ impl ChildSettings {
         fs::write(file, settings).expect("a file can be written");
     }
 
+    /// Another node with these settings, with a folder of its own within this one's, and an
+    /// address of its own: this one must serve just now.
+    pub fn twin(&self, name: &str) -> Self {
+        let (folder, listen) = (self.folder.join(name), free_address());
+        fs::create_dir_all(&folder).expect("a folder can be made");
+        let settings = fs::read_to_string(self.folder.join("settings.toml"));
+        let settings = settings.expect("a file can be read");
+        let settings = settings.replace(&self.listen.to_string(), &listen.to_string());
+        fs::write(folder.join("settings.toml"), settings).expect("a file can be written");
+        Self {
+            program: self.program.clone(),
+            folder,
+            listen,
+        }
+    }
+
     /// Removes the data folder, as of a machine that is gone with all it had.
     pub fn lose_data(&self) {
         fs::remove_dir_all(self.data()).expect("a folder can be removed");

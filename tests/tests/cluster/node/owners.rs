@@ -1,0 +1,115 @@
+//! Two nodes on the same servers: one owns, the other waits; and what holds over a change of
+//! owners.
+
+use engine::store::Store;
+use schemas::campaign::{Campaign, CampaignState};
+use tests::backends::{cassandra, kafka};
+use tests::child::ChildNode;
+use tests::user::User;
+use tests::world::{Plan, TEMPLATE, World, say};
+use tests::{fixture, judge};
+
+use super::plan;
+
+/// Recipients of the campaign whose node is frozen.
+const RECIPIENTS: u32 = 1_500;
+
+/// The rate of an account that is busy all the time, and its recipients: 20 seconds of it.
+const SLOW_RATE: f64 = 20.0;
+/// See [`SLOW_RATE`].
+const SLOW_RECIPIENTS: u32 = 400;
+
+/// A node waits while another owns. The owner is frozen, and the one that waited goes on. When
+/// the first wakes, it can commit nothing, and ends.
+#[test]
+fn a_node_that_sleeps_through_its_turn_does_no_harm() {
+    let servers = || Some((cassandra()?, kafka()?));
+    let Some((cassandra, kafka)) = servers() else {
+        return;
+    };
+    let (plan, ground, _) = plan(cassandra, kafka, "sleeper");
+    let world = World::start(plan);
+    let mut owner = ChildNode::start(&world.settings);
+    let (csv, _) = fixture::contacts(RECIPIENTS);
+    world.tasks.block_on(async {
+        let user = User::sign_up(&world.settings.data()).await;
+        user.launch(csv, TEMPLATE).await
+    });
+    let twin = world.settings.twin("twin");
+    let mut waiting = ChildNode::spawn(&twin);
+    owner.run_until(|| world.taken() >= u64::from(RECIPIENTS / 3));
+    assert!(!waiting.serves(), "another owns");
+    owner.freeze();
+    waiting.run_until_it_serves();
+    let at = world.taken();
+    waiting.run_until(|| world.taken() >= at + 50);
+    owner.thaw();
+    let store = world.tasks.block_on(ground.store(&world.runtime));
+    let is_finished = || world.tasks.block_on(is_finished(&store));
+    waiting.run_until(is_finished);
+    let ended = owner.ended_before(|| false);
+    say(&format!(
+        "who slept ended: {ended:?}, {}",
+        world.settings.last_words()
+    ));
+    assert!(ended.is_some_and(|status| !status.success()));
+    waiting.stop();
+    let remains = world.close();
+    let (witness, stored) = (remains.witness(), remains.stored());
+    let judged = remains.judge(&witness, &stored, RECIPIENTS, 1);
+    say(&judged.told);
+    assert!(judged.wrongs.is_empty(), "{:?}", judged.wrongs);
+}
+
+/// One account that has more to do than it may, while owners die: its limit is reached, and
+/// never passed.
+#[test]
+fn the_pace_holds_over_owners() {
+    let servers = || Some((cassandra()?, kafka()?));
+    let Some((cassandra, kafka)) = servers() else {
+        return;
+    };
+    let (plan, ground, _) = plan(cassandra, kafka, "pace");
+    let world = World::start(Plan {
+        providers: 1,
+        rate: SLOW_RATE,
+        ..plan
+    });
+    let mut node = ChildNode::start(&world.settings);
+    let (csv, _) = fixture::contacts(SLOW_RECIPIENTS);
+    world.tasks.block_on(async {
+        let user = User::sign_up(&world.settings.data()).await;
+        user.launch(csv, TEMPLATE).await
+    });
+    for quarter in 1..=3 {
+        let at = u64::from(quarter * SLOW_RECIPIENTS / 4);
+        node.run_until(|| world.taken() >= at);
+        node.kill();
+        world.settings.lose_data();
+        node = ChildNode::start(&world.settings);
+    }
+    let store = world.tasks.block_on(ground.store(&world.runtime));
+    node.run_until(|| world.tasks.block_on(is_finished(&store)));
+    node.stop();
+    let remains = world.close();
+    let (witness, stored) = (remains.witness(), remains.stored());
+    let most_sent = judge::most_sent(&stored.messages);
+    let (sent, arrived) = (most_sent.values().max(), witness.most_arrived());
+    say(&format!(
+        "most in any second of {SLOW_RATE}: sent {sent:?}, arrived {arrived:?}"
+    ));
+    let sent = *sent.expect("texts were sent") as f64;
+    assert!(sent <= SLOW_RATE, "{sent} in a second");
+    assert!(sent >= SLOW_RATE / 2.0, "the limit was never near: {sent}");
+}
+
+/// Whether the one campaign in this store is.
+async fn is_finished(store: &Store) -> bool {
+    let Some((account, campaign)) = fixture::only_campaign(store).await else {
+        return false;
+    };
+    let key = Campaign::key_of(account, campaign);
+    let row = store.get::<Campaign>(&key).await;
+    let row = row.expect("the store works");
+    row.is_some_and(|row| row.state == CampaignState::Finished)
+}
