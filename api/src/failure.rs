@@ -13,7 +13,9 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::UnknownCursor => Self::new(ProblemCode::InvalidCursor),
             StoreError::DiskFull { .. } => Self::new(ProblemCode::DiskFull),
-            StoreError::Closed => Self::new(ProblemCode::Unavailable),
+            StoreError::Unavailable { .. } | StoreError::Closed => {
+                Self::new(ProblemCode::Unavailable)
+            }
             StoreError::InvalidRange { .. }
             | StoreError::Damaged { .. }
             | StoreError::OtherPartitionCount { .. }
@@ -24,7 +26,10 @@ impl From<StoreError> for Problem {
 
 impl From<IntakeError> for Problem {
     fn from(error: IntakeError) -> Self {
-        error.0.into()
+        match error {
+            IntakeError::Store(error) => error.into(),
+            IntakeError::Log(error) => error.into(),
+        }
     }
 }
 

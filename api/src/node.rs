@@ -13,7 +13,11 @@ use engine::provider::{ProviderAccount, ProviderSettingsError};
 use engine::retry::RetryPolicy;
 use engine::runtime::{Runtime, WorkLost};
 use engine::settings::Settings;
+#[cfg(feature = "cluster")]
+use engine::storage::Servers;
 use engine::storage::{JournalSettings, Storage};
+#[cfg(feature = "cluster")]
+use engine::store::ServedFolder;
 use engine::store::{FolderError, OpenError, Order, Store, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
 use schemas::Secret;
@@ -52,6 +56,10 @@ pub enum StartError {
     /// The opening panicked.
     #[error(transparent)]
     Lost(#[from] WorkLost),
+    /// The servers that keep the messages cannot be used.
+    #[cfg(feature = "cluster")]
+    #[error(transparent)]
+    Servers(#[from] engine::storage::ServersError),
     /// Kafka's client refuses the settings.
     #[cfg(feature = "cluster")]
     #[error("`kafka`: {0}")]
@@ -70,6 +78,8 @@ impl StartError {
             Self::Node(_) | Self::Lost(_) => Exit::Failure,
             #[cfg(feature = "cluster")]
             Self::Kafka(_) => Exit::Settings,
+            #[cfg(feature = "cluster")]
+            Self::Servers(_) => Exit::Failure,
         }
     }
 }
@@ -96,6 +106,9 @@ pub struct RunningNode {
     /// Tells when the door to Kafka is shut.
     #[cfg(feature = "cluster")]
     ingress: Option<oneshot::Receiver<()>>,
+    /// Held as long as it runs.
+    #[cfg(feature = "cluster")]
+    _served: Option<ServedFolder>,
 }
 
 /// Opens the storage that `settings` name. Blocks, for seconds after a crash.
@@ -103,11 +116,48 @@ pub struct RunningNode {
 /// # Errors
 /// [`OpenError`], which names the folder and the cure.
 pub fn open_storage(settings: &Settings, runtime: &Runtime) -> Result<Storage, OpenError> {
-    let journal = JournalSettings {
+    Storage::open(&settings.node.data, runtime, journal_settings(settings))
+}
+
+fn journal_settings(settings: &Settings) -> JournalSettings {
+    JournalSettings {
         partitions: settings.node.partitions,
         trim: settings.journal.trim,
+    }
+}
+
+/// Opens what the settings name: a data folder, or servers.
+async fn open(settings: &Settings, runtime: &Runtime) -> Result<Storage, StartError> {
+    let (settings, opener) = (settings.clone(), runtime.clone());
+    let open = move || open_storage(&settings, &opener);
+    Ok(runtime.blocking(open).await??)
+}
+
+/// The folder of a node whose messages are on servers. It holds what is this node's alone: its
+/// root key, and uploaded files until they are read.
+#[cfg(feature = "cluster")]
+async fn open_folder(
+    settings: &Settings,
+    runtime: &Runtime,
+) -> Result<Option<ServedFolder>, StartError> {
+    if !settings.is_on_servers() {
+        return Ok(None);
+    }
+    let folder = settings.node.data.clone();
+    let opened = runtime
+        .blocking(move || ServedFolder::open(&folder))
+        .await?;
+    Ok(Some(opened.map_err(OpenError::from)?))
+}
+
+#[cfg(feature = "cluster")]
+async fn open_on_servers(settings: &Settings, runtime: &Runtime) -> Result<Storage, StartError> {
+    let servers = Servers {
+        cql: settings.cql.clone(),
+        kafka: settings.kafka.clone(),
     };
-    Storage::open(&settings.node.data, runtime, journal)
+    let opened = Storage::on_servers(servers, runtime, journal_settings(settings)).await;
+    Ok(opened?)
 }
 
 fn open_providers(settings: &Settings) -> Result<Vec<Arc<ProviderAccount>>, StartError> {
@@ -127,12 +177,15 @@ pub async fn start(
     metrics: PrometheusHandle,
 ) -> Result<RunningNode, StartError> {
     let providers = open_providers(settings)?;
-    let storage = {
-        let (settings, opener) = (settings.clone(), runtime.clone());
-        runtime
-            .blocking(move || open_storage(&settings, &opener))
-            .await??
+    #[cfg(feature = "cluster")]
+    let served = open_folder(settings, runtime).await?;
+    #[cfg(feature = "cluster")]
+    let storage = match served {
+        Some(_) => open_on_servers(settings, runtime).await?,
+        None => open(settings, runtime).await?,
     };
+    #[cfg(not(feature = "cluster"))]
+    let storage = open(settings, runtime).await?;
     let folder = settings.node.data.clone();
     let root_key = new_secret(runtime);
     let server = serve(
@@ -182,6 +235,8 @@ pub async fn start(
         folder,
         #[cfg(feature = "cluster")]
         ingress: open_ingress(settings, runtime, &server)?,
+        #[cfg(feature = "cluster")]
+        _served: served,
         server,
         node,
     })

@@ -9,10 +9,18 @@ use schemas::PartitionCount;
 use crate::intake::Intake;
 use crate::journal::{Difference, Journal, Projector, compare_with_rebuilt};
 use crate::log::Log;
+#[cfg(feature = "cluster")]
+use crate::log::{GroupTopic, KafkaLogSettings, LogError, open_log};
 use crate::runtime::Runtime;
+#[cfg(feature = "cluster")]
+use crate::settings::{CqlSettings, KafkaSettings};
+#[cfg(feature = "cluster")]
+use crate::store::cluster::{ClusterKv, read_journals};
 use crate::store::embedded::Embedded;
 use crate::store::kv::Kv;
 use crate::store::{MemoryKv, OpenError, Store, StoreError, WriterClosed};
+#[cfg(feature = "cluster")]
+use crate::store::{cql, writer};
 use crate::verify::Verifier;
 
 /// How the journal is kept.
@@ -23,6 +31,28 @@ pub struct JournalSettings {
     /// Whether records that a checkpoint includes are removed. Kept, they allow every
     /// projection to be made again.
     pub trim: bool,
+}
+
+/// Where the servers are that keep what a data folder does not.
+#[cfg(feature = "cluster")]
+#[derive(Clone, Debug)]
+pub struct Servers {
+    /// Rows.
+    pub cql: CqlSettings,
+    /// Journals and logs.
+    pub kafka: KafkaSettings,
+}
+
+/// Why storage on servers cannot be opened.
+#[cfg(feature = "cluster")]
+#[derive(Debug, thiserror::Error)]
+pub enum ServersError {
+    /// The rows cannot be had.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The journals or logs cannot.
+    #[error(transparent)]
+    Log(#[from] LogError),
 }
 
 /// Open storage.
@@ -79,12 +109,65 @@ impl Storage {
         Self {
             store: embedded.store,
             log: embedded.log,
-            intake: Intake::new(embedded.participant.operations(), partitions),
+            intake: Intake::embedded(embedded.participant.operations(), partitions),
             journal: Journal::new(embedded.participant, partitions),
             closed: embedded.closed,
             verifier: Verifier::new(&embedded.kv, runtime.clone()),
             kv: embedded.kv,
         }
+    }
+
+    /// Opens storage on servers: rows in CQL, journals and logs in Kafka. Whoever had the
+    /// journals before loses them with its next commit.
+    ///
+    /// # Errors
+    /// When servers cannot be reached or what is on them cannot be read; the text names the
+    /// cure.
+    #[cfg(feature = "cluster")]
+    pub async fn on_servers(
+        servers: Servers,
+        runtime: &Runtime,
+        settings: JournalSettings,
+    ) -> Result<Self, ServersError> {
+        let (sender, opened) = tokio::sync::oneshot::channel();
+        let opener = runtime.clone();
+        // The servers' clients live on the runtime that they are made on: the shared one, which
+        // no actor holds up.
+        runtime.spawn(async move {
+            let _ = sender.send(Self::open_servers(&servers, &opener, settings).await);
+        });
+        opened.await.unwrap_or(Err(StoreError::Closed.into()))
+    }
+
+    #[cfg(feature = "cluster")]
+    async fn open_servers(
+        servers: &Servers,
+        runtime: &Runtime,
+        settings: JournalSettings,
+    ) -> Result<Self, ServersError> {
+        let partitions = settings.partitions;
+        let store = cql::connect(&servers.cql, runtime).await?;
+        let kafka = KafkaLogSettings::from(&servers.kafka);
+        let log = open_log(&store, &kafka, partitions, runtime).await?;
+        let groups = GroupTopic::open(&kafka, partitions, runtime).await?;
+        let found = read_journals(&groups).await?;
+        let kv = Arc::new(ClusterKv::open(&store, groups, found, runtime).await?);
+        let starter = runtime.clone();
+        let start = move || {
+            writer::open(kv, &starter, Box::new(|_| {}), |view| {
+                Projector::recover(view, partitions, settings.trim)
+            })
+        };
+        let opened = runtime.blocking(start).await.map_err(StoreError::from)??;
+        Ok(Self {
+            intake: Intake::on_cluster(store.clone(), log.clone(), partitions),
+            store,
+            log,
+            journal: Journal::new(opened.participant, partitions),
+            closed: opened.closed,
+            verifier: Verifier::new(&opened.kv, runtime.clone()),
+            kv: opened.kv,
+        })
     }
 
     /// Makes every projection again from a journal that was never trimmed and compares

@@ -21,7 +21,7 @@ macro_rules! files {
 }
 
 /// Every table.
-pub const FILES: [CqlFile; 26] = files![
+pub const FILES: [CqlFile; 27] = files![
     "accounts",
     "api_keys",
     "audience_chunks",
@@ -47,5 +47,6 @@ pub const FILES: [CqlFile; 26] = files![
     "provider_health",
     "provider_orders",
     "provider_stamps",
+    "topic_marks",
     "unknown_attempts",
 ];

@@ -9,6 +9,7 @@ pub mod change;
 pub mod consent;
 pub mod contact;
 pub mod cql;
+pub mod event;
 pub mod health;
 pub mod held;
 pub mod http;
@@ -25,6 +26,7 @@ pub mod slice;
 pub mod status;
 pub mod text;
 pub mod time;
+pub mod topic;
 
 pub use id::{AccountId, CampaignId, ContactId, JobId, KeyId, ListId, MessageId, ProviderId};
 pub use message::{Encoding, Envelope, Message, MessageClass};

@@ -151,6 +151,8 @@ pub mod tables {
     pub const PROVIDER_HEALTH: Table = table("provider_health", 25, 1);
     /// [`crate::ingress::IngressPosition`]
     pub const INGRESS_POSITIONS: Table = table("ingress_positions", 26, 1);
+    /// [`crate::topic::TopicMark`]
+    pub const TOPIC_MARKS: Table = table("topic_marks", 27, 1);
 
     /// Every table whose rows are projections of the journal.
     pub const PROJECTIONS: [Table; 15] = [

@@ -66,6 +66,19 @@ impl ChildSettings {
         fs::write(file, settings).expect("a file can be written");
     }
 
+    /// Writes further sections.
+    pub fn and(&self, sections: &str) {
+        let file = self.folder.join("settings.toml");
+        let mut settings = fs::read_to_string(&file).expect("a file can be read");
+        settings.push_str(sections);
+        fs::write(file, settings).expect("a file can be written");
+    }
+
+    /// Removes the data folder, as of a machine that is gone with all it had.
+    pub fn lose_data(&self) {
+        fs::remove_dir_all(self.data()).expect("a folder can be removed");
+    }
+
     /// The data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")

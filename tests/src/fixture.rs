@@ -13,7 +13,7 @@ use engine::dispatch::read_ahead::READ_AHEAD;
 use engine::provider::{ProviderAccount, ProviderSettings};
 use engine::runtime::Runtime;
 use engine::storage::{JournalSettings, Storage};
-use engine::store::{LIST_LIMIT, Order, PutOnce, Replaced};
+use engine::store::{LIST_LIMIT, Order, PutOnce, Replaced, Store};
 use futures::future::Either;
 use schemas::account::Account;
 use schemas::campaign::{Campaign, CampaignState, CampaignTally, ControlRecord};
@@ -240,7 +240,8 @@ impl TestNode {
 
     /// The campaign's numbers.
     pub async fn tally(&self, campaign: CampaignId) -> CampaignTally {
-        tally(&self.storage, campaign).await
+        let partitions = self.storage.journal.partitions();
+        tally(&self.storage.store, partitions, campaign).await
     }
 
     /// Waits until the campaign is finished, and gives its numbers. A node that fails
@@ -290,7 +291,7 @@ async fn finished(
         let row = storage.store.get::<Campaign>(&key).await;
         let row = row.expect("the store works");
         if row.is_some_and(|campaign| campaign.state == CampaignState::Finished) {
-            return tally(storage, campaign).await;
+            return tally(&storage.store, storage.journal.partitions(), campaign).await;
         }
         runtime.sleep(LOOK_AGAIN).await;
     }
@@ -312,12 +313,16 @@ pub fn open_storage(folder: &Path, partitions: u16, runtime: &Runtime) -> Storag
 }
 
 /// The numbers of a campaign: the sum over its partitions, each of them exact by itself.
-pub async fn tally(storage: &Storage, campaign: CampaignId) -> CampaignTally {
+pub async fn tally(
+    store: &Store,
+    partitions: PartitionCount,
+    campaign: CampaignId,
+) -> CampaignTally {
     let mut sum = CampaignTally::empty(campaign, Partition(0));
     sum.frozen = true;
-    for partition in storage.journal.partitions().all() {
+    for partition in partitions.all() {
         let key = CampaignTally::key_of(campaign, partition);
-        let row = storage.store.get::<CampaignTally>(&key).await;
+        let row = store.get::<CampaignTally>(&key).await;
         let row = row.expect("the store works");
         let row = row.unwrap_or_else(|| CampaignTally::empty(campaign, partition));
         assert!(row.is_exact(), "partition {}: {row:?}", partition.0);
@@ -326,20 +331,20 @@ pub async fn tally(storage: &Storage, campaign: CampaignId) -> CampaignTally {
     sum
 }
 
-/// The one campaign of the one account in this storage.
-pub async fn only_campaign(storage: &Storage) -> Option<(AccountId, CampaignId)> {
-    let account = all::<Account>(storage, &Account::partition_key())
+/// The one campaign of the one account in this store.
+pub async fn only_campaign(store: &Store) -> Option<(AccountId, CampaignId)> {
+    let account = all::<Account>(store, &Account::partition_key())
         .await
         .pop()?;
-    let campaigns = all::<Campaign>(storage, &Campaign::partition_key(account.id)).await;
+    let campaigns = all::<Campaign>(store, &Campaign::partition_key(account.id)).await;
     campaigns.first().map(|campaign| (account.id, campaign.id))
 }
 
 /// Every message of the account that was made on the day of `campaign`'s launch or the
 /// next: a run may pass midnight.
-pub async fn messages(storage: &Storage, account: AccountId, campaign: CampaignId) -> Vec<Message> {
+pub async fn messages(store: &Store, account: AccountId, campaign: CampaignId) -> Vec<Message> {
     let key = Campaign::key_of(account, campaign);
-    let row = storage.store.get::<Campaign>(&key).await;
+    let row = store.get::<Campaign>(&key).await;
     let row = row.expect("the store works").expect("the campaign exists");
     let started = row.started_at.expect("the campaign was started");
     let day = i32::try_from(started.0.div_euclid(86_400_000_000)).expect("a day");
@@ -348,17 +353,16 @@ pub async fn messages(storage: &Storage, account: AccountId, campaign: CampaignI
         .into_iter()
         .flat_map(|day| (0..SHARDS).map(move |shard| (day, shard)))
     {
-        messages.extend(all::<Message>(storage, &shard_key(account, day, shard)).await);
+        messages.extend(all::<Message>(store, &shard_key(account, day, shard)).await);
     }
     messages
 }
 
 /// Every row under a partition key.
-pub async fn all<R: Record>(storage: &Storage, prefix: &Key) -> Vec<R> {
+pub async fn all<R: Record>(store: &Store, prefix: &Key) -> Vec<R> {
     let (mut rows, mut after) = (Vec::new(), None);
     loop {
-        let page = storage
-            .store
+        let page = store
             .list::<R>(prefix, after.as_ref(), Order::Ascending, LIST_LIMIT)
             .await
             .expect("the store works");

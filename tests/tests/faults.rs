@@ -103,7 +103,7 @@ async fn settled(
     let mut looks = 0;
     loop {
         let tally = node.tally(campaign).await;
-        let messages = fixture::messages(&node.storage, account, campaign).await;
+        let messages = fixture::messages(&node.storage.store, account, campaign).await;
         let open = messages.iter().filter(|message| {
             let is_taken = witness
                 .recipients

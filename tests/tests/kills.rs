@@ -10,7 +10,7 @@ use tests::child::ChildNode;
 use tests::fixture;
 use tests::judge;
 use tests::user::User;
-use tests::world::{Plan, TEMPLATE, World, say, seed};
+use tests::world::{Keeping, Plan, TEMPLATE, World, say, seed};
 
 /// Kills of one campaign.
 const KILLS: u32 = 25;
@@ -120,6 +120,7 @@ fn plan(name: &str, partitions: u16, seed: u64) -> Plan {
         providers: PROVIDERS,
         rate: RATE,
         seed,
+        keeping: Keeping::InFolder,
     }
 }
 

@@ -11,7 +11,7 @@ use schemas::{MessageId, MessageStatus, ProviderId};
 use tests::child::ChildNode;
 use tests::fixture;
 use tests::user::User;
-use tests::world::{Plan, TEMPLATE, World, expected};
+use tests::world::{Keeping, Plan, TEMPLATE, World, expected};
 
 /// Each provider account's rate, segments per second.
 const RATE: f64 = 200.0;
@@ -133,6 +133,7 @@ fn world(name: &str) -> (MutexGuard<'static, ()>, World) {
         providers: 2,
         rate: RATE,
         seed: 1,
+        keeping: Keeping::InFolder,
     });
     (machine, world)
 }

@@ -7,6 +7,8 @@ use engine::runtime::Runtime;
 use engine::settings::Settings;
 use engine::storage::Storage;
 use engine::store::{FolderError, OpenError};
+#[cfg(feature = "cluster")]
+use engine::store::{Store, cql};
 use schemas::AccountId;
 use schemas::account::Account;
 
@@ -68,11 +70,19 @@ pub(super) fn run_key(command: &KeyCommand) -> Exit {
 /// Either way in.
 enum Door {
     Folder(Box<Storage>, Runtime),
+    /// Servers, which may be written to beside the nodes that use them.
+    #[cfg(feature = "cluster")]
+    Servers(Store, Runtime),
     Node(NodeClient),
 }
 
 impl Door {
     async fn open(settings: &Settings, runtime: &Runtime) -> Result<Self, Failed> {
+        #[cfg(feature = "cluster")]
+        if settings.is_on_servers() {
+            let store = cql::connect(&settings.cql, runtime).await?;
+            return Ok(Self::Servers(store, runtime.clone()));
+        }
         match open_storage(settings, runtime) {
             Ok(storage) => Ok(Self::Folder(Box::new(storage), runtime.clone())),
             Err(error @ OpenError::Folder(FolderError::InUse { .. })) => {
@@ -86,30 +96,30 @@ impl Door {
     }
 
     async fn create_account(&self, name: &str) -> Result<AccountId, Failed> {
-        match self {
-            Self::Folder(storage, runtime) => {
-                let name = name.to_owned();
-                let (store, weight) = (&storage.store, Account::plain_weight());
-                let account = accounts::create_account(store, runtime, name, weight, None);
-                Ok(account.await?.id)
-            }
-            Self::Node(client) => Ok(client.create_account(name).await?.id),
-        }
+        let (store, runtime) = match self {
+            Self::Folder(storage, runtime) => (&storage.store, runtime),
+            #[cfg(feature = "cluster")]
+            Self::Servers(store, runtime) => (store, runtime),
+            Self::Node(client) => return Ok(client.create_account(name).await?.id),
+        };
+        let (name, weight) = (name.to_owned(), Account::plain_weight());
+        let account = accounts::create_account(store, runtime, name, weight, None);
+        Ok(account.await?.id)
     }
 
     async fn create_key(&self, account: AccountId, name: &str) -> Result<String, Failed> {
-        match self {
-            Self::Folder(storage, runtime) => {
-                let name = name.to_owned();
-                let made = accounts::create_key(&storage.store, runtime, account, name).await?;
-                let (_, secret) = made.ok_or_else(|| Failed {
-                    message: format!("there is no account {account}"),
-                    exit: Exit::Failure,
-                })?;
-                Ok(secret.expose().to_owned())
-            }
-            Self::Node(client) => Ok(client.create_key(account, name).await?.secret),
-        }
+        let (store, runtime) = match self {
+            Self::Folder(storage, runtime) => (&storage.store, runtime),
+            #[cfg(feature = "cluster")]
+            Self::Servers(store, runtime) => (store, runtime),
+            Self::Node(client) => return Ok(client.create_key(account, name).await?.secret),
+        };
+        let made = accounts::create_key(store, runtime, account, name.to_owned()).await?;
+        let (_, secret) = made.ok_or_else(|| Failed {
+            message: format!("there is no account {account}"),
+            exit: Exit::Failure,
+        })?;
+        Ok(secret.expose().to_owned())
     }
 
     /// Lets go of the folder.
@@ -120,6 +130,8 @@ impl Door {
                 drop(storage);
                 closed.wait().await;
             }
+            #[cfg(feature = "cluster")]
+            Self::Servers(..) => {}
             Self::Node(_) => {}
         }
     }

@@ -29,9 +29,12 @@ pub async fn send(
     body: JsonBody<MessageRequest>,
 ) -> Result<HttpResponse, Problem> {
     let account = caller.0;
-    // Before judging: the first request was judged by its own time and settings.
-    if let Some(claim) = header.earlier(&state, account, &body.raw).await? {
-        return replayed(&state, account, MessageId::from_bytes(claim.id)).await;
+    // Before judging: the first request was judged by its own time and settings. Of one that
+    // broke off behind its claim there is no message yet: this one makes it.
+    if let Some(claim) = header.earlier(&state, account, &body.raw).await?
+        && let Some(answer) = replayed(&state, account, MessageId::from_bytes(claim.id)).await?
+    {
+        return Ok(answer);
     }
     let envelope = outgoing::envelope(&state, account, body.value)?;
     let id = envelope.id;
@@ -41,24 +44,26 @@ pub async fn send(
     };
     match state.doors().intake.accept(envelope, claim).await? {
         Acceptance::Accepted(_) => Ok(accepted_answer(&accepted, false)),
-        Acceptance::Replayed(id) => replayed(&state, account, id).await,
+        Acceptance::Replayed(id) => replayed(&state, account, id)
+            .await?
+            .ok_or_else(|| Problem::new(ProblemCode::IdempotencyInFlight)),
         Acceptance::KeyReused => Err(Problem::new(ProblemCode::IdempotencyKeyReused)),
     }
 }
 
+/// The answer to a request that is a repeat, if the message of the first is there.
 async fn replayed(
     state: &DoorState,
     account: AccountId,
     id: MessageId,
-) -> Result<HttpResponse, Problem> {
-    match state
-        .store()
-        .get::<Intake>(&message_key(account, id))
-        .await?
-    {
-        Some(intake) => Ok(accepted_answer(&intake, true)),
-        None => Err(Problem::new(ProblemCode::IdempotencyInFlight)),
-    }
+) -> Result<Option<HttpResponse>, Problem> {
+    let key = message_key(account, id);
+    let Some(intake) = state.store().get::<Intake>(&key).await? else {
+        return Ok(None);
+    };
+    // 202 is a promise each time.
+    state.doors().intake.confirm(&intake).await?;
+    Ok(Some(accepted_answer(&intake, true)))
 }
 
 /// The same body for the first request and every repeat: the message as it was

@@ -63,6 +63,8 @@ enum TakeError {
     Kafka(#[from] IngressError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
 }
 
 impl Ingress {
@@ -143,7 +145,7 @@ impl Ingress {
                 (record, accepted)
             });
         for (record, accepted) in join_all(accepts).await {
-            match accepted.map_err(|IntakeError(error)| error)? {
+            match accepted? {
                 Acceptance::Accepted(_) => count(record, "accepted"),
                 Acceptance::Replayed(_) => count(record, "replayed"),
                 Acceptance::KeyReused => {

@@ -25,6 +25,7 @@ mod imports;
 mod lives;
 mod poison;
 mod projector;
+mod reads;
 mod rebuild;
 mod receipts;
 pub(crate) mod records;

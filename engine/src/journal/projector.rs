@@ -13,7 +13,7 @@ use super::apply::Applying;
 use super::checkpoint::{self, CHECKPOINT_EVERY, Checkpoint};
 use super::state::{OpenAttempt, PartitionState};
 use super::view::View;
-use super::{Refusal, Verdict, receipts, records};
+use super::{Refusal, Verdict, reads, receipts, records};
 use crate::store::StoreError;
 use crate::store::kv::Space;
 use crate::store::overlay::Overlay;
@@ -129,8 +129,10 @@ impl Projector {
                 verdicts.push(Verdict::Refused(Refusal::NotOwned));
                 continue;
             };
+            view.enter(Some(partition));
             verdicts.push(log.take(view, change)?);
         }
+        view.enter(None);
         Ok(verdicts)
     }
 }
@@ -340,9 +342,21 @@ impl GroupParticipant for Projector {
             );
             self.is_marked = true;
         }
-        self.partitions
-            .values_mut()
-            .try_for_each(|log| log.seal(view, self.trim))
+        for (partition, log) in &mut self.partitions {
+            view.enter(Some(*partition));
+            log.seal(view, self.trim)?;
+        }
+        view.enter(None);
+        Ok(())
+    }
+
+    fn reads(&self, request: &Request) -> Vec<(Space, Vec<u8>)> {
+        match request {
+            Request::Commit(changes) => reads::of_changes(changes),
+            Request::RaiseDueMark { .. } | Request::OpenAttempts | Request::Checkpoint => {
+                Vec::new()
+            }
+        }
     }
 
     fn committed(&mut self) {}

@@ -76,6 +76,7 @@ impl From<StoreError> for LogError {
             StoreError::OtherPartitionCount { .. } => Self::Backend {
                 detail: error.to_string(),
             },
+            StoreError::Unavailable { detail } => Self::Unavailable { detail },
             StoreError::Backend { detail } => Self::Backend { detail },
             StoreError::Closed => Self::Closed,
             StoreError::UnknownCursor | StoreError::InvalidRange { .. } => Self::Backend {

@@ -24,7 +24,9 @@ pub use self::error::LogError;
 #[cfg(feature = "cluster")]
 use self::kafka::KafkaLog;
 #[cfg(feature = "cluster")]
-pub use self::kafka::{KafkaLogSettings, TopicMarks};
+pub(crate) use self::kafka::{EventRecord, GroupTopic};
+#[cfg(feature = "cluster")]
+pub use self::kafka::{KafkaLogSettings, TopicMarks, open_log};
 #[cfg(feature = "cluster")]
 use crate::runtime::Runtime;
 

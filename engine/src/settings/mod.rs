@@ -126,6 +126,12 @@ impl Settings {
             providers: providers::read(&mut layers)?,
         })
     }
+
+    /// Whether messages live on servers: rows in CQL, journals and logs in Kafka. Else they
+    /// live in the data folder.
+    pub fn is_on_servers(&self) -> bool {
+        !self.cql.nodes.is_empty() && self.kafka.brokers.is_some()
+    }
 }
 
 #[cfg(test)]

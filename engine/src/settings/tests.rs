@@ -45,7 +45,7 @@ fn the_sample_is_the_default() {
     assert_eq!(settings.http.import_limit_bytes, 4_096 * 1_024 * 1_024);
     assert_eq!(settings.retry.attempts, 3);
     assert_eq!(settings.retry.first_delay, Duration::from_secs(5));
-    assert_eq!(settings.cql.nodes, ["127.0.0.1:9042"]);
+    assert!(settings.cql.nodes.is_empty() && !settings.is_on_servers());
     assert_eq!(
         (settings.cql.keyspace.as_str(), settings.cql.replication),
         ("volley", 3)
@@ -88,11 +88,27 @@ fn names_of_cql_servers_and_keyspaces_are_checked() {
         let error = message(from_environment(&[(name, text)]));
         assert!(error.contains("cql."), "{error}");
     }
-    let ipv6 = from_environment(&[(
+    let nodes = (
         "VOLLEY_CQL__NODES",
         "[\"[::1]:9042\", \"db.example:19042\"]",
-    )]);
+    );
+    let ipv6 = from_environment(&[nodes]);
     assert_eq!(ipv6.expect("settings").cql.nodes.len(), 2);
+}
+
+#[cfg(feature = "cluster")]
+#[test]
+fn messages_live_on_servers_when_both_kinds_are_named() {
+    let nodes = ("VOLLEY_CQL__NODES", "[\"10.0.0.1:9042\"]");
+    let brokers = ("VOLLEY_KAFKA__BROKERS", "10.0.0.1:9092");
+    let is_on_servers = |variables: &[(&str, &str)]| {
+        let settings = from_environment(variables);
+        settings.expect("settings").is_on_servers()
+    };
+    assert!(is_on_servers(&[nodes, brokers]));
+    // Requests of other systems can be read into a data folder, and tables made from anywhere.
+    assert!(!is_on_servers(&[brokers]));
+    assert!(!is_on_servers(&[nodes]));
 }
 
 /// A commented key in the sample is a promise that the key exists.

@@ -5,14 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::error::StoreError;
-use super::fail_stop::FailStop;
 use super::fjall::FjallKv;
 use super::folder::FolderError;
 use super::kv::Kv;
-use super::latest;
 use super::memory::MemoryKv;
 use super::overlay::Overlay;
-use super::writer::{self, GroupParticipant, Submitter, WriterClosed};
+use super::writer::{self, GroupParticipant, Opened, Submitter, WriterClosed};
 use super::{Backend, Store};
 use crate::log::embedded::EmbeddedLog;
 use crate::log::{Appended, Log};
@@ -87,17 +85,16 @@ impl<P: GroupParticipant> Embedded<P> {
         runtime: &Runtime,
         recover: impl FnOnce(&mut Overlay<'_>) -> Result<P, StoreError>,
     ) -> Result<Self, StoreError> {
-        let kv: Arc<dyn Kv> = Arc::new(FailStop::over(kv));
-        let participant = recover(&mut Overlay::new(&*kv))?;
-        if let Some(instant) = latest::read(&*kv)? {
-            runtime.not_before(instant);
-        }
         let appended = Arc::new(Appended::new());
         let announce = {
             let appended = Arc::clone(&appended);
             Box::new(move |subjects| appended.announce(subjects))
         };
-        let (participant, closed) = writer::start(Arc::clone(&kv), runtime, participant, announce);
+        let Opened {
+            kv,
+            participant,
+            closed,
+        } = writer::open(kv, runtime, announce, recover)?;
         let operations = participant.operations();
         let rows = EmbeddedRows::new(Arc::clone(&kv), operations.clone(), runtime.clone());
         let log = EmbeddedLog::new(Arc::clone(&kv), operations, runtime.clone(), appended);

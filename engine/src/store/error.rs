@@ -44,6 +44,12 @@ pub enum StoreError {
         /// What was asked for.
         asked: u16,
     },
+    /// The backend is away or too slow: it can be asked again.
+    #[error("the store cannot be reached: {detail}")]
+    Unavailable {
+        /// What is away.
+        detail: String,
+    },
     /// The backend failed.
     #[error("the store failed: {detail}")]
     Backend {
@@ -77,6 +83,8 @@ impl From<KvError> for StoreError {
             KvError::Io { .. } => Self::Backend {
                 detail: error.to_string(),
             },
+            #[cfg(feature = "cluster")]
+            KvError::Servers { detail } => Self::Backend { detail },
         }
     }
 }

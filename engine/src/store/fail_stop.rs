@@ -77,6 +77,14 @@ impl Kv for FailStop {
         self.note(self.kv.sync())
     }
 
+    fn is_far(&self) -> bool {
+        self.kv.is_far()
+    }
+
+    fn fetch(&self, keys: Vec<(Space, Vec<u8>)>) {
+        self.kv.fetch(keys);
+    }
+
     fn free_bytes(&self) -> Result<u64, KvError> {
         self.kv.free_bytes()
     }

@@ -370,5 +370,10 @@ fn folder_error(path: &Path, error: fjall::Error) -> FolderError {
             folder,
             detail: "it has failed before".to_owned(),
         },
+        #[cfg(feature = "cluster")]
+        KvError::Servers { detail } => FolderError::Failed {
+            folder: path.to_owned(),
+            detail,
+        },
     }
 }

@@ -21,6 +21,8 @@ use rustix::fs::FlockOperation;
 const VERSION: u32 = 1;
 
 const MARKER: &str = "volley-data";
+/// What the marker says where the messages are on servers.
+const ON_SERVERS: &str = "volley on servers 1\n";
 const MARKER_BEING_WRITTEN: &str = "volley-data.new";
 pub(super) const LOCK: &str = "lock";
 const DATABASE: &str = "db";
@@ -58,6 +60,25 @@ pub enum FolderError {
         folder: PathBuf,
         /// Its version.
         found: u32,
+    },
+    /// A node used it whose messages are on servers.
+    #[error(
+        "the messages of the node in {} are on servers: give its settings too, with [cql] and [kafka]",
+        folder.display(),
+    )]
+    OnServers {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Messages are in it, and the settings say that they are on servers.
+    #[error(
+        "{} holds messages, which a node on servers would leave behind: name another folder, or \
+         take [cql] and [kafka] out of the settings",
+        folder.display(),
+    )]
+    HoldsMessages {
+        /// The folder.
+        folder: PathBuf,
     },
     /// Files are missing or do not hold what was written to them.
     #[error("the data in {} is damaged ({detail}): restore the folder from a copy", folder.display())]
@@ -138,11 +159,58 @@ pub(super) enum Marker {
     Complete,
 }
 
+/// The folder of a node whose messages are on servers: it holds what is this node's alone. Other
+/// processes cannot open it until this is dropped.
+#[cfg(feature = "cluster")]
+#[derive(Debug)]
+pub struct ServedFolder {
+    _lock: File,
+}
+
+#[cfg(feature = "cluster")]
+impl ServedFolder {
+    /// Opens the folder, or creates it where there is none, and locks it.
+    ///
+    /// # Errors
+    /// [`FolderError`], which names the folder and the cure.
+    pub fn open(path: &Path) -> Result<Self, FolderError> {
+        let failed = |error| FolderError::from_io(path, error);
+        fs::create_dir_all(path).map_err(failed)?;
+        let marker = path.join(MARKER);
+        if !is_on_servers(path)? {
+            if marker.exists() {
+                return Err(FolderError::HoldsMessages {
+                    folder: path.to_owned(),
+                });
+            }
+            empty(path)?;
+        }
+        let held = Self { _lock: lock(path)? };
+        fs::write(marker, ON_SERVERS).map_err(failed)?;
+        Ok(held)
+    }
+}
+
+/// Whether the folder is that of a node whose messages are on servers.
+fn is_on_servers(path: &Path) -> Result<bool, FolderError> {
+    match fs::read(path.join(MARKER)) {
+        Ok(bytes) => Ok(bytes == ON_SERVERS.as_bytes()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(FolderError::from_io(path, error)),
+    }
+}
+
 impl DataFolder {
     /// Opens the folder, or creates it where there is none, and locks it. Once the
     /// database is open, [`DataFolder::created`] is due.
     pub(crate) fn open(path: &Path) -> Result<Self, FolderError> {
         fs::create_dir_all(path).map_err(|error| FolderError::from_io(path, error))?;
+        if is_on_servers(path)? {
+            lock(path)?;
+            return Err(FolderError::OnServers {
+                folder: path.to_owned(),
+            });
+        }
         // A foreign folder must not even get a lock file.
         read_marker(path)?;
         let folder = Self {

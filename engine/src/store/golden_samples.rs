@@ -19,6 +19,7 @@ use schemas::record::Record;
 use schemas::secret::{Body, Secret};
 use schemas::status::ReceiptStatus;
 use schemas::text::{Binding, ParkedReceipt, UnknownAttempt};
+use schemas::topic::TopicMark;
 use schemas::{
     AccountId, CampaignId, ContactId, Envelope, JobId, KeyId, ListId, Message, MessageClass,
     MessageId, MessageStatus, Partition, Phone, ProviderId, Slice, UnixMicros,
@@ -254,6 +255,13 @@ pub(crate) fn show_all(to: &mut impl Samples) {
             partition: 7,
             next: 4_711,
             version: 3,
+        },
+    );
+    to.sample(
+        "topic_mark",
+        TopicMark {
+            topic: "volley.work.marketing".to_owned(),
+            mark: (1 << 62) + 4_711,
         },
     );
     to.sample("due_send", due(DueTask::Send));

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use schemas::Partition;
 use schemas::record::{Table, tables};
 
 /// The ordered maps of one database. Tables that grow with every message have one each:
@@ -91,6 +92,8 @@ pub(crate) struct KvChange {
     pub(crate) space: Space,
     pub(crate) key: Vec<u8>,
     pub(crate) value: Option<Vec<u8>>,
+    /// The partition whose owner makes it; `None` for what belongs to all of them.
+    pub(crate) partition: Option<Partition>,
 }
 
 /// Changes that are written together or not at all. No key occurs twice.
@@ -137,6 +140,15 @@ pub(crate) trait Kv: KvRead {
     /// the disk: a second try could succeed without having written it.
     fn sync(&self) -> Result<(), KvError>;
 
+    /// Whether a read takes so long that what a group will read is better fetched together,
+    /// before it is applied.
+    fn is_far(&self) -> bool {
+        false
+    }
+
+    /// Fetches what will be read soon. What cannot be fetched now is fetched when it is read.
+    fn fetch(&self, _keys: Vec<(Space, Vec<u8>)>) {}
+
     /// Bytes that can still be stored, as far as the disk tells.
     fn free_bytes(&self) -> Result<u64, KvError>;
 
@@ -165,6 +177,13 @@ pub(crate) enum KvError {
         /// The data folder.
         folder: PathBuf,
         /// What is wrong, without any content.
+        detail: String,
+    },
+    /// Servers refused, or another process took over.
+    #[cfg(feature = "cluster")]
+    #[error("{detail}")]
+    Servers {
+        /// What they said, without any content.
         detail: String,
     },
     /// The disk failed in another way.

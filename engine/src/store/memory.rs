@@ -113,7 +113,12 @@ impl MemoryKv {
 impl State {
     /// Makes one change and returns the one that takes it back.
     fn set(&mut self, change: KvChange) -> KvChange {
-        let KvChange { space, key, value } = change;
+        let KvChange {
+            space,
+            key,
+            value,
+            partition,
+        } = change;
         let map = &mut self.spaces[space.index()];
         let before = match value {
             Some(value) => map.insert(key.clone(), value),
@@ -123,6 +128,7 @@ impl State {
             space,
             key,
             value: before,
+            partition,
         }
     }
 
@@ -257,6 +263,7 @@ mod tests {
                 space: Space::Rows,
                 key: key.as_bytes().to_vec(),
                 value: value.map(|value| value.as_bytes().to_vec()),
+                partition: None,
             }],
         }
     }

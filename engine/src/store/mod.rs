@@ -7,7 +7,8 @@
 //! - [`embedded`]: one database and one writer in this process. Every write goes through
 //!   one group commit ([`writer`]) that it shares with the log and the journal, so that
 //!   one fsync carries all three and they can change together;
-//! - `cql` (with the feature `cluster`): tables of ScyllaDB or Cassandra.
+//! - `cql` (with the feature `cluster`): tables of ScyllaDB or Cassandra; and `cluster`, the
+//!   journal's own way to write them.
 //!
 //! What the embedded backend stands on:
 //!
@@ -22,6 +23,8 @@ use schemas::record::{KeyPart, Record, Versioned, WriteOnce};
 use self::embedded::EmbeddedRows;
 use self::range::RowRange;
 
+#[cfg(feature = "cluster")]
+pub(crate) mod cluster;
 mod commit_record;
 #[cfg(any(test, feature = "testkit"))]
 pub mod contract;
@@ -62,6 +65,8 @@ pub(crate) use embedded::open_kv;
 pub use error::StoreError;
 pub use examine::{Examined, Standing, examine};
 pub use folder::FolderError;
+#[cfg(feature = "cluster")]
+pub use folder::ServedFolder;
 pub use memory::{Fate, MemoryKv};
 pub use writer::{COMMIT_RECORDS, WriterClosed, WriterEnd, describe as describe_metrics};
 
@@ -147,7 +152,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] when it cannot be read, [`StoreError::Backend`] when the
-    /// backend fails.
+    /// backend fails, [`StoreError::Unavailable`] while it is away.
     pub async fn get<R: Record>(&self, key: &[KeyPart]) -> Result<Option<R>, StoreError> {
         on_backend!(self, rows => rows.get(key).await)
     }
@@ -187,7 +192,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::DiskFull`] while less than 64 MiB are free; [`StoreError::Backend`]
-    /// when the write failed and [`StoreError::Closed`] ever after.
+    /// when the write failed and [`StoreError::Closed`] ever after. CQL:
+    /// [`StoreError::Unavailable`] while its servers are away, and then the row may be there
+    /// or not.
     pub async fn put_once<R>(&self, row: &R) -> Result<PutOnce<R>, StoreError>
     where
         R: Record<Writing = WriteOnce>,

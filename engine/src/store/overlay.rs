@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as BTreeEntry;
 
+use schemas::Partition;
 use schemas::record::{KeyPart, Record};
 
 use super::error::StoreError;
@@ -24,6 +25,8 @@ pub(crate) struct Overlay<'a> {
     /// Bytes of keys and values changed so far.
     bytes: usize,
     announced: u32,
+    /// The partition that changes are made for.
+    partition: Option<Partition>,
 }
 
 /// What is known of one key.
@@ -33,6 +36,8 @@ struct Entry {
     stored: Option<Option<Vec<u8>>>,
     /// What the group makes of it: `Some(None)` deletes it.
     pending: Option<Option<Vec<u8>>>,
+    /// The partition that it was changed for last.
+    partition: Option<Partition>,
 }
 
 impl Entry {
@@ -65,7 +70,13 @@ impl<'a> Overlay<'a> {
             undo: Vec::new(),
             bytes: 0,
             announced: 0,
+            partition: None,
         }
+    }
+
+    /// What is changed from here on is this partition's, or belongs to all of them.
+    pub(crate) fn enter(&mut self, partition: Option<Partition>) {
+        self.partition = partition;
     }
 
     /// The record with this key.
@@ -210,7 +221,13 @@ impl<'a> Overlay<'a> {
         let mut changes = Vec::new();
         for (space, entries) in Space::ALL.into_iter().zip(self.entries) {
             changes.extend(entries.into_iter().filter_map(|(key, entry)| {
-                entry.pending.map(|value| KvChange { space, key, value })
+                let (value, partition) = (entry.pending?, entry.partition);
+                Some(KvChange {
+                    space,
+                    key,
+                    value,
+                    partition,
+                })
             }));
         }
         KvBatch { changes }
@@ -231,7 +248,7 @@ impl<'a> Overlay<'a> {
                 let stored = kv.get(space, entry.key())?;
                 entry.insert(Entry {
                     stored: Some(stored),
-                    pending: None,
+                    ..Entry::default()
                 })
             }
         };
@@ -242,6 +259,7 @@ impl<'a> Overlay<'a> {
         self.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
         let entry = self.entries[space.index()].entry(key.clone()).or_default();
         let pending = entry.pending.replace(value);
+        entry.partition = self.partition;
         self.undo.push(Undo {
             space,
             key,
@@ -288,6 +306,7 @@ mod tests {
             space: Space::Journal,
             key: vec![*key],
             value: Some(vec![*value]),
+            partition: None,
         };
         KvBatch {
             changes: pairs.iter().map(change).collect(),

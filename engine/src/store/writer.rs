@@ -7,13 +7,15 @@
 //! write may block. A failed write or sync closes it for good: after a failed fsync
 //! nobody knows what is on the disk, and only a restart, which reads it, does.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use metrics::Histogram;
 use tokio::sync::{mpsc, watch};
 
 use super::error::StoreError;
-use super::kv::{Kv, KvError};
+use super::fail_stop::FailStop;
+use super::kv::{Kv, KvError, Space};
 use super::latest;
 use super::overlay::Overlay;
 use super::submit::{Submission, Waiting};
@@ -48,6 +50,11 @@ pub(crate) trait GroupParticipant: Send + 'static {
 
     /// A group begins.
     fn begin(&mut self);
+
+    /// The keys of what a request will most likely read, for stores that are far away.
+    fn reads(&self, _request: &Self::Request) -> Vec<(Space, Vec<u8>)> {
+        Vec::new()
+    }
 
     /// Applies one request. After an error the overlay is rolled back to where it was;
     /// the participant leaves its own state as it was.
@@ -161,6 +168,42 @@ pub(super) struct GroupCommit<P: GroupParticipant> {
     participant: P,
     announce: Announce,
     metrics: CommitMetrics,
+    /// What was taken and did not fit a group: fewer than [`GROUP_SUBMISSIONS`].
+    taken: VecDeque<Submission<P>>,
+}
+
+/// A database with its writer.
+pub(crate) struct Opened<P: GroupParticipant> {
+    /// For reading beside the writer.
+    pub(crate) kv: Arc<dyn Kv>,
+    /// The way to the participant of the writer's groups.
+    pub(crate) participant: Submitter<P>,
+    /// Tells when the writer has ended.
+    pub(crate) closed: WriterClosed,
+}
+
+/// Starts the writer of a database. `recover` makes the participant from what is stored; it
+/// only reads. Blocks.
+///
+/// # Errors
+/// What `recover` finds, and when the database cannot be read.
+pub(crate) fn open<P: GroupParticipant>(
+    kv: Arc<dyn Kv>,
+    runtime: &Runtime,
+    announce: Announce,
+    recover: impl FnOnce(&mut Overlay<'_>) -> Result<P, StoreError>,
+) -> Result<Opened<P>, StoreError> {
+    let kv: Arc<dyn Kv> = Arc::new(FailStop::over(kv));
+    let participant = recover(&mut Overlay::new(&*kv))?;
+    if let Some(instant) = latest::read(&*kv)? {
+        runtime.not_before(instant);
+    }
+    let (participant, closed) = start(Arc::clone(&kv), runtime, participant, announce);
+    Ok(Opened {
+        kv,
+        participant,
+        closed,
+    })
 }
 
 /// Starts the writer on a thread of its own. It ends when every [`Submitter`] and
@@ -197,16 +240,47 @@ impl<P: GroupParticipant> GroupCommit<P> {
             participant,
             announce,
             metrics: CommitMetrics::new(),
+            taken: VecDeque::new(),
         }
     }
 
     async fn run(mut self, mut submissions: mpsc::Receiver<Submission<P>>) -> WriterEnd {
-        while let Some(first) = submissions.recv().await {
+        loop {
+            let first = match self.taken.pop_front() {
+                Some(first) => Some(first),
+                None => submissions.recv().await,
+            };
+            let Some(first) = first else {
+                return WriterEnd::Stopped;
+            };
             if let Err(error) = self.commit(first, &mut submissions) {
                 return WriterEnd::Failed(error);
             }
         }
-        WriterEnd::Stopped
+    }
+
+    /// Takes what waits, where rows are far away, and fetches what all of it will read.
+    fn fetch_ahead(
+        &mut self,
+        first: Submission<P>,
+        submissions: &mut mpsc::Receiver<Submission<P>>,
+    ) -> Option<Submission<P>> {
+        if !self.kv.is_far() {
+            return Some(first);
+        }
+        self.taken.push_front(first);
+        while self.taken.len() < GROUP_SUBMISSIONS {
+            let Ok(next) = submissions.try_recv() else {
+                break;
+            };
+            self.taken.push_back(next);
+        }
+        let reads = self.taken.iter().flat_map(|submission| match submission {
+            Submission::Request { request, .. } => self.participant.reads(request),
+            Submission::Operation(_) => Vec::new(),
+        });
+        self.kv.fetch(reads.collect());
+        self.taken.pop_front()
     }
 
     /// Commits a group that begins with `first` and takes what else is there.
@@ -223,14 +297,15 @@ impl<P: GroupParticipant> GroupCommit<P> {
         let mut overlay = Overlay::new(&*kv);
         let full = self.full();
         let mut waiting = Vec::new();
-        let mut next = Some(first);
+        let mut next = self.fetch_ahead(first, submissions);
         let mut taken = 0;
         self.participant.begin();
         while let Some(submission) = next.take() {
             taken += 1;
             waiting.extend(self.apply(&mut overlay, submission, full.as_ref()));
             if taken < GROUP_SUBMISSIONS && overlay.bytes() < GROUP_BYTES {
-                next = submissions.try_recv().ok();
+                let taken = self.taken.pop_front();
+                next = taken.or_else(|| submissions.try_recv().ok());
             }
         }
         let sealed = self.participant.seal(&mut overlay);
@@ -315,6 +390,8 @@ impl<P: GroupParticipant> GroupCommit<P> {
             Err(KvError::DiskFull { folder }) => Some(StoreError::DiskFull { folder }),
             // What cannot be asked now shows when it is written.
             Err(KvError::Damaged { .. } | KvError::Io { .. } | KvError::Failed { .. }) => None,
+            #[cfg(feature = "cluster")]
+            Err(KvError::Servers { .. }) => None,
         }
     }
 }

@@ -145,7 +145,13 @@ impl World {
     fn write<R: Record>(&self, parts: &[KeyPart], value: Option<Vec<u8>>) {
         let key = key::encode(R::TABLE, parts).expect("a key");
         let space = Space::of(R::TABLE);
-        let changes = vec![KvChange { space, key, value }];
+        let partition = None;
+        let changes = vec![KvChange {
+            space,
+            key,
+            value,
+            partition,
+        }];
         self.memory.write(KvBatch { changes }).expect("write");
     }
 

@@ -216,7 +216,8 @@ impl MessageBody {
 }
 
 impl TimelineBody {
-    fn of(entry: &TimelineEntry) -> Self {
+    /// An entry of a message's row.
+    pub(crate) fn of(entry: &TimelineEntry) -> Self {
         Self {
             at: entry.at.to_rfc3339(),
             status: entry.status,

@@ -8,6 +8,7 @@
 pub mod cassandra;
 pub mod clients;
 pub mod cql;
+pub mod ground;
 mod jars;
 pub mod kafka;
 mod ports;

@@ -12,11 +12,11 @@
 mod campaign;
 mod commands;
 mod damage;
-mod figures;
+pub mod figures;
 mod full_disk;
 mod options;
-mod running;
-mod singles;
+pub mod running;
+pub mod singles;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -25,7 +25,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::fixture;
-use crate::world::{Plan, say};
+use crate::world::{Keeping, Plan, say};
 pub use damage::reading::{COMMAND as READ, run as read};
 use figures::Figures;
 pub use options::Options;
@@ -111,6 +111,7 @@ fn plan(options: &Options, name: &str, number: u64) -> Plan {
         providers: PROVIDERS,
         rate: RATE,
         seed: options.seed.wrapping_add(number),
+        keeping: Keeping::InFolder,
     }
 }
 

@@ -112,6 +112,30 @@ impl Running {
         self.node = Some(node);
     }
 
+    /// As [`Running::wait`], with another node in the place of one that ends by itself. Tells
+    /// how many did.
+    pub fn outlast(&mut self, what: &str, mut is_true: impl FnMut(&Self) -> bool) -> u64 {
+        let until = self.world.runtime.boot() + STANDSTILL_MICROS;
+        let mut ended = 0;
+        loop {
+            let mut node = self.node.take().expect("a node runs");
+            let end = node.ended_before(|| {
+                let stands_still = self.world.runtime.boot() > until;
+                assert!(!stands_still, "{what}: waited for too long");
+                is_true(self)
+            });
+            let Some(status) = end else {
+                self.node = Some(node);
+                return ended;
+            };
+            let words = self.world.settings.last_words();
+            say(&format!("a node ended by itself, {status}: {words}"));
+            ended += 1;
+            self.disturbances += 1;
+            self.restart();
+        }
+    }
+
     /// Those after which attempts may be without an outcome, so far.
     pub fn disturbances(&self) -> u64 {
         self.disturbances
@@ -158,8 +182,11 @@ impl Running {
         }
     }
 
-    /// Verifies what the dead node left.
+    /// Verifies what the dead node left in its folder.
     pub fn verify(&self, figures: &mut Figures) -> Option<Verified> {
+        if !self.world.is_in_folder() {
+            return None;
+        }
         match self.world.verify() {
             Ok(verified) => {
                 figures.verified += 1;
@@ -172,8 +199,12 @@ impl Running {
         }
     }
 
-    /// Starts the next node and waits for nothing.
+    /// Starts the next node and waits for nothing. Where everything is on servers, it is on
+    /// another machine.
     pub fn spawn(&mut self) {
+        if !self.world.is_in_folder() {
+            self.world.settings.lose_data();
+        }
         self.taken_before = self.world.taken();
         self.node = Some(ChildNode::spawn(&self.world.settings));
     }

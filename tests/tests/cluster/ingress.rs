@@ -293,10 +293,9 @@ fn settings(kafka: &Kafka) -> KafkaSettings {
 fn node_settings(kafka: &Kafka, folder: &Path, sandbox: &Sandbox) -> ChildSettings {
     let program = env!("CARGO_BIN_EXE_node");
     let written = ChildSettings::write(program, folder, 8, sandbox.address(), 1, 500.0);
-    let file = folder.join("settings.toml");
-    let mut text = std::fs::read_to_string(&file).expect("a file can be read");
     let brokers = kafka.bootstrap();
-    text += &format!("[kafka]\nbrokers = \"{brokers}\"\nprefix = \"{PREFIX}\"\n");
-    std::fs::write(&file, text).expect("a file can be written");
+    written.and(&format!(
+        "[kafka]\nbrokers = \"{brokers}\"\nprefix = \"{PREFIX}\"\n"
+    ));
     written
 }

@@ -3,6 +3,8 @@
 #![cfg(feature = "cluster")]
 
 mod ingress;
+mod intake;
 mod log;
+mod node;
 mod servers;
 mod store;

@@ -10,6 +10,8 @@
 
 mod append;
 mod client;
+mod groups;
+mod marks;
 mod pending;
 mod read;
 mod settings;
@@ -23,6 +25,8 @@ use tokio::sync::watch;
 
 use self::append::Producers;
 use self::client::Kafka;
+pub(crate) use self::groups::{EventRecord, GroupTopic};
+pub use self::marks::open_log;
 use self::read::Readers;
 pub use self::settings::KafkaLogSettings;
 pub use self::topics::TopicMarks;
@@ -33,6 +37,10 @@ use crate::runtime::Runtime;
 /// How often it is asked whether the topics are still the same: for so long records of a
 /// topic that was created again can be taken for those of the one that was there.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
+
+/// How long the broker holds a fetch at the end of a partition: what is idle costs two requests
+/// a second.
+const FETCH_HELD: Duration = Duration::from_millis(500);
 
 /// The logs of a Kafka cluster.
 #[derive(Clone)]
@@ -67,7 +75,7 @@ impl KafkaLog {
         let producers = Producers::start(&kafka, &appended, runtime)?;
         let log = Self {
             inner: Arc::new(Inner {
-                readers: Readers::new(&kafka, runtime),
+                readers: Readers::new(&kafka, runtime, FETCH_HELD),
                 kafka,
                 topics,
                 producers,

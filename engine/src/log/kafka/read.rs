@@ -17,7 +17,7 @@ use crate::runtime::Runtime;
 
 /// Reads at the same time. Each has a consumer with two threads and one for each broker;
 /// the smallest machine has two cores.
-const READERS: usize = 4;
+pub(super) const READERS: usize = 4;
 
 /// KiB that a consumer fetches ahead: 8 MiB, a whole append and what follows.
 const AHEAD_KIB: usize = 8 << 10;
@@ -29,16 +29,20 @@ type Records = Vec<(Offset, Vec<u8>)>;
 pub(super) struct Readers {
     kafka: Arc<Kafka>,
     runtime: Runtime,
+    /// How long a fetch at the end is held by the broker: a record that comes meanwhile is
+    /// answered at once.
+    held: Duration,
     turns: Semaphore,
     idle: Mutex<Vec<Reader>>,
 }
 
 impl Readers {
     /// No consumer is made before it is needed.
-    pub fn new(kafka: &Arc<Kafka>, runtime: &Runtime) -> Self {
+    pub fn new(kafka: &Arc<Kafka>, runtime: &Runtime, held: Duration) -> Self {
         Self {
             kafka: Arc::clone(kafka),
             runtime: runtime.clone(),
+            held,
             turns: Semaphore::new(READERS),
             idle: Mutex::new(Vec::new()),
         }
@@ -71,11 +75,11 @@ impl Readers {
     ) -> Result<T, LogError> {
         let _turn = self.turns.acquire().await.map_err(|_| LogError::Closed)?;
         let idle = self.take(wanted.as_ref());
-        let kafka = Arc::clone(&self.kafka);
+        let (kafka, held) = (Arc::clone(&self.kafka), self.held);
         let work = move || {
             let mut reader = match idle {
                 Some(reader) => reader,
-                None => Reader::new(kafka)?,
+                None => Reader::new(kafka, held)?,
             };
             let answer = ask(&mut reader);
             Ok::<_, LogError>((reader, answer))
@@ -130,7 +134,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(kafka: Arc<Kafka>) -> Result<Self, LogError> {
+    fn new(kafka: Arc<Kafka>, held: Duration) -> Result<Self, LogError> {
         let mut config = kafka.config();
         config
             // The library wants a name. Nothing is committed under it.
@@ -143,9 +147,7 @@ impl Reader {
             .set("queued.min.messages", RECORDS_LIMIT.to_string())
             .set("queued.max.messages.kbytes", AHEAD_KIB.to_string())
             .set("fetch.error.backoff.ms", "50")
-            // How long a fetch at the end is held by the broker: a record that comes
-            // meanwhile is answered at once.
-            .set("fetch.wait.max.ms", "500");
+            .set("fetch.wait.max.ms", held.as_millis().to_string());
         let consumer = config
             .create_with_context(Listener)
             .map_err(|error| kafka.failed(&error))?;

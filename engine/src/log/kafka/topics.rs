@@ -27,17 +27,21 @@ const MARK: &str = "message.timestamp.before.max.ms";
 /// 146 million years, in milliseconds.
 const NO_BOUND: i64 = 1 << 62;
 
+/// How long events are kept that nobody read: as long as Kafka keeps records by default.
+const EVENTS_KEPT: std::time::Duration = std::time::Duration::from_hours(7 * 24);
+
 /// How often a topic that was just created is asked for.
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// Which topics those were that positions stand for. Whoever keeps positions keeps this
 /// beside them.
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct TopicMarks(BTreeMap<String, i64>);
+pub struct TopicMarks(pub(super) BTreeMap<String, i64>);
 
-/// Our topics as they were found.
+/// Our topics as they were found: those of the port in the order of their indexes, and behind
+/// them the journals', which is written by [`super::groups`].
 pub(super) struct Topics {
-    names: [Arc<str>; Topic::ALL.len()],
+    names: [Arc<str>; Topic::ALL.len() + 1],
     partitions: PartitionCount,
     marks: TopicMarks,
 }
@@ -51,22 +55,23 @@ impl Topics {
         remembered: &TopicMarks,
     ) -> Result<Self, LogError> {
         let mut topics = Self {
-            names: Topic::ALL.map(|topic| name(settings, topic).into()),
+            names: names(settings).map(Arc::from),
             partitions,
             marks: TopicMarks::default(),
         };
-        for topic in Topic::ALL {
-            let name = topics.name(topic);
+        let counts = Topic::ALL.map(|topic| topics.count(topic));
+        let counts = counts.into_iter().chain([partitions.get()]);
+        for (name, count) in topics.names.iter().zip(counts) {
             let wanted = Shape {
-                partitions: topics.count(topic).into(),
-                replication: settings.replication.into(),
+                partitions: count.into(),
+                replication: settings.replication.map(usize::from),
             };
-            let found = match (find(kafka, &name).await?, remembered.0.get(&*name)) {
-                (None, Some(_)) => return Err(gone(&name)),
-                (None, None) => create(kafka, settings, &name, wanted).await?,
+            let found = match (find(kafka, name).await?, remembered.0.get(&**name)) {
+                (None, Some(_)) => return Err(gone(name)),
+                (None, None) => create(kafka, settings, name, wanted).await?,
                 (Some(found), _) => found,
             };
-            found.check(&name, wanted)?;
+            found.check(name, wanted)?;
         }
         topics.marks = topics.marks_now(kafka).await?;
         topics.compare(remembered)?;
@@ -114,13 +119,7 @@ impl Topics {
     fn compare(&self, remembered: &TopicMarks) -> Result<(), LogError> {
         for (name, mark) in &remembered.0 {
             if self.marks.0.get(name).is_some_and(|now| now != mark) {
-                return Err(LogError::OtherTopic {
-                    topic: name.clone(),
-                    detail: "it was deleted and created again: what was in it is gone, and \
-                             positions that were kept mean nothing in it. Put the topic back, \
-                             or set another kafka.topic_prefix to begin with empty topics"
-                        .to_owned(),
-                });
+                return Err(recreated(name));
             }
         }
         Ok(())
@@ -164,11 +163,53 @@ fn name(settings: &KafkaLogSettings, topic: Topic) -> String {
     format!("{}{name}", settings.topic_prefix)
 }
 
+/// The name of the topic of events.
+pub(super) fn events_name(settings: &KafkaLogSettings) -> String {
+    format!("{}events", settings.topic_prefix)
+}
+
+/// Makes the topic of events where it is missing; gives back how many partitions it has. Whoever
+/// made it may have had their own mind about it: nobody keeps positions in it here.
+pub(super) async fn ensure_events(
+    kafka: &Arc<Kafka>,
+    settings: &KafkaLogSettings,
+    name: &Arc<str>,
+    partitions: PartitionCount,
+) -> Result<usize, LogError> {
+    let found = match find(kafka, name).await? {
+        Some(found) => found,
+        None => {
+            let wanted = Shape {
+                partitions: partitions.get().into(),
+                replication: settings.replication.map(usize::from),
+            };
+            let kept = KafkaLogSettings {
+                retention: Some(EVENTS_KEPT),
+                ..settings.clone()
+            };
+            create(kafka, &kept, name, wanted).await?
+        }
+    };
+    Ok(found.partitions.max(1))
+}
+
+/// The names of all of them: those of the port in the order of their indexes, then the journals'.
+pub(super) fn names(settings: &KafkaLogSettings) -> [String; Topic::ALL.len() + 1] {
+    let [transactional, marketing, control] = Topic::ALL.map(|topic| name(settings, topic));
+    [transactional, marketing, control, journal_name(settings)]
+}
+
+/// The name of the journals' topic.
+pub(super) fn journal_name(settings: &KafkaLogSettings) -> String {
+    format!("{}journal", settings.topic_prefix)
+}
+
 /// What cannot be changed while records are kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Shape {
     partitions: usize,
-    replication: usize,
+    /// As a wish: `None` where it is the brokers' own.
+    replication: Option<usize>,
 }
 
 impl Shape {
@@ -180,15 +221,17 @@ impl Shape {
         if self.partitions != wanted.partitions {
             return Err(other(format!(
                 "it has {} partitions and {} are wanted: set node.partitions to what it has, or \
-                 another kafka.topic_prefix, or delete the topic if nothing of it is needed",
+                 another kafka.prefix, or delete the topic if nothing of it is needed",
                 self.partitions, wanted.partitions
             )));
         }
-        if self.replication != wanted.replication {
+        if let (Some(found), Some(wanted)) = (self.replication, wanted.replication)
+            && found != wanted
+        {
             return Err(other(format!(
-                "its records lie on {} brokers and {} are wanted: set kafka.replication to what \
-                 it has, or move the topic with kafka-reassign-partitions",
-                self.replication, wanted.replication
+                "its records lie on {found} brokers and {wanted} are wanted: set \
+                 kafka.replication to what it has, or move the topic with \
+                 kafka-reassign-partitions"
             )));
         }
         Ok(())
@@ -219,7 +262,7 @@ async fn find(kafka: &Arc<Kafka>, name: &Arc<str>) -> Result<Option<Shape>, LogE
     Ok(Some(Shape {
         partitions: partitions.len(),
         // Of a topic that is being moved, some partitions have more for a while.
-        replication: replicas.min().unwrap_or(0),
+        replication: replicas.min(),
     }))
 }
 
@@ -235,17 +278,20 @@ async fn create(
     let retention = settings.retention.map_or(-1, |kept| {
         i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)
     });
-    let (retention, in_sync) = (retention.to_string(), settings.in_sync().to_string());
-    let batch = BATCH_BYTES.to_string();
-    let replication = TopicReplication::Fixed(settings.replication.into());
+    let (retention, batch) = (retention.to_string(), BATCH_BYTES.to_string());
+    let in_sync = settings.in_sync().map(|in_sync| in_sync.to_string());
+    // -1 leaves it to the brokers' own default.
+    let replication = TopicReplication::Fixed(settings.replication.map_or(-1, i32::from));
     let partitions = i32::try_from(shape.partitions).unwrap_or(i32::MAX);
-    let topic = NewTopic::new(name, partitions, replication)
+    let mut topic = NewTopic::new(name, partitions, replication)
         .set("cleanup.policy", "delete")
         .set("retention.ms", &retention)
         .set("retention.bytes", "-1")
-        .set("min.insync.replicas", &in_sync)
         .set("max.message.bytes", &batch)
         .set(MARK, &mark);
+    if let Some(in_sync) = &in_sync {
+        topic = topic.set("min.insync.replicas", in_sync);
+    }
     let created = kafka.admin.create_topics([&topic], &Kafka::options()).await;
     for created in created.map_err(|error| kafka.failed(&error))? {
         match created {
@@ -265,11 +311,21 @@ async fn create(
     Err(kafka.silent())
 }
 
+pub(super) fn recreated(topic: &str) -> LogError {
+    LogError::OtherTopic {
+        topic: topic.to_owned(),
+        detail: "it was deleted and created again: what was in it is gone, and positions that \
+                 were kept mean nothing in it. Put the topic back, or set another kafka.prefix \
+                 to begin with empty topics"
+            .to_owned(),
+    }
+}
+
 fn gone(topic: &str) -> LogError {
     LogError::OtherTopic {
         topic: topic.to_owned(),
         detail: "it was deleted: what was in it is gone. Put the topic back, or set another \
-                 kafka.topic_prefix to begin with empty topics"
+                 kafka.prefix to begin with empty topics"
             .to_owned(),
     }
 }

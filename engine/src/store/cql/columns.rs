@@ -131,9 +131,17 @@ pub(super) fn key_cells(table: &CqlTable, parts: &[KeyPart]) -> Result<Vec<Cell>
 
 /// The key whose bytes [`crate::store::key::encode`] made; `None` for others.
 pub(super) fn key_of_bytes(table: &CqlTable, bytes: &[u8]) -> Option<Key> {
+    parts_of_bytes(table, bytes).filter(|key| key.len() == table.key_parts)
+}
+
+/// The same of the leading parts of a key.
+pub(super) fn parts_of_bytes(table: &CqlTable, bytes: &[u8]) -> Option<Key> {
     let (_tag, mut rest) = bytes.split_first()?;
     let mut key = Vec::with_capacity(table.key_parts);
     for column in table.key_columns() {
+        if rest.is_empty() {
+            break;
+        }
         let part = match column.kind {
             Kind::Blob => KeyPart::Id(*take(&mut rest)?),
             Kind::Int => KeyPart::U16(u16::from_be_bytes(*take(&mut rest)?)),

@@ -6,18 +6,20 @@
     reason = "the driver's errors are open lists: what it adds is told in general words"
 )]
 
+use std::time::Duration;
+
 use scylla::errors::{DbError, ExecutionError, NewSessionError, PrepareError, RequestAttemptError};
 
 use crate::store::error::StoreError;
 
 /// An error of a statement on a table.
 pub(super) fn of_execution(table: &str, error: &ExecutionError) -> StoreError {
-    failed(table, &execution(error))
+    told(table, passes(error), &execution(error))
 }
 
 /// An error of preparing a statement on a table.
 pub(super) fn of_prepare(table: &str, error: &PrepareError) -> StoreError {
-    failed(table, &prepare(error))
+    told(table, preparing_passes(error), &prepare(error))
 }
 
 /// The servers cannot be reached at all.
@@ -27,15 +29,69 @@ pub(super) fn of_session(nodes: &[String], error: &NewSessionError) -> StoreErro
         NewSessionError::EmptyKnownNodesList => "cql.nodes names none",
         _ => "none answers, or the user or password is refused",
     };
-    StoreError::Backend {
+    StoreError::Unavailable {
         detail: format!("no CQL node of {}: {why}", nodes.join(", ")),
     }
 }
 
 /// Something is wrong with what a table answered.
 pub(super) fn failed(table: &str, what: &str) -> StoreError {
-    StoreError::Backend {
-        detail: format!("CQL, table {table}: {what}"),
+    told(table, false, what)
+}
+
+/// Nothing came for so long.
+pub(super) fn silent(table: &str, waited: Duration) -> StoreError {
+    let what = format!("no answer within {} s", waited.as_secs());
+    told(table, true, &what)
+}
+
+/// `passes`: it is of a kind that ends by itself when the servers are well again.
+fn told(table: &str, passes: bool, what: &str) -> StoreError {
+    let detail = format!("CQL, table {table}: {what}");
+    if passes {
+        StoreError::Unavailable { detail }
+    } else {
+        StoreError::Backend { detail }
+    }
+}
+
+fn passes(error: &ExecutionError) -> bool {
+    match error {
+        ExecutionError::EmptyPlan
+        | ExecutionError::ConnectionPoolError(_)
+        | ExecutionError::RequestTimeout(_)
+        | ExecutionError::SchemaAgreementError(_) => true,
+        ExecutionError::PrepareError(error) => preparing_passes(error),
+        ExecutionError::LastAttemptError(error) => attempt_passes(error),
+        _ => false,
+    }
+}
+
+fn preparing_passes(error: &PrepareError) -> bool {
+    match error {
+        PrepareError::ConnectionPoolError(_) => true,
+        PrepareError::AllAttemptsFailed { first_attempt } => attempt_passes(first_attempt),
+        _ => false,
+    }
+}
+
+fn attempt_passes(error: &RequestAttemptError) -> bool {
+    match error {
+        RequestAttemptError::BrokenConnectionError(_)
+        | RequestAttemptError::UnableToAllocStreamId => true,
+        RequestAttemptError::DbError(error, _) => matches!(
+            error,
+            DbError::Unavailable { .. }
+                | DbError::ReadTimeout { .. }
+                | DbError::WriteTimeout { .. }
+                | DbError::ReadFailure { .. }
+                | DbError::WriteFailure { .. }
+                | DbError::Overloaded
+                | DbError::RateLimitReached { .. }
+                | DbError::IsBootstrapping
+                | DbError::ServerError
+        ),
+        _ => false,
     }
 }
 

@@ -4,6 +4,7 @@
 //! - [`value`], [`to_value`], [`from_value`], [`columns`]: from records to columns and back;
 //! - [`statement`], [`session`]: what is asked, and of whom; [`error`]: what is down;
 //! - [`conditional`]: put once and replace, whose outcome is always found out;
+//! - [`raw`]: the tables of the journal's owner as bytes;
 //! - [`projection`]: rows of the journal's owner, of which an older writer's always lose;
 //! - [`migration`]: how the tables come to be.
 //!
@@ -31,6 +32,7 @@ mod error;
 mod from_value;
 mod migration;
 pub(crate) mod projection;
+pub(crate) mod raw;
 mod session;
 mod statement;
 mod table;
@@ -48,7 +50,7 @@ const LISTS_AT_ONCE: usize = 4;
 
 /// Rows in tables.
 #[derive(Clone)]
-pub(super) struct CqlRows {
+pub(crate) struct CqlRows {
     access: Access,
 }
 

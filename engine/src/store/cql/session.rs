@@ -18,7 +18,7 @@ use scylla::value::{CqlValue, MaybeUnset, Row};
 
 use super::CqlRows;
 use super::columns::Cell;
-use super::error::{failed, of_execution, of_session};
+use super::error::{failed, of_execution, of_session, silent};
 use super::migration;
 use super::statement::{Statements, Verb};
 use super::table::{CqlTable, Schema};
@@ -59,8 +59,8 @@ pub(super) struct CellPage {
 /// the tokio runtime that this is called on, and end when the last clone of the store is gone.
 ///
 /// # Errors
-/// [`StoreError::Backend`] when no node can be reached, or the tables are not those that this
-/// release needs; it names the cure.
+/// [`StoreError::Unavailable`] when no node can be reached; [`StoreError::Backend`] when the
+/// tables are not those that this release needs; it names the cure.
 pub async fn connect(settings: &CqlSettings, runtime: &Runtime) -> Result<Store, StoreError> {
     let access = Access::open(settings, runtime).await?;
     migration::check(&access.session, settings).await?;
@@ -72,7 +72,7 @@ pub async fn connect(settings: &CqlSettings, runtime: &Runtime) -> Result<Store,
 /// A session with these servers.
 ///
 /// # Errors
-/// [`StoreError::Backend`], which names them.
+/// [`StoreError::Unavailable`], which names them.
 pub(super) async fn session(settings: &CqlSettings) -> Result<Session, StoreError> {
     let profile = ExecutionProfile::builder()
         .consistency(Consistency::LocalQuorum)
@@ -114,7 +114,7 @@ impl Access {
     /// The prepared statement of a verb.
     ///
     /// # Errors
-    /// [`StoreError::Backend`] when no node prepares it, or none in time.
+    /// [`StoreError::Unavailable`] when no node prepares it, or none in time.
     pub(super) async fn prepare(
         &self,
         table: &CqlTable,
@@ -125,17 +125,15 @@ impl Access {
         let waited = self.runtime.sleep(PREPARE_TIMEOUT);
         match select(pin!(prepared), pin!(waited)).await {
             Either::Left((prepared, _)) => prepared,
-            Either::Right(_) => {
-                let waited = PREPARE_TIMEOUT.as_secs();
-                Err(failed(table.name, &format!("no answer within {waited} s")))
-            }
+            Either::Right(_) => Err(silent(table.name, PREPARE_TIMEOUT)),
         }
     }
 
     /// Executes a statement whose answer is small.
     ///
     /// # Errors
-    /// [`StoreError::Backend`], which names what is down.
+    /// [`StoreError::Unavailable`], which names what is down; [`StoreError::Backend`] when it is
+    /// refused.
     pub(super) async fn execute(
         &self,
         table: &CqlTable,

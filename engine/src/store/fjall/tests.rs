@@ -37,6 +37,7 @@ fn everywhere(key: &[u8], value: &[u8]) -> KvBatch {
         space,
         key: key.to_vec(),
         value: Some(value.to_vec()),
+        partition: None,
     };
     KvBatch {
         changes: Space::ALL.map(change).to_vec(),
@@ -67,6 +68,7 @@ fn a_snapshot_does_not_see_what_comes_later() {
         space,
         key: b"d".to_vec(),
         value: None,
+        partition: None,
     };
     let changes = Space::ALL.map(remove).to_vec();
     kv.write(KvBatch { changes }).expect("write");

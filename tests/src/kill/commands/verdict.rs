@@ -146,10 +146,10 @@ impl Over<'_> {
         let tasks = fixture::tasks();
         let runtime = Runtime::of_machine(tasks.handle().clone());
         tasks.block_on(async {
-            let storage = remains.storage(&runtime);
-            let accounts = fixture::all::<Account>(&storage, &Account::partition_key()).await;
+            let store = remains.storage(&runtime).store;
+            let accounts = fixture::all::<Account>(&store, &Account::partition_key()).await;
             let account = accounts.first().expect("the account is there").id;
-            fixture::messages(&storage, account, self.campaigns[0].id).await
+            fixture::messages(&store, account, self.campaigns[0].id).await
         })
     }
 

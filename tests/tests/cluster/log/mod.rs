@@ -31,7 +31,7 @@ impl Topics {
             settings: KafkaLogSettings {
                 brokers: kafka.bootstrap().split(',').map(str::to_owned).collect(),
                 topic_prefix: format!("{name}."),
-                replication,
+                replication: Some(replication),
                 retention: None,
             },
             partitions: PartitionCount::EMBEDDED,

@@ -1,8 +1,11 @@
 //! Topics that are not what they must be.
 
 use engine::log::{LogError, TopicMarks};
+use engine::runtime::Runtime;
 use schemas::PartitionCount;
+use schemas::topic::TopicMark;
 use tests::backends;
+use tests::backends::ground::Ground;
 use tests::backends::kafka::{Kafka, TOPICS};
 
 use super::{PARTITION, Topics, WORK, records};
@@ -30,7 +33,7 @@ async fn a_topic_of_another_shape_is_refused() {
     );
     assert!(refused.contains("set node.partitions"), "{refused}");
     topics.partitions = PartitionCount::EMBEDDED;
-    topics.settings.replication = 3;
+    topics.settings.replication = Some(3);
     let refused = other_topic(&topics.try_open().await.expect_err("1 is not 3"));
     assert!(
         refused.contains("lie on 1 brokers and 3 are wanted"),
@@ -82,4 +85,31 @@ fn create_again(kafka: &Kafka, topic: &str) {
     kafka.tool(TOPICS, &["--delete", "--topic", topic], "");
     let create = ["--create", "--topic", topic, "--partitions", "8"];
     kafka.tool(TOPICS, &create, "");
+}
+
+/// The store remembers the topics, so that every later start notices another one, also one on
+/// another machine.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_store_remembers_which_topics_they_were() {
+    let both = || Some((backends::cassandra()?, backends::kafka()?));
+    let Some((cassandra, kafka)) = tokio::task::block_in_place(both) else {
+        return;
+    };
+    let runtime = Runtime::of_machine(tokio::runtime::Handle::current());
+    let ground = Ground::make(cassandra, kafka, "marks", &runtime).await;
+    let store = ground.store(&runtime).await;
+    let open = || ground.log(&store, PartitionCount::EMBEDDED, &runtime);
+    let both = futures::join!(open(), open());
+    let (log, _) = (both.0.expect("it opens"), both.1.expect("it opens"));
+    log.append(WORK, PARTITION, records(0..5))
+        .await
+        .expect("append");
+    drop(log);
+    let key = TopicMark::key_of("marks.work.marketing");
+    let mark = store.get::<TopicMark>(&key).await.expect("get");
+    assert!(mark.is_some_and(|mark| mark.mark > 0));
+    open().await.expect("it is the same");
+    create_again(kafka, "marks.work.marketing");
+    let refused = other_topic(&open().await.expect_err("another topic"));
+    assert!(refused.contains("set another kafka.prefix"), "{refused}");
 }

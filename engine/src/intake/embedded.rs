@@ -1,56 +1,35 @@
-//! Taking single messages in.
+//! Intake over the writer that store and log of one process share.
 //!
 //! One group commit holds the idempotency key, the message and its place in the work
 //! log, so after any crash a message is either wholly there, with its key, or not at
 //! all; and whoever got an answer finds the message.
 
-use schemas::message::{IdempotencyKey, Intake as IntakeRow, WorkItem};
+use schemas::message::{IdempotencyKey, Intake as IntakeRow};
 use schemas::record::{Record, WriteOnce};
 use schemas::{Envelope, MessageId, PartitionCount};
 
+use super::{Acceptance, IntakeError, work_item};
 use crate::log::{self, Topic};
 use crate::store::StoreError;
 use crate::store::overlay::Overlay;
 use crate::store::writer::{Admission, Operations};
 
-/// What became of a message that was handed in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Acceptance {
-    /// It is accepted under this id.
-    Accepted(MessageId),
-    /// The same request was accepted before, under this id.
-    Replayed(MessageId),
-    /// The idempotency key was used for another request.
-    KeyReused,
-}
-
-/// A message was not taken in.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("the message cannot be taken in")]
-pub struct IntakeError(#[from] pub StoreError);
-
 /// Takes messages in. Cloning is cheap.
 #[derive(Clone)]
-pub struct Intake {
+pub(super) struct EmbeddedIntake {
     operations: Operations,
     partitions: PartitionCount,
 }
 
-impl Intake {
-    pub(crate) fn new(operations: Operations, partitions: PartitionCount) -> Self {
+impl EmbeddedIntake {
+    pub(super) fn new(operations: Operations, partitions: PartitionCount) -> Self {
         Self {
             operations,
             partitions,
         }
     }
 
-    /// Takes a message in, once for each idempotency key. Durable when it returns.
-    ///
-    /// # Errors
-    /// [`StoreError::DiskFull`] while there is too little space, and when the write
-    /// failed; whether it was accepted is unknown then, and asking again with the same
-    /// key tells.
-    pub async fn accept(
+    pub(super) async fn accept(
         &self,
         envelope: Envelope,
         idempotency: Option<IdempotencyKey>,
@@ -68,7 +47,8 @@ fn accept(
     envelope: Envelope,
     idempotency: Option<IdempotencyKey>,
 ) -> Result<Acceptance, StoreError> {
-    let (account, message, class) = (envelope.account, envelope.id, envelope.class);
+    let (message, class) = (envelope.id, envelope.class);
+    let item = work_item(&envelope)?;
     let partition = partitions.of(envelope.to.slice());
     if let Some(claim) = idempotency {
         if let Some(earlier) = overlay.get::<IdempotencyKey>(&claim.key())? {
@@ -88,11 +68,6 @@ fn accept(
             envelope: std::sync::Arc::new(envelope),
         },
     )?;
-    let item = rmp_serde::to_vec_named(&WorkItem { account, message }).map_err(|error| {
-        StoreError::Backend {
-            detail: error.to_string(),
-        }
-    })?;
     log::append(overlay, Topic::Work(class), partition, vec![item])?;
     Ok(Acceptance::Accepted(message))
 }

@@ -1,0 +1,144 @@
+//! Whole nodes whose messages are on servers: killed again and again, each time gone with
+//! their machine and started elsewhere with nothing, while a campaign and single texts run;
+//! and the servers killed under them.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use schemas::CampaignId;
+use tests::backends::cassandra::Cassandra;
+use tests::backends::ground::Ground;
+use tests::backends::kafka::Kafka;
+use tests::backends::{cassandra, kafka};
+use tests::fixture;
+use tests::kill::figures::{Figures, Kind};
+use tests::kill::running::{Running, Stage};
+use tests::world::{Keeping, Plan, say, seed};
+
+/// Provider accounts.
+const PROVIDERS: usize = 3;
+
+/// Each provider account's rate, segments per second: 300 together, which servers and nodes on
+/// two cores keep up with beside the single texts.
+const RATE: f64 = 100.0;
+
+/// Recipients of the campaign whose nodes are killed.
+const RECIPIENTS: u32 = 3_000;
+
+/// Nodes that are killed.
+const KILLS: u32 = 5;
+
+/// Recipients of the campaigns whose servers are killed, each server once.
+const OUTAGE_RECIPIENTS: u32 = 2_000;
+
+/// The longest time that texts leave before the next kill, in milliseconds.
+const SENDS_MS: u64 = 400;
+
+#[test]
+fn a_campaign_survives_its_nodes_and_their_machines() {
+    let servers = || Some((cassandra()?, kafka()?));
+    let Some((cassandra, kafka)) = servers() else {
+        return;
+    };
+    let (plan, mut random) = plan(cassandra, kafka, "nodes");
+    let mut running = started(plan, RECIPIENTS);
+    let before = running.world.taken();
+    let mut figures = Figures::default();
+    for kill in 0..KILLS {
+        // Somewhere in this kill's share of the campaign between 5 and 95 %.
+        let part = (f64::from(kill) + random.random::<f64>()) / f64::from(KILLS);
+        let at = before + ((0.05 + 0.90 * part) * f64::from(RECIPIENTS)) as u64;
+        running.wait("texts before a kill", |running| {
+            running.world.taken() >= at || running.is_finished()
+        });
+        if running.wait_for_texts() {
+            pause(&mut random);
+        }
+        running.kill(Kind::KillSending, &mut figures);
+        running.restart();
+    }
+    running.finish(false, &mut figures);
+    assert_eq!(figures.kills(), u64::from(KILLS));
+    told(&figures);
+}
+
+/// Each server is killed once while texts leave, and is back some seconds later. The node goes
+/// on by itself, or ends and another goes on.
+#[test]
+fn a_campaign_survives_its_servers() {
+    let servers = || Some((Cassandra::start()?, Kafka::start(1)?));
+    let Some((cassandra, kafka)) = servers() else {
+        return;
+    };
+    let (plan, mut random) = plan(&cassandra, &kafka, "outages");
+    let mut running = started(plan, OUTAGE_RECIPIENTS);
+    let outages: [(&str, &dyn Fn()); 2] = [
+        ("Cassandra", &|| {
+            cassandra.kill();
+            cassandra.restart();
+        }),
+        ("Kafka", &|| {
+            kafka.kill(0);
+            kafka.restart(0);
+        }),
+    ];
+    for (server, outage) in outages {
+        assert!(running.wait_for_texts(), "the campaign is not over yet");
+        pause(&mut random);
+        outage();
+        let (taken, answered) = (running.world.taken(), running.singles.answered());
+        let ended = running.outlast("texts after an outage", |running| {
+            let is_taken = running.world.taken() > taken + 50;
+            (is_taken || running.is_finished()) && running.singles.answered() > answered
+        });
+        say(&format!("{server} was killed: {ended} nodes ended by it"));
+    }
+    let mut figures = Figures::default();
+    running.finish(false, &mut figures);
+    told(&figures);
+}
+
+/// Where a test's nodes stand, and what it draws from.
+fn plan(cassandra: &Cassandra, kafka: &Kafka, name: &str) -> (Plan, ChaCha8Rng) {
+    let seed = seed(std::env::var("VOLLEY_SEED").ok().as_deref());
+    say(&format!("{name}: seed {seed} (VOLLEY_SEED repeats it)"));
+    let tasks = fixture::tasks();
+    let runtime = engine::runtime::Runtime::of_machine(tasks.handle().clone());
+    let ground = tasks.block_on(Ground::make(cassandra, kafka, name, &runtime));
+    let plan = Plan {
+        program: env!("CARGO_BIN_EXE_node").to_owned(),
+        folder: fixture::folder(env!("CARGO_TARGET_TMPDIR"), name),
+        partitions: 8,
+        providers: PROVIDERS,
+        rate: RATE,
+        seed,
+        keeping: Keeping::OnServers(ground),
+    };
+    (plan, ChaCha8Rng::seed_from_u64(seed))
+}
+
+/// A campaign that has started, with its contacts no longer in a node's folder.
+fn started(plan: Plan, recipients: u32) -> Running {
+    let mut running = Running::start(plan, recipients);
+    let started = Stage::Started(CampaignId::from_bytes([0; 16]));
+    running.wait("the start", |running| running.is_at(started));
+    running
+}
+
+/// Lets the node work for a drawn time.
+fn pause(random: &mut ChaCha8Rng) {
+    let drawn = random.random_range(0..=SENDS_MS * 1_000);
+    std::thread::sleep(std::time::Duration::from_micros(drawn));
+}
+
+fn told(figures: &Figures) {
+    say(&format!(
+        "{} recipients, {} single texts, {} attempts cut off, {} unknown and never taken of {} \
+         that may be",
+        figures.recipients,
+        figures.singles,
+        figures.cut_off,
+        figures.unknown_never_taken,
+        figures.bound,
+    ));
+    assert!(figures.wrongs.is_empty(), "{:?}", figures.wrongs);
+}
