@@ -163,7 +163,8 @@ pub enum Change {
         /// What is to be sent, of a message that may have no row yet.
         #[serde(default)]
         envelope: Option<Arc<Envelope>>,
-        /// The provider accounts that may carry it, in order; none when its campaign is held.
+        /// The provider accounts that may carry it, in order; none when its campaign is held, or
+        /// when the settings have none.
         #[serde(default)]
         providers: Vec<ProviderId>,
         /// When it is due all the same, since its validity ends. While a campaign is held its

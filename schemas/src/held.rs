@@ -16,7 +16,7 @@ pub enum HeldList {
     /// provider accounts works.
     Campaign(CampaignId),
     /// What was asked for singly, and only these provider accounts may carry, none of which
-    /// works. Never empty, in order.
+    /// works. In order. Empty for what none may carry that is in the settings.
     Providers(Vec<ProviderId>),
 }
 
@@ -92,6 +92,7 @@ pub struct HeldCount {
     /// The partition.
     pub partition: Partition,
     /// The provider accounts, in order.
+    #[serde(default)]
     pub providers: Vec<ProviderId>,
     /// How many.
     pub messages: u64,

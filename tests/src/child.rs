@@ -41,8 +41,7 @@ impl ChildSettings {
              [http]\nlisten = \"{listen}\"\npublic_url = \"http://{listen}\"\n"
         );
         for index in 1..=providers {
-            settings.push_str("[[providers]]\n");
-            settings.push_str(&fixture::provider_settings(sandbox, index, rate));
+            settings.push_str(&provider_section(sandbox, index, rate));
         }
         fs::write(folder.join("settings.toml"), settings).expect("a file can be written");
         Self {
@@ -50,6 +49,21 @@ impl ChildSettings {
             folder: folder.to_owned(),
             listen,
         }
+    }
+
+    /// From the next start on the node has these provider accounts of the sandbox and no others,
+    /// as somebody may have it who starts it with other settings.
+    pub fn give_providers(&self, sandbox: SocketAddr, indexes: &[usize], rate: f64) {
+        let file = self.folder.join("settings.toml");
+        let settings = fs::read_to_string(&file).expect("the settings can be read");
+        let (rest, _) = settings
+            .split_once(PROVIDER_SECTION)
+            .unwrap_or((settings.as_str(), ""));
+        let sections = indexes
+            .iter()
+            .map(|index| provider_section(sandbox, *index, rate));
+        let settings = rest.to_owned() + &sections.collect::<String>();
+        fs::write(file, settings).expect("a file can be written");
     }
 
     /// Writes further sections.
@@ -113,6 +127,13 @@ impl ChildSettings {
         });
         told.sum()
     }
+}
+
+/// What begins a provider account in the settings.
+const PROVIDER_SECTION: &str = "[[providers]]\n";
+
+fn provider_section(sandbox: SocketAddr, index: usize, rate: f64) -> String {
+    PROVIDER_SECTION.to_owned() + &fixture::provider_settings(sandbox, index, rate)
 }
 
 /// An address that is free, and below the ports that outgoing connections get: a

@@ -149,7 +149,13 @@ impl User {
     /// Sends one transactional text, and makes sure that the same request once more is
     /// no second text.
     pub async fn send(&self, to: &str, body: &str) -> MessageId {
+        self.send_by(None, to, body).await
+    }
+
+    /// The same by this provider account, where one is named.
+    pub async fn send_by(&self, provider: Option<ProviderId>, to: &str, body: &str) -> MessageId {
         let request = MessageRequest {
+            provider: provider.map(|provider| provider.to_string()),
             to: Some(Recipient(to.to_owned())),
             body: Some(Body::new(body)),
             class: Some("transactional".to_owned()),

@@ -12,7 +12,7 @@ use engine::log::{Log, LogError, Topic};
 use engine::runtime::Runtime;
 use engine::store::{Store, StoreError};
 use schemas::campaign::Campaign;
-use schemas::change::{Change, SkippedRecipient};
+use schemas::change::Change;
 use schemas::message::{DueEntry, DueKind, Intake, WorkItem, message_key};
 use schemas::position::{AudiencePosition, SourceId};
 use schemas::record::Key;
@@ -261,7 +261,13 @@ impl Readers {
             return;
         }
         let routes = self.routing.routes_of(&envelope);
-        offer(batch, origin, envelope, 1, routes, at);
+        let ready = Ready {
+            envelope,
+            attempt: 1,
+            origin,
+            routes,
+        };
+        batch.offer(ready, at);
     }
 
     async fn read_due(
@@ -285,7 +291,13 @@ impl Readers {
                 Some(message) if message.status.has_not_begun() => {
                     let (envelope, attempt) = (message.envelope, message.attempts + 1);
                     let routes = self.routes_now(&envelope, &mut campaigns).await?;
-                    offer(&mut batch, origin, envelope, attempt, routes, now);
+                    let ready = Ready {
+                        envelope,
+                        attempt,
+                        origin,
+                        routes,
+                    };
+                    batch.offer(ready, now);
                 }
                 Some(_) | None => batch.handled.push(origin),
             }
@@ -342,32 +354,5 @@ pub(super) fn due_origin(partition: Partition, entry: &DueEntry) -> Origin {
         source: SourceId::Due(DueKind::Send),
         position: u64::try_from(entry.due.0).unwrap_or(0),
         message: entry.message,
-    }
-}
-
-/// Lets a message wait for a provider account, unless none may carry it or it is too late.
-fn offer(
-    batch: &mut Batch,
-    origin: Origin,
-    envelope: Arc<Envelope>,
-    attempt: u32,
-    routes: Routes,
-    at: UnixMicros,
-) {
-    if routes.is_empty() {
-        let skipped = Change::Skipped {
-            recipient: SkippedRecipient::Message(envelope),
-            reason: "no_route".to_owned(),
-            at,
-        };
-        batch.settled.push((origin, skipped));
-    } else {
-        let ready = Ready {
-            envelope,
-            attempt,
-            origin,
-            routes,
-        };
-        batch.offer(ready, at);
     }
 }

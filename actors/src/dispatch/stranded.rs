@@ -1,5 +1,5 @@
-//! What may go by no provider account that works: it is put aside, so that nothing waits
-//! behind it, and taken up again when one of them works.
+//! What may go by no provider account that works, or that is there at all: it is put aside, so
+//! that nothing waits behind it, and taken up again when one of them works.
 //!
 //! A campaign's audience stands still instead: it is read again from where its cursor is, and
 //! holds nothing of the read-ahead meanwhile. When its validity has ended it is read on, and
@@ -18,7 +18,7 @@ use schemas::position::SourceId;
 use schemas::{CampaignId, UnixMicros};
 
 use super::dispatcher::Dispatcher;
-use super::release::{Release, Wish};
+use super::release::{Earlier, Release, Wish};
 use super::source::{Kind, Source};
 use crate::supervision::spawn_for;
 
@@ -41,6 +41,8 @@ pub(super) struct Aside {
     is_releasing: bool,
     /// How often it was.
     looks: u64,
+    /// What is yet to be looked through of what an earlier process put aside.
+    earlier: Earlier,
 }
 
 impl Default for Aside {
@@ -51,6 +53,7 @@ impl Default for Aside {
             is_news: false,
             is_releasing: false,
             looks: 0,
+            earlier: Earlier::default(),
         }
     }
 }
@@ -100,9 +103,6 @@ impl Dispatcher {
     /// Puts aside what was read and cannot leave, and lets audiences stand still.
     pub(super) fn put_stranded_aside(&mut self, context: &Context<Self>) {
         let unreachable = self.unreachable();
-        if unreachable.is_empty() {
-            return;
-        }
         let stranded = self.plans.values().filter(|plan| self.is_stranded(plan));
         let mut campaigns: BTreeSet<_> = stranded.map(|plan| plan.campaign.id).collect();
         let now = self.parts.readers.runtime.now();
@@ -159,11 +159,12 @@ impl Dispatcher {
             },
             rests,
         };
-        let release = Release::new(&self.parts.readers, wish);
+        let earlier = std::mem::take(&mut self.aside.earlier);
+        let release = Release::new(&self.parts.readers, wish, earlier);
         let (escalation, address) = (self.parts.escalation.clone(), context.address());
         spawn_for(&self.parts.readers.runtime, context.address(), async move {
             match release.run().await {
-                Ok(left) => drop(address.send(Released { left }).await),
+                Ok((left, earlier)) => drop(address.send(Released { left, earlier }).await),
                 Err(error) => escalation.raise(error.to_string()),
             }
         });
@@ -188,6 +189,7 @@ impl Handler<PutAside> for Dispatcher {
 #[rtype(result = "()")]
 pub(super) struct Released {
     left: u64,
+    earlier: Earlier,
 }
 
 impl Handler<Released> for Dispatcher {
@@ -197,5 +199,6 @@ impl Handler<Released> for Dispatcher {
         self.aside.is_releasing = false;
         self.aside.is_any = released.left > 0 || self.aside.is_news;
         self.aside.is_news = false;
+        self.aside.earlier = released.earlier;
     }
 }

@@ -272,7 +272,6 @@ async fn item(
     let text = match &stored {
         None => Err("contact_erased"),
         Some(contact) if contact.phone != phone => Err("number_changed"),
-        Some(_) if plan.routes.is_empty() => Err("no_route"),
         Some(contact) => plan
             .template
             .render(&contact.fields)

@@ -45,9 +45,10 @@ impl Routes {
         self.providers == 0
     }
 
-    /// Whether somebody may carry the message, and all who may are among these.
+    /// Whether all who may carry the message are among these. True of what nobody may carry:
+    /// an account may be gone from the settings, by mistake too.
     pub const fn is_within(self, others: Self) -> bool {
-        self.providers != 0 && self.providers & !others.providers == 0
+        self.providers & !others.providers == 0
     }
 
     /// Whether one of them is among these.

@@ -47,7 +47,7 @@ impl<V: View> Applying<'_, V> {
         };
         let list = match message.envelope.campaign {
             Some(campaign) => HeldList::Campaign(campaign),
-            None if providers.is_empty() => return Ok(Verdict::Refused(Refusal::OutOfOrder)),
+            None if until.is_none() => return Ok(Verdict::Refused(Refusal::OutOfOrder)),
             None => HeldList::Providers(providers.clone()),
         };
         // A row of a recipient is made when something is sent, and only then.
@@ -63,11 +63,8 @@ impl<V: View> Applying<'_, V> {
         if let Some(until) = until {
             self.put_due(*account, *id, DueTask::Send, *until)?;
         }
-        let reason = if providers.is_empty() {
-            CAMPAIGN_HELD
-        } else {
-            NO_PROVIDER
-        };
+        // A campaign that is held goes on some day: its messages wait until then.
+        let reason = until.map_or(CAMPAIGN_HELD, |_| NO_PROVIDER);
         lives::note(&mut message, Entry::of(*at, "held").detailed(reason));
         self.put_message(&mut message)?;
         Ok(Verdict::Done)

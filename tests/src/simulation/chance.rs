@@ -27,6 +27,10 @@ pub enum Stream {
     Composed,
     /// Which provider is weak for a while.
     Weakness,
+    /// Whose sender is slower than a process needs to start again.
+    SlowSender,
+    /// Which process is started without its provider accounts.
+    Bare,
 }
 
 /// A source of random numbers.

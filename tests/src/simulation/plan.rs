@@ -4,6 +4,7 @@ mod composed;
 mod lives;
 mod poison;
 mod providers;
+mod slow_sender;
 mod stranded;
 mod weak;
 mod wishes;
@@ -141,9 +142,14 @@ impl Plan {
         }
         stranded::draw(&mut plan, &mut Chance::new(seed, Stream::Stranded));
         poison::draw(&mut plan, &mut Chance::new(seed, Stream::Poison));
+        lives::start_bare(&mut plan.lives, &mut Chance::new(seed, Stream::Bare));
         let weakness = &mut Chance::new(seed, Stream::Weakness);
         if weakness.hits(0.03) {
             plan.weaken(weakness);
+        }
+        let slow = &mut Chance::new(seed, Stream::SlowSender);
+        if slow.hits(0.02) {
+            plan.slow_a_sender(slow);
         }
         plan
     }

@@ -46,7 +46,9 @@ thread_local! {
     static ROUTES: OnceCell<ManuallyDrop<Routes>> = const { OnceCell::new() };
 }
 
-/// Starts a process on a machine. The first one of a schedule signs the customers up.
+/// Starts a process on a machine. The first one of a schedule signs the customers up. One that is
+/// bare has nobody to send by; its doors know whom customers may name, who hear no other answer
+/// than from any process.
 ///
 /// # Errors
 /// Why it cannot be started.
@@ -55,6 +57,7 @@ pub async fn start(
     machine: &Arc<Machine>,
     runtime: Runtime,
     number: usize,
+    is_bare: bool,
 ) -> Result<Process, String> {
     let plan = &simulation.plan;
     let partitions = PartitionCount::new(plan.partitions).expect("a power of two");
@@ -88,7 +91,7 @@ pub async fn start(
         store: storage.store.clone(),
         log: storage.log.clone(),
         journal: storage.journal.clone(),
-        providers,
+        providers: if is_bare { Vec::new() } else { providers },
         retry: RetryPolicy {
             max_attempts: plan.max_attempts,
             first_delay: Duration::from_millis(plan.first_delay_ms),

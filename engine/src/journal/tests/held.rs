@@ -116,6 +116,28 @@ fn it_is_due_once_when_it_is_released() {
     assert!(owner.rebuilds());
 }
 
+/// Somebody has started a node without its provider settings.
+#[test]
+fn what_no_account_in_the_settings_may_carry_waits_in_a_list_of_its_own() {
+    let (mut owner, message) = (Owner::new(), envelope(1, 1, None));
+    let mut of_nobody = held(&message, 5);
+    if let Change::MessageHeld { providers, .. } = &mut of_nobody {
+        providers.clear();
+    }
+    assert_eq!(owner.commit(of_nobody), Verdict::Done);
+    assert_eq!(owner.commit(held(&envelope(2, 2, None), 5)), Verdict::Done);
+    let row = owner.message(&message).expect("a row");
+    assert_eq!(row.status, MessageStatus::Queued);
+    let told = row.timeline.last().and_then(|entry| entry.detail.clone());
+    assert_eq!(told.as_deref(), Some("no_provider"));
+    assert_eq!(waiting(&owner), (2, 2));
+    owner.crash();
+    assert_eq!(owner.commit(released(&message, 60)), Verdict::Done);
+    assert_eq!(waiting(&owner), (1, 1));
+    assert_eq!(due(&owner, 0..20), [at(60), at(ENDS)]);
+    assert!(owner.rebuilds());
+}
+
 #[test]
 fn nothing_is_put_aside_until_an_instant_that_was_read() {
     let (mut owner, message) = (Owner::new(), envelope(1, 1, None));

@@ -17,6 +17,8 @@ pub struct LifePlan {
     pub downtime_ms: u64,
     /// Whether the machine goes down with it, and its boot clock begins anew.
     pub reboots: bool,
+    /// Whether its settings have no provider accounts, by mistake.
+    pub is_bare: bool,
 }
 
 impl LifePlan {
@@ -28,6 +30,7 @@ impl LifePlan {
             stalls: false,
             downtime_ms: 0,
             reboots: false,
+            is_bare: false,
         }
     }
 
@@ -122,6 +125,7 @@ pub(super) fn lives(chance: &mut Chance, campaigns: &[CampaignPlan]) -> Vec<Life
             stalls: chance.hits(0.03),
             downtime_ms: chance.pick(&[0, 50, 500, 2_000, 8_000]),
             reboots: chance.hits(0.3),
+            is_bare: false,
         });
         if chance.hits(0.25) {
             lives.push(LifePlan {
@@ -130,6 +134,7 @@ pub(super) fn lives(chance: &mut Chance, campaigns: &[CampaignPlan]) -> Vec<Life
                 stalls: false,
                 downtime_ms: chance.between(0, 1_000),
                 reboots: false,
+                is_bare: false,
             });
         }
     }
@@ -139,8 +144,30 @@ pub(super) fn lives(chance: &mut Chance, campaigns: &[CampaignPlan]) -> Vec<Life
         stalls: chance.hits(0.03),
         downtime_ms: 0,
         reboots: false,
+        is_bare: false,
     });
     lives
+}
+
+/// Puts a life between the others, now and then, whose settings have no provider accounts, until
+/// somebody sees it. Nothing that was taken in, or waits, may be lost over it.
+pub(super) fn start_bare(lives: &mut Vec<LifePlan>, chance: &mut Chance) {
+    if !chance.hits(0.06) {
+        return;
+    }
+    let lasts_ms = chance.between(300, 5_000);
+    let bare = LifePlan {
+        end: if chance.hits(0.5) {
+            End::Drained(lasts_ms)
+        } else {
+            End::AtTime(lasts_ms)
+        },
+        downtime_ms: chance.pick(&[0, 50, 500, 2_000]),
+        is_bare: true,
+        ..LifePlan::calm()
+    };
+    let place = chance.between(0, lives.len() as u64 - 1) as usize;
+    lives.insert(place, bare);
 }
 
 fn end(chance: &mut Chance) -> End {

@@ -4,7 +4,9 @@
 use sandbox::FaultPlan;
 use schemas::MessageClass;
 
-use super::{AccountPlan, ChangePlan, LinePlan, Outage, Plan, ProviderPlan, SinglePlan};
+use super::{
+    AccountPlan, ChangePlan, End, LifePlan, LinePlan, Outage, Plan, ProviderPlan, SinglePlan,
+};
 use crate::simulation::chance::Chance;
 
 /// The shortest time that one is away for, in milliseconds: longer than the others take for
@@ -13,6 +15,12 @@ pub const AWAY_MS: u64 = 45_000;
 
 /// Positions that are read ahead: far fewer than there are messages that wait.
 const READ_AHEAD: [usize; 3] = [8, 16, 4_096];
+
+/// Milliseconds within which all is asked for that waits, where the process dies afterwards,
+const SOON_MS: u64 = 6_000;
+
+/// and until all of it is put aside: five texts must have failed before, and a probe.
+const PUT_ASIDE_MS: u64 = 15_000;
 
 /// Draws it, for one schedule in eight.
 pub(super) fn draw(plan: &mut Plan, chance: &mut Chance) {
@@ -90,4 +98,24 @@ pub(super) fn draw(plan: &mut Plan, chance: &mut Chance) {
             poison: None,
         });
     }
+    if chance.hits(0.3) {
+        dies_late(plan, place, until, chance);
+    }
+}
+
+/// The process dies when everything that waits for the account has been put aside, and the next
+/// one begins when the account is back: nothing but what it finds tells it that anything waits.
+fn dies_late(plan: &mut Plan, place: usize, back_at_ms: u64, chance: &mut Chance) {
+    let waiting = plan.singles.iter_mut();
+    for single in waiting.filter(|single| single.provider == Some(place)) {
+        (single.at_ms, single.send_after_ms) = (single.at_ms % SOON_MS, None);
+    }
+    let dies = LifePlan {
+        end: End::AtTime(chance.between(PUT_ASIDE_MS, 2 * PUT_ASIDE_MS)),
+        downtime_ms: back_at_ms,
+        reboots: chance.hits(0.3),
+        ..LifePlan::calm()
+    };
+    let last = plan.lives.len() - 1;
+    plan.lives.insert(last, dies);
 }
