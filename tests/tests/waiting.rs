@@ -183,10 +183,10 @@ async fn held(user: &User, id: MessageId) -> MessageBody {
 async fn delivered(user: &User, id: MessageId) -> MessageBody {
     loop {
         let message = user.message(id).await;
-        match message.status {
-            MessageStatus::Delivered => return message,
-            status => assert!(!status.is_final(), "{message:?}"),
+        if message.status == MessageStatus::Delivered {
+            return message;
         }
+        assert!(!message.status.is_final(), "{message:?}");
     }
 }
 

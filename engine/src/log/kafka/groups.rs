@@ -272,10 +272,7 @@ impl GroupTopic {
     }
 
     fn failed(&self, error: KafkaError) -> Failed {
-        let is_fatal = match &error {
-            KafkaError::Transaction(error) => error.is_fatal(),
-            _ => false,
-        };
+        let is_fatal = matches!(&error, KafkaError::Transaction(error) if error.is_fatal());
         if is_fatal || self.producer.client().fatal_error().is_some() {
             Failed::ForGood(error)
         } else {

@@ -115,7 +115,10 @@ mod tests {
     use super::{decode, encode};
     use crate::store::kv::{KvBatch, KvChange, Space};
 
-    fn change() -> impl Strategy<Value = KvChange> {
+    /// Space, key, value, partition.
+    type Drawn = (usize, Vec<u8>, Option<Vec<u8>>, Option<u16>);
+
+    fn drawn() -> impl Strategy<Value = Drawn> {
         let bytes = || prop::collection::vec(any::<u8>(), 0..20);
         (
             0..Space::ALL.len(),
@@ -123,19 +126,23 @@ mod tests {
             prop::option::of(bytes()),
             prop::option::of(0_u16..4),
         )
-            .prop_map(|(space, key, value, partition)| KvChange {
-                space: Space::ALL[space],
-                key,
-                value,
-                partition: partition.map(Partition),
-            })
+    }
+
+    fn change((space, key, value, partition): Drawn) -> KvChange {
+        KvChange {
+            space: Space::ALL[space],
+            key,
+            value,
+            partition: partition.map(Partition),
+        }
     }
 
     proptest! {
         #[test]
         fn a_record_says_what_its_partition_and_all_of_them_changed(
-            changes in prop::collection::vec(change(), 0..30), number in any::<u64>(),
+            drawn in prop::collection::vec(drawn(), 0..30), number in any::<u64>(),
         ) {
+            let changes = drawn.into_iter().map(change).collect();
             let batch = KvBatch { changes };
             let records = encode(number, &batch);
             prop_assert!(!records.is_empty());
