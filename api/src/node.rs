@@ -218,8 +218,8 @@ pub async fn start(
     })?;
     let node = Node::start(NodeParts {
         runtime: runtime.clone(),
-        store: storage.store.clone(),
-        log: storage.log,
+        store: storage.store.patient(runtime),
+        log: storage.log.patient(runtime),
         journal: storage.journal,
         providers,
         retry: RetryPolicy {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use engine::journal::Difference;
 use engine::runtime::Runtime;
@@ -104,6 +105,17 @@ impl World {
             settings,
             tasks,
             runtime,
+        }
+    }
+
+    /// How long each sender of single texts waits after an answer: together they ask for about
+    /// a hundred a second. On servers, whose commits are slower and which share two cores with
+    /// the node, for ten: they go first, and would leave little to a campaign.
+    pub fn pause_of_singles(&self) -> Duration {
+        match self.plan.keeping {
+            Keeping::InFolder => Duration::from_millis(35),
+            #[cfg(feature = "cluster")]
+            Keeping::OnServers(_) => Duration::from_millis(350),
         }
     }
 

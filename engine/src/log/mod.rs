@@ -13,6 +13,8 @@ mod error;
 #[cfg(feature = "cluster")]
 mod kafka;
 
+use std::time::Duration;
+
 #[cfg(feature = "cluster")]
 use schemas::PartitionCount;
 use schemas::{MessageClass, Partition};
@@ -29,7 +31,6 @@ pub use self::kafka::Turn;
 pub(crate) use self::kafka::{EventRecord, GroupTopic};
 #[cfg(feature = "cluster")]
 pub use self::kafka::{KafkaLogSettings, TopicMarks, open_log};
-#[cfg(feature = "cluster")]
 use crate::runtime::Runtime;
 
 /// A place in a partition of a topic. 0 is the first.
@@ -72,7 +73,12 @@ impl Topic {
 #[derive(Clone)]
 pub struct Log {
     backend: Backend,
+    /// Whoever reads here waits for brokers that are away, by this clock.
+    patience: Option<Runtime>,
 }
+
+/// How long is waited before brokers that are away are asked again.
+const AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 #[derive(Clone)]
 enum Backend {
@@ -85,6 +91,16 @@ impl Log {
     pub(crate) fn embedded(log: EmbeddedLog) -> Self {
         Self {
             backend: Backend::Embedded(log),
+            patience: None,
+        }
+    }
+
+    /// The same logs for those who go on by themselves and have nobody to tell: reads wait for as
+    /// long as brokers are away.
+    pub fn patient(&self, runtime: &Runtime) -> Self {
+        Self {
+            backend: self.backend.clone(),
+            patience: Some(runtime.clone()),
         }
     }
 
@@ -104,8 +120,8 @@ impl Log {
         runtime: &Runtime,
     ) -> Result<(Self, TopicMarks), LogError> {
         let (log, marks) = KafkaLog::open(settings, partitions, remembered, runtime).await?;
-        let backend = Backend::Kafka(log);
-        Ok((Self { backend }, marks))
+        let (backend, patience) = (Backend::Kafka(log), None);
+        Ok((Self { backend, patience }, marks))
     }
 
     /// The same logs for commands to what was taken in: nothing that is appended here is refused
@@ -116,7 +132,8 @@ impl Log {
             #[cfg(feature = "cluster")]
             Backend::Kafka(log) => Backend::Kafka(log.clone()),
         };
-        Self { backend }
+        let patience = self.patience.clone();
+        Self { backend, patience }
     }
 
     /// Appends records, one after the other without others between. Durable when it
@@ -161,10 +178,19 @@ impl Log {
     ) -> Result<Vec<(Offset, Vec<u8>)>, LogError> {
         check_partition(topic, partition)?;
         check_limit(limit)?;
-        match &self.backend {
-            Backend::Embedded(log) => log.read(topic, partition, from, limit).await,
-            #[cfg(feature = "cluster")]
-            Backend::Kafka(log) => log.read(topic, partition, from, limit).await,
+        loop {
+            let read = match &self.backend {
+                Backend::Embedded(log) => log.read(topic, partition, from, limit).await,
+                #[cfg(feature = "cluster")]
+                Backend::Kafka(log) => log.read(topic, partition, from, limit).await,
+            };
+            match (&self.patience, read) {
+                (Some(runtime), Err(LogError::Unavailable { detail })) => {
+                    tracing::debug!(detail, "a log is read again");
+                    runtime.sleep(AGAIN_AFTER).await;
+                }
+                (_, read) => return read,
+            }
         }
     }
 

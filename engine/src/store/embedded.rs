@@ -101,6 +101,7 @@ impl<P: GroupParticipant> Embedded<P> {
         Ok(Self {
             store: Store {
                 backend: Backend::Embedded(rows),
+                patience: None,
             },
             log: Log::embedded(log),
             participant,

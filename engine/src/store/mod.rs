@@ -18,10 +18,13 @@
 //! - [`key`], [`row`], [`unknown`]: from records to bytes;
 //! - [`overlay`], [`submit`], [`writer`]: the group commit.
 
+use std::time::Duration;
+
 use schemas::record::{KeyPart, Record, Versioned, WriteOnce};
 
 use self::embedded::EmbeddedRows;
 use self::range::RowRange;
+use crate::runtime::Runtime;
 
 #[cfg(feature = "cluster")]
 pub(crate) mod cluster;
@@ -77,6 +80,8 @@ pub const LIST_LIMIT: usize = 10_000;
 #[derive(Clone)]
 pub struct Store {
     backend: Backend,
+    /// Whoever reads here waits for servers that are away, by this clock.
+    patience: Option<Runtime>,
 }
 
 /// Where the rows are.
@@ -97,6 +102,24 @@ macro_rules! on_backend {
         }
     };
 }
+
+/// Asks again while the backend is away, for those who can wait.
+macro_rules! patiently {
+    ($store:expr, $read:expr) => {
+        loop {
+            match (&$store.patience, $read) {
+                (Some(runtime), Err(StoreError::Unavailable { detail })) => {
+                    tracing::debug!(detail, "a read is asked again");
+                    runtime.sleep(AGAIN_AFTER).await;
+                }
+                (_, read) => break read,
+            }
+        }
+    };
+}
+
+/// How long is waited before a server that is away is asked again.
+const AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 /// What became of [`Store::put_once`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,7 +168,17 @@ impl Store {
             #[cfg(feature = "cluster")]
             Backend::Cql(_) => self.backend.clone(),
         };
-        Self { backend }
+        let patience = self.patience.clone();
+        Self { backend, patience }
+    }
+
+    /// The same store for those who go on by themselves and have nobody to tell: reads wait for
+    /// as long as servers are away.
+    pub fn patient(&self, runtime: &Runtime) -> Self {
+        Self {
+            backend: self.backend.clone(),
+            patience: Some(runtime.clone()),
+        }
     }
 
     /// The row with this key.
@@ -154,7 +187,7 @@ impl Store {
     /// [`StoreError::Damaged`] when it cannot be read, [`StoreError::Backend`] when the
     /// backend fails, [`StoreError::Unavailable`] while it is away.
     pub async fn get<R: Record>(&self, key: &[KeyPart]) -> Result<Option<R>, StoreError> {
-        on_backend!(self, rows => rows.get(key).await)
+        patiently!(self, on_backend!(self, rows => rows.get(key).await))
     }
 
     /// Waits until everything that could be read before is durable, for those who tell
@@ -253,8 +286,10 @@ impl Store {
         };
         range::check_limit(R::TABLE, limit)?;
         // One row more tells whether there is a next page.
-        let mut found: Vec<R> =
-            on_backend!(self, rows => rows.scan(range, order, limit + 1).await)?;
+        let mut found: Vec<R> = patiently!(
+            self,
+            on_backend!(self, rows => rows.scan(range, order, limit + 1).await)
+        )?;
         let more = found.len() > limit;
         found.truncate(limit);
         let next = match found.last().filter(|_| more) {
@@ -280,7 +315,10 @@ impl Store {
     ) -> Result<Vec<R>, StoreError> {
         let range = RowRange::from(R::TABLE, prefix, from)?;
         range::check_limit(R::TABLE, limit)?;
-        on_backend!(self, rows => rows.scan(range, order, limit).await)
+        patiently!(
+            self,
+            on_backend!(self, rows => rows.scan(range, order, limit).await)
+        )
     }
 
     /// The rows under each of these prefixes, ascending: for many short ranges. It answers
@@ -297,7 +335,10 @@ impl Store {
             range::check_prefix(R::TABLE, prefix)?;
         }
         range::check_limit(R::TABLE, limit)?;
-        on_backend!(self, rows => rows.scan_each(prefixes, limit).await)
+        patiently!(
+            self,
+            on_backend!(self, rows => rows.scan_each(prefixes, limit).await)
+        )
     }
 }
 

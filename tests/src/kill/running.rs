@@ -64,7 +64,7 @@ impl Running {
         let Self { world, user, .. } = &running;
         let launching = launch(Arc::clone(user), recipients, told);
         world.runtime.spawn(launching);
-        running.singles = Singles::start(&world.runtime, user);
+        running.singles = Singles::start(&world.runtime, user, world.pause_of_singles());
         running
     }
 

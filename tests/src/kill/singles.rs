@@ -17,9 +17,6 @@ use crate::user::User;
 /// Requests at once.
 const SENDERS: u64 = 4;
 
-/// How long each sender waits after an answer: about a hundred texts a second together.
-const PAUSE: Duration = Duration::from_millis(35);
-
 /// All recipients of single texts, and of nothing else, begin with this.
 const PREFIX: &str = "+1650";
 
@@ -45,13 +42,13 @@ pub struct Single {
 }
 
 impl Singles {
-    /// Begins to send.
-    pub fn start(runtime: &Runtime, user: &Arc<User>) -> Self {
+    /// Begins to send. Each sender waits for so long after an answer.
+    pub fn start(runtime: &Runtime, user: &Arc<User>, pause: Duration) -> Self {
         let shared = Arc::new(Shared::default());
         let (answers, answered) = mpsc::unbounded_channel();
         for _ in 0..SENDERS {
             let (shared, user) = (Arc::clone(&shared), Arc::clone(user));
-            runtime.spawn(send(shared, user, answers.clone()));
+            runtime.spawn(send(shared, user, pause, answers.clone()));
         }
         Self { shared, answered }
     }
@@ -83,7 +80,12 @@ impl Singles {
     }
 }
 
-async fn send(shared: Arc<Shared>, user: Arc<User>, answers: mpsc::UnboundedSender<Single>) {
+async fn send(
+    shared: Arc<Shared>,
+    user: Arc<User>,
+    pause: Duration,
+    answers: mpsc::UnboundedSender<Single>,
+) {
     while !shared.stop.load(Ordering::Relaxed) {
         let number = shared.asked.fetch_add(1, Ordering::Relaxed);
         let to = format!("{PREFIX}{:07}", 2_000_000 + number);
@@ -92,7 +94,7 @@ async fn send(shared: Arc<Shared>, user: Arc<User>, answers: mpsc::UnboundedSend
         shared.answered.fetch_add(1, Ordering::Relaxed);
         // Nobody listens only when the run has failed already.
         let _ = answers.send(Single { id, to, body });
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -24,8 +24,8 @@ pub async fn open_log(
     let remembered = read(store, &topics::names(settings)).await?;
     let (log, marks) = KafkaLog::open(settings, partitions, &remembered, runtime).await?;
     keep(store, &marks).await?;
-    let backend = Backend::Kafka(log);
-    Ok(Log { backend })
+    let (backend, patience) = (Backend::Kafka(log), None);
+    Ok(Log { backend, patience })
 }
 
 /// What the store remembers of these topics.

@@ -99,10 +99,11 @@ fn consumer(kafka: &Kafka, topic: &str) -> Result<BaseConsumer<Listener>, LogErr
     Ok(consumer)
 }
 
-/// Stays in the group until the turn is over, one way or the other. Blocks. When the consumer
-/// is dropped, it leaves the group.
+/// Stays in the group until the turn is given back. Blocks. When the consumer is dropped, it
+/// leaves the group. What it loses meanwhile, in an outage of the brokers for one, may come
+/// back; where another node has taken over, the next commit fails.
 fn follow(consumer: &BaseConsumer<Listener>, ended: &AtomicBool, owned: oneshot::Sender<()>) {
-    let (mut owned, mut waited) = (Some(owned), false);
+    let (mut owned, mut waited, mut was_ours) = (Some(owned), false, false);
     while !ended.load(Ordering::Acquire) {
         // The topic has no records: what comes are errors, which were told.
         consumer.poll(LOOK_EVERY);
@@ -123,13 +124,14 @@ fn follow(consumer: &BaseConsumer<Listener>, ended: &AtomicBool, owned: oneshot:
                 }
                 owned = Some(sender);
             }
-            (true, None) => {}
-            (false, None) => {
-                tracing::error!(
-                    "another node owns the journals: this one has been silent too long"
+            (_, None) if is_ours != was_ours => {
+                tracing::warn!(
+                    is_ours,
+                    "the turn to own the journals was lost, or came back"
                 );
-                return;
             }
+            (_, None) => {}
         }
+        was_ours = is_ours;
     }
 }

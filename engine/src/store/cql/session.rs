@@ -66,6 +66,7 @@ pub async fn connect(settings: &CqlSettings, runtime: &Runtime) -> Result<Store,
     migration::check(&access.session, settings).await?;
     Ok(Store {
         backend: Backend::Cql(CqlRows { access }),
+        patience: None,
     })
 }
 

@@ -9,7 +9,7 @@ use tests::user::User;
 use tests::world::{Plan, TEMPLATE, World, say};
 use tests::{fixture, judge};
 
-use super::plan;
+use super::{machine, plan};
 
 /// Recipients of the campaign whose node is frozen.
 const RECIPIENTS: u32 = 1_500;
@@ -23,6 +23,7 @@ const SLOW_RECIPIENTS: u32 = 400;
 /// the first wakes, it can commit nothing, and ends.
 #[test]
 fn a_node_that_sleeps_through_its_turn_does_no_harm() {
+    let _machine = machine();
     let servers = || Some((cassandra()?, kafka()?));
     let Some((cassandra, kafka)) = servers() else {
         return;
@@ -65,6 +66,7 @@ fn a_node_that_sleeps_through_its_turn_does_no_harm() {
 /// never passed.
 #[test]
 fn the_pace_holds_over_owners() {
+    let _machine = machine();
     let servers = || Some((cassandra()?, kafka()?));
     let Some((cassandra, kafka)) = servers() else {
         return;
