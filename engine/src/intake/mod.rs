@@ -53,7 +53,7 @@ pub struct Intake {
 enum Backend {
     Embedded(EmbeddedIntake),
     #[cfg(feature = "cluster")]
-    Cluster(ClusterIntake),
+    Cluster(Box<ClusterIntake>),
 }
 
 impl Intake {
@@ -70,7 +70,7 @@ impl Intake {
     pub fn on_cluster(store: Store, log: Log, partitions: PartitionCount) -> Self {
         let intake = ClusterIntake::new(store, log, partitions);
         Self {
-            backend: Backend::Cluster(intake),
+            backend: Backend::Cluster(Box::new(intake)),
         }
     }
 
