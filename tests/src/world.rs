@@ -207,6 +207,23 @@ impl Remains {
         Witness::read(&book(&self.plan.folder))
     }
 
+    /// Tells the most that one account was sent in any second, and that it had more to do than
+    /// it may.
+    ///
+    /// # Panics
+    /// When that was more than its rate, or less than half of it: then nothing was shown.
+    pub fn keep_pace(&self) {
+        let (witness, stored, rate) = (self.witness(), self.stored(), self.plan.rate);
+        let most_sent = judge::most_sent(&stored.messages);
+        let (sent, arrived) = (most_sent.values().max(), witness.most_arrived());
+        say(&format!(
+            "most in any second of {rate}: sent {sent:?}, arrived {arrived:?}"
+        ));
+        let sent = *sent.expect("texts were sent") as f64;
+        assert!(sent <= rate, "{sent} in a second");
+        assert!(sent >= rate / 2.0, "the limit was never near: {sent}");
+    }
+
     /// What the node left of the one campaign in its folder.
     pub fn stored(&self) -> Stored {
         let tasks = fixture::tasks();

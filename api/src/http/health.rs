@@ -1,6 +1,7 @@
 //! `/livez` and `/readyz`: whether to restart this process, and whether to send it
 //! requests. A dead provider is no reason for either.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
@@ -30,29 +31,15 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// # Errors
 /// `unavailable`, with what is wrong.
 pub async fn ready(state: web::Data<DoorState>) -> Result<HttpResponse, Problem> {
-    let not_ready = |why| Problem::with_detail(ProblemCode::Unavailable, why);
     if state.is_closing() {
         return Err(not_ready("the node is stopping"));
     }
     let prefix = Account::partition_key();
     let order = engine::store::Order::Ascending;
     let read = state.store().list::<Account>(&prefix, None, order, 1);
-    match within(&state, read).await {
-        Some(Ok(_)) => {}
-        Some(Err(error)) => {
-            tracing::error!(%error, "the store cannot be read");
-            return Err(not_ready("the store cannot be read"));
-        }
-        None => return Err(not_ready("the store does not answer")),
-    }
-    match within(&state, state.doors().log.end(Topic::Control, Partition(0))).await {
-        Some(Ok(_)) => {}
-        Some(Err(error)) => {
-            tracing::error!(%error, "the log cannot be read");
-            return Err(not_ready("the log cannot be read"));
-        }
-        None => return Err(not_ready("the log does not answer")),
-    }
+    check(&state, "store", read).await?;
+    let end = state.doors().log.end(Topic::Control, Partition(0));
+    check(&state, "log", end).await?;
     let checks = ReadyChecks {
         store: ok(),
         log: ok(),
@@ -65,13 +52,25 @@ pub async fn ready(state: web::Data<DoorState>) -> Result<HttpResponse, Problem>
     Ok(answer(StatusCode::OK, &body))
 }
 
-/// What somebody says, unless it takes too long.
-async fn within<T>(state: &DoorState, said: impl Future<Output = T>) -> Option<T> {
+/// Whether what a node stands on can be read, and answers in time.
+async fn check<T, E: Display>(
+    state: &DoorState,
+    what: &str,
+    read: impl Future<Output = Result<T, E>>,
+) -> Result<(), Problem> {
     let late = state.runtime().sleep(ANSWER_WITHIN);
-    match select(pin!(said), pin!(late)).await {
-        Either::Left((said, _)) => Some(said),
-        Either::Right(_) => None,
+    match select(pin!(read), pin!(late)).await {
+        Either::Left((Ok(_), _)) => Ok(()),
+        Either::Left((Err(error), _)) => {
+            tracing::error!(%error, "the {what} cannot be read");
+            Err(not_ready(&format!("the {what} cannot be read")))
+        }
+        Either::Right(_) => Err(not_ready(&format!("the {what} does not answer"))),
     }
+}
+
+fn not_ready(why: &str) -> Problem {
+    Problem::with_detail(ProblemCode::Unavailable, why)
 }
 
 fn ok() -> String {

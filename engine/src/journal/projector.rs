@@ -350,7 +350,7 @@ impl GroupParticipant for Projector {
         Ok(())
     }
 
-    fn reads(&self, request: &Request) -> Vec<(Space, Vec<u8>)> {
+    fn reads(&self, request: &Request) -> Vec<Vec<u8>> {
         match request {
             Request::Commit(changes) => reads::of_changes(changes),
             Request::RaiseDueMark { .. } | Request::OpenAttempts | Request::Checkpoint => {

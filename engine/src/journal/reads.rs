@@ -14,10 +14,9 @@ use schemas::text::Binding;
 use schemas::{AccountId, Envelope, Message, MessageId, Partition};
 
 use crate::store::key;
-use crate::store::kv::Space;
 
 /// The keys of the rows that nearly every one of these changes reads.
-pub fn of_changes(changes: &[(Partition, Change)]) -> Vec<(Space, Vec<u8>)> {
+pub fn of_changes(changes: &[(Partition, Change)]) -> Vec<Vec<u8>> {
     let mut reads = Reads(Vec::with_capacity(2 * changes.len()));
     for (_, change) in changes {
         reads.of(change);
@@ -25,7 +24,7 @@ pub fn of_changes(changes: &[(Partition, Change)]) -> Vec<(Space, Vec<u8>)> {
     reads.0
 }
 
-struct Reads(Vec<(Space, Vec<u8>)>);
+struct Reads(Vec<Vec<u8>>);
 
 impl Reads {
     fn of(&mut self, change: &Change) {
@@ -94,7 +93,7 @@ impl Reads {
     fn row(&mut self, table: Table, key: &Key) {
         // A key that cannot be is told to whoever reads it.
         if let Ok(bytes) = key::encode(table, key) {
-            self.0.push((Space::of(table), bytes));
+            self.0.push(bytes);
         }
     }
 }

@@ -13,8 +13,6 @@ mod error;
 #[cfg(feature = "cluster")]
 mod kafka;
 
-use std::time::Duration;
-
 #[cfg(feature = "cluster")]
 use schemas::PartitionCount;
 use schemas::{MessageClass, Partition};
@@ -32,6 +30,7 @@ pub(crate) use self::kafka::{EventRecord, GroupTopic};
 #[cfg(feature = "cluster")]
 pub use self::kafka::{KafkaLogSettings, TopicMarks, open_log};
 use crate::runtime::Runtime;
+use crate::store::AGAIN_AFTER;
 
 /// A place in a partition of a topic. 0 is the first.
 pub type Offset = u64;
@@ -76,9 +75,6 @@ pub struct Log {
     /// Whoever reads here waits for brokers that are away, by this clock.
     patience: Option<Runtime>,
 }
-
-/// How long is waited before brokers that are away are asked again.
-const AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 #[derive(Clone)]
 enum Backend {

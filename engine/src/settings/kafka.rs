@@ -45,17 +45,24 @@ impl KafkaSettings {
     /// The settings that every client of these brokers has.
     #[cfg(feature = "cluster")]
     pub(crate) fn client(&self) -> rdkafka::ClientConfig {
-        let mut config = rdkafka::ClientConfig::new();
-        config
-            .set("bootstrap.servers", self.brokers.as_deref().unwrap_or(""))
-            .set("client.id", "volley")
-            .set("allow.auto.create.topics", "false")
-            .set("socket.timeout.ms", "5000")
-            // A broker that is back is found within half a second.
-            .set("reconnect.backoff.ms", "50")
-            .set("reconnect.backoff.max.ms", "500");
-        config
+        client(self.brokers.as_deref().unwrap_or(""))
     }
+}
+
+/// The settings that every client of some brokers has.
+#[cfg(feature = "cluster")]
+pub(crate) fn client(brokers: &str) -> rdkafka::ClientConfig {
+    let mut config = rdkafka::ClientConfig::new();
+    config
+        .set("bootstrap.servers", brokers)
+        .set("client.id", "volley")
+        // Topics are created by us, with what we need, or not at all.
+        .set("allow.auto.create.topics", "false")
+        .set("socket.timeout.ms", "5000")
+        // A broker that is back is found within half a second.
+        .set("reconnect.backoff.ms", "50")
+        .set("reconnect.backoff.max.ms", "500");
+    config
 }
 
 /// Brokers, if they can be some.

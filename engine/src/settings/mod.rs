@@ -22,6 +22,8 @@ pub use cql::CqlSettings;
 pub use error::{SettingsError, Source};
 pub use http::HttpSettings;
 pub use kafka::KafkaSettings;
+#[cfg(feature = "cluster")]
+pub(crate) use kafka::client as kafka_client;
 pub use node::{JournalSettings, NodeSettings};
 pub use retry::RetrySettings;
 

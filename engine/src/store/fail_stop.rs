@@ -81,7 +81,7 @@ impl Kv for FailStop {
         self.kv.is_far()
     }
 
-    fn fetch(&self, keys: Vec<(Space, Vec<u8>)>) {
+    fn fetch(&self, keys: Vec<Vec<u8>>) {
         self.kv.fetch(keys);
     }
 

@@ -146,8 +146,8 @@ pub(crate) trait Kv: KvRead {
         false
     }
 
-    /// Fetches what will be read soon. What cannot be fetched now is fetched when it is read.
-    fn fetch(&self, _keys: Vec<(Space, Vec<u8>)>) {}
+    /// Fetches rows that will be read soon, by their keys. What cannot be fetched now is fetched when it is read.
+    fn fetch(&self, _keys: Vec<Vec<u8>>) {}
 
     /// Bytes that can still be stored, as far as the disk tells.
     fn free_bytes(&self) -> Result<u64, KvError>;

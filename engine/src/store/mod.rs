@@ -119,7 +119,7 @@ macro_rules! patiently {
 }
 
 /// How long is waited before a server that is away is asked again.
-const AGAIN_AFTER: Duration = Duration::from_millis(200);
+pub(crate) const AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 /// What became of [`Store::put_once`].
 #[derive(Clone, Debug, PartialEq, Eq)]

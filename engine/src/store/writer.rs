@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::error::StoreError;
 use super::fail_stop::FailStop;
-use super::kv::{Kv, KvError, Space};
+use super::kv::{Kv, KvError};
 use super::latest;
 use super::overlay::Overlay;
 use super::submit::{Submission, Waiting};
@@ -51,8 +51,8 @@ pub(crate) trait GroupParticipant: Send + 'static {
     /// A group begins.
     fn begin(&mut self);
 
-    /// The keys of what a request will most likely read, for stores that are far away.
-    fn reads(&self, _request: &Self::Request) -> Vec<(Space, Vec<u8>)> {
+    /// The keys of the rows that a request will most likely read, for stores that are far away.
+    fn reads(&self, _request: &Self::Request) -> Vec<Vec<u8>> {
         Vec::new()
     }
 

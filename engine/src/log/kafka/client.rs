@@ -12,6 +12,7 @@ use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use super::{KafkaLogSettings, Place};
 use crate::log::{BYTES_LIMIT, LogError, Offset};
 use crate::runtime::Runtime;
+use crate::settings::kafka_client;
 
 /// How long one question to Kafka may take: longer than a partition needs to find another
 /// leader (measured: 2.3 to 3.3 s with three brokers, 5 s for a single one that restarts),
@@ -35,17 +36,9 @@ impl Kafka {
     /// Makes clients; nothing is asked of Kafka yet.
     pub fn new(settings: &KafkaLogSettings, runtime: &Runtime) -> Result<Self, LogError> {
         let brokers: Arc<str> = settings.brokers.join(",").into();
-        let mut config = ClientConfig::new();
+        let mut config = kafka_client(&brokers);
         config
-            .set("bootstrap.servers", &*brokers)
-            .set("client.id", "volley")
-            // Topics are created by us, with what we need, or not at all.
-            .set("allow.auto.create.topics", "false")
-            .set("socket.timeout.ms", "5000")
             .set("socket.connection.setup.timeout.ms", "5000")
-            // A broker that is back is found within half a second.
-            .set("reconnect.backoff.ms", "50")
-            .set("reconnect.backoff.max.ms", "500")
             .set_log_level(RDKafkaLogLevel::Warning);
         let admin = config
             .create_with_context(Listener)

@@ -3,9 +3,9 @@
 use schemas::PartitionCount;
 use schemas::topic::TopicMark;
 
+use super::KafkaLogSettings;
 use super::topics::{self, TopicMarks, recreated};
-use super::{KafkaLog, KafkaLogSettings};
-use crate::log::{Backend, Log, LogError};
+use crate::log::{Log, LogError};
 use crate::runtime::Runtime;
 use crate::store::{PutOnce, Store};
 
@@ -22,10 +22,9 @@ pub async fn open_log(
     runtime: &Runtime,
 ) -> Result<Log, LogError> {
     let remembered = read(store, &topics::names(settings)).await?;
-    let (log, marks) = KafkaLog::open(settings, partitions, &remembered, runtime).await?;
+    let (log, marks) = Log::on_kafka(settings, partitions, &remembered, runtime).await?;
     keep(store, &marks).await?;
-    let (backend, patience) = (Backend::Kafka(log), None);
-    Ok(Log { backend, patience })
+    Ok(log)
 }
 
 /// What the store remembers of these topics.

@@ -31,8 +31,8 @@ use super::cql::projection::{Stamp, WRITES_IN_FLIGHT};
 use super::cql::raw::{RawTable, table_of};
 use super::error::StoreError;
 use super::kv::{Direction, Kv, KvBatch, KvChange, KvError, KvPairs, KvRead, Space};
-use super::{Backend, Store};
-use crate::log::{GroupTopic, LogError, Offset};
+use super::{AGAIN_AFTER, Backend, Store};
+use crate::log::{GroupTopic, Offset};
 use crate::runtime::Runtime;
 
 mod events;
@@ -41,9 +41,6 @@ mod recover;
 mod remembered;
 
 pub(crate) use recover::{Found, read_journals};
-
-/// How long is waited before servers are asked again.
-const AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 /// Which making of the journals rows are stamped with. It must grow when they are made anew
 /// beside rows that stay.
@@ -224,7 +221,7 @@ impl KvRead for ClusterKv {
             Space::Log => Err(no_log()),
             Space::Rows | Space::Messages | Space::Bindings | Space::Due => {
                 let found = self.known_or_read(key);
-                self.tasks.block_on(found).map_err(of_store)
+                self.tasks.block_on(found).map_err(told)
             }
         }
     }
@@ -248,15 +245,13 @@ impl KvRead for ClusterKv {
                 })
             }
             (Space::Log, _) => Err(no_log()),
-            (_, Direction::Backward) => Err(KvError::Servers {
-                detail: "the journal's owner reads rows forwards only".to_owned(),
-            }),
+            (_, Direction::Backward) => Err(told("the journal's owner reads rows forwards only")),
             (_, Direction::Forward) => {
-                let table = table(start).map_err(of_store)?;
+                let table = table(start).map_err(told)?;
                 let scan = self.insist("rows are read", || {
                     table.scan(&self.rows, start, end, limit)
                 });
-                self.tasks.block_on(scan).map_err(of_store)
+                self.tasks.block_on(scan).map_err(told)
             }
         }
     }
@@ -265,20 +260,20 @@ impl KvRead for ClusterKv {
 impl Kv for ClusterKv {
     /// The servers have none.
     fn snapshot(&self) -> Result<Box<dyn KvRead>, KvError> {
-        Err(KvError::Servers {
-            detail: "rows on servers cannot be looked at as they were at one moment".to_owned(),
-        })
+        Err(told(
+            "rows on servers cannot be looked at as they were at one moment",
+        ))
     }
 
     fn write(&self, batch: KvBatch) -> Result<(), KvError> {
         let number = self.number.load(Ordering::Acquire) + 1;
         let records = group::encode(number, &batch);
-        let events = self.tasks.block_on(self.events(&batch)).map_err(of_store)?;
-        let offsets = self.groups.commit(&records, &events).map_err(of_log)?;
+        let events = self.tasks.block_on(self.events(&batch)).map_err(told)?;
+        let offsets = self.groups.commit(&records, &events).map_err(told)?;
         drop((records, events));
         self.number.store(number, Ordering::Release);
         let projected = self.project(number, &batch.changes);
-        self.tasks.block_on(projected).map_err(of_store)?;
+        self.tasks.block_on(projected).map_err(told)?;
         self.keep(batch, &offsets);
         self.trim_sometimes();
         Ok(())
@@ -293,9 +288,11 @@ impl Kv for ClusterKv {
         true
     }
 
-    fn fetch(&self, mut keys: Vec<(Space, Vec<u8>)>) {
-        keys.retain(|(_, key)| self.remembered.get(key).is_none());
-        let reads = keys.into_iter().map(|(_, key)| async move {
+    fn fetch(&self, mut keys: Vec<Vec<u8>>) {
+        keys.sort_unstable();
+        keys.dedup();
+        keys.retain(|key| self.remembered.get(key).is_none());
+        let reads = keys.into_iter().map(|key| async move {
             let found = table(&key)?.get(&self.rows, &key).await?;
             self.remembered.put(key, found);
             Ok::<_, StoreError>(())
@@ -317,19 +314,11 @@ impl Kv for ClusterKv {
 }
 
 fn no_log() -> KvError {
-    KvError::Servers {
-        detail: "logs are topics of Kafka, and no rows".to_owned(),
-    }
+    told("logs are topics of Kafka, and no rows")
 }
 
-fn of_store(error: StoreError) -> KvError {
+fn told(detail: impl ToString) -> KvError {
     KvError::Servers {
-        detail: error.to_string(),
-    }
-}
-
-fn of_log(error: LogError) -> KvError {
-    KvError::Servers {
-        detail: error.to_string(),
+        detail: detail.to_string(),
     }
 }

@@ -15,7 +15,7 @@ use super::columns::{Cell, from_cells, keep_unknown, key_cells, to_cells};
 use super::error::{failed, is_open};
 use super::session::{CellPage, Failed};
 use super::statement::Verb;
-use super::table::CqlTable;
+use super::table::{CqlTable, Schema};
 use crate::store::error::StoreError;
 use crate::store::{PutOnce, Replaced};
 
@@ -47,7 +47,7 @@ impl CqlRows {
     where
         R: Record<Writing = WriteOnce>,
     {
-        let table = self.access.table::<R>()?;
+        let table = Schema::table::<R>()?;
         let (mut cells, mark) = (to_cells(table, row)?, self.mark());
         set_mark(table, &mut cells, &mark)?;
         let write = Write {
@@ -68,7 +68,7 @@ impl CqlRows {
         &self,
         mut row: R,
     ) -> Result<Replaced<R>, StoreError> {
-        let table = self.access.table::<R>()?;
+        let table = Schema::table::<R>()?;
         let read = row.version();
         row.set_version(read + 1);
         let (mut cells, mark) = (to_cells(table, &row)?, self.mark());

@@ -12,7 +12,7 @@ use super::CqlRows;
 use super::columns::{Cell, from_cells, key_cells, to_cells};
 use super::projection::{Projected, Stamp, WRITES_IN_FLIGHT};
 use super::statement::Verb;
-use super::table::CqlTable;
+use super::table::{CqlTable, Schema};
 use super::to_value::{Wrong, to_value};
 use super::value::Value;
 use crate::store::contract::StoreSubject;
@@ -48,12 +48,12 @@ struct Trip {
     read: fn(&CqlTable, &[Cell]) -> Result<Value, Wrong>,
 }
 
-struct Trips<'a>(&'a CqlRows, Vec<Trip>);
+struct Trips(Vec<Trip>);
 
-impl Samples for Trips<'_> {
+impl Samples for Trips {
     fn sample<R: Record>(&mut self, name: &'static str, record: R) {
-        let table = self.0.access.table::<R>().expect("a table");
-        self.1.push(Trip {
+        let table = Schema::table::<R>().expect("a table");
+        self.0.push(Trip {
             name,
             table,
             values: to_cells(table, &record).expect("it fits"),
@@ -68,9 +68,9 @@ impl Samples for Trips<'_> {
 pub async fn every_record_is_read_as_it_was_written(subject: &mut dyn StoreSubject) {
     let store = subject.store();
     let rows = rows(&store);
-    let mut trips = Trips(rows, Vec::new());
+    let mut trips = Trips(Vec::new());
     show_all(&mut trips);
-    for trip in trips.1 {
+    for trip in trips.0 {
         let stamped = |stamp: i64| {
             let mut values = trip.values.clone();
             values.push(Some(scylla::value::CqlValue::BigInt(stamp)));

@@ -20,6 +20,7 @@ use scylla::value::CqlValue;
 use self::columns::{Cell, from_cells, key_cells, key_of_bytes};
 use self::session::Access;
 use self::statement::{From, Scan, Verb};
+use self::table::Schema;
 use super::Order;
 use super::error::StoreError;
 use super::range::{RowRange, Start};
@@ -57,7 +58,7 @@ pub(crate) struct CqlRows {
 impl CqlRows {
     pub(super) async fn get<R: Record>(&self, key: &[KeyPart]) -> Result<Option<R>, StoreError> {
         let found = self.read_row::<R>(Verb::Get, key).await?;
-        let table = self.access.table::<R>()?;
+        let table = Schema::table::<R>()?;
         found.map(|cells| from_cells(table, &cells)).transpose()
     }
 
@@ -75,7 +76,7 @@ impl CqlRows {
         order: Order,
         limit: usize,
     ) -> Result<Vec<R>, StoreError> {
-        let table = self.access.table::<R>()?;
+        let table = Schema::table::<R>()?;
         let prefix = range.prefix.len() - table.partition_parts;
         let mut values = key_cells(table, range.prefix)?;
         let of_prefix = values.split_off(table.partition_parts);
@@ -155,7 +156,7 @@ impl CqlRows {
         let (Some(first), Some(last)) = (run.first(), run.last()) else {
             return Ok(Vec::new());
         };
-        let table = self.access.table::<R>()?;
+        let table = Schema::table::<R>()?;
         let mut values = key_cells(table, first)?;
         let from = if run.len() > 1 {
             values.extend(key_cells(table, last)?.split_off(table.partition_parts));
@@ -177,7 +178,7 @@ impl CqlRows {
         mut values: Vec<Cell>,
         limit: usize,
     ) -> Result<Vec<R>, StoreError> {
-        let table = self.access.table::<R>()?;
+        let table = Schema::table::<R>()?;
         let bound = i32::try_from(limit).unwrap_or(i32::MAX);
         values.push(Some(CqlValue::Int(bound)));
         let statement = self.access.prepare(table, Verb::Scan(scan)).await?;
@@ -204,7 +205,7 @@ impl CqlRows {
         verb: Verb,
         key: &[KeyPart],
     ) -> Result<Option<Vec<Cell>>, StoreError> {
-        let table = self.access.table::<R>()?;
+        let table = Schema::table::<R>()?;
         let values = key_cells(table, key)?;
         let statement = self.access.prepare(table, verb).await?;
         let found = self.access.execute(table, &statement, &values).await?;

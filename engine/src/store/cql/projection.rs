@@ -63,7 +63,7 @@ impl Projected {
     where
         R: Record<Writing = Projection>,
     {
-        let table = table::<R>()?;
+        let table = Schema::table::<R>()?;
         let mut values = to_cells(table, row)?;
         values.push(Some(CqlValue::BigInt(stamp.0)));
         let verb = Verb::PutStamped;
@@ -82,7 +82,7 @@ impl Projected {
     where
         R: Record<Writing = Projection>,
     {
-        let table = table::<R>()?;
+        let table = Schema::table::<R>()?;
         if key.len() != table.key_parts {
             return Err(StoreError::InvalidRange {
                 table: table.name,
@@ -98,11 +98,6 @@ impl Projected {
             values,
         })
     }
-}
-
-fn table<R: Record>() -> Result<&'static CqlTable, StoreError> {
-    let table = Schema::of_files()?.tables.get(R::TABLE.name);
-    table.ok_or_else(|| super::error::failed(R::TABLE.name, "there is no such table"))
 }
 
 impl CqlRows {

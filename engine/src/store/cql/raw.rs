@@ -24,7 +24,7 @@ use schemas::{Message, record};
 use super::CqlRows;
 use super::columns::{key_of_bytes, parts_of_bytes};
 use super::projection::{Projected, Stamp};
-use super::table::{CqlTable, Schema};
+use super::table::Schema;
 use crate::store::Order;
 use crate::store::error::StoreError;
 use crate::store::kv::KvPairs;
@@ -117,7 +117,7 @@ impl<R: Record<Writing = Projection>> RawTable for Of<R> {
         limit: usize,
     ) -> BoxFuture<'a, Result<KvPairs, StoreError>> {
         async move {
-            let from = parts_of_bytes(table::<R>()?, start).ok_or_else(no_key::<R>)?;
+            let from = parts_of_bytes(Schema::table::<R>()?, start).ok_or_else(no_key::<R>)?;
             let prefix = from.get(..R::TABLE.partition_parts);
             let prefix = prefix.ok_or_else(no_key::<R>)?;
             let range = if prefix.len() == from.len() {
@@ -152,13 +152,8 @@ impl<R: Record<Writing = Projection>> RawTable for Of<R> {
     }
 }
 
-fn table<R: Record>() -> Result<&'static CqlTable, StoreError> {
-    let table = Schema::of_files()?.tables.get(R::TABLE.name);
-    table.ok_or_else(|| super::error::failed(R::TABLE.name, "there is no such table"))
-}
-
 fn whole_key<R: Record>(key: &[u8]) -> Result<Key, StoreError> {
-    key_of_bytes(table::<R>()?, key).ok_or_else(no_key::<R>)
+    key_of_bytes(Schema::table::<R>()?, key).ok_or_else(no_key::<R>)
 }
 
 fn no_key<R: Record>() -> StoreError {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{Either, select};
-use schemas::record::Record;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
@@ -18,10 +17,10 @@ use scylla::value::{CqlValue, MaybeUnset, Row};
 
 use super::CqlRows;
 use super::columns::Cell;
-use super::error::{failed, of_execution, of_session, silent};
+use super::error::{of_execution, of_session, silent};
 use super::migration;
 use super::statement::{Statements, Verb};
-use super::table::{CqlTable, Schema};
+use super::table::CqlTable;
 use crate::runtime::Runtime;
 use crate::settings::CqlSettings;
 use crate::store::error::StoreError;
@@ -43,7 +42,6 @@ pub(super) struct Access {
     pub(super) session: Arc<Session>,
     pub(super) runtime: Runtime,
     keyspace: Arc<str>,
-    schema: &'static Schema,
     statements: Arc<Statements>,
 }
 
@@ -94,22 +92,11 @@ pub(super) async fn session(settings: &CqlSettings) -> Result<Session, StoreErro
 impl Access {
     async fn open(settings: &CqlSettings, runtime: &Runtime) -> Result<Self, StoreError> {
         Ok(Self {
-            schema: Schema::of_files()?,
             session: Arc::new(session(settings).await?),
             runtime: runtime.clone(),
             keyspace: settings.keyspace.as_str().into(),
             statements: Arc::default(),
         })
-    }
-
-    /// The table of a record.
-    ///
-    /// # Errors
-    /// [`StoreError::Backend`] when it has none, which no record has.
-    pub(super) fn table<R: Record>(&self) -> Result<&'static CqlTable, StoreError> {
-        let name = R::TABLE.name;
-        let table = self.schema.tables.get(name);
-        table.ok_or_else(|| failed(name, "there is no such table"))
     }
 
     /// The prepared statement of a verb.

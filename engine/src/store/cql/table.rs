@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use schemas::cql::FILES;
+use schemas::record::Record;
 
+use super::error::failed;
 use crate::store::error::StoreError;
 
 /// The version that a statement brings when its file does not say.
@@ -111,6 +113,15 @@ impl Schema {
         schema.as_ref().map_err(|wrong| StoreError::Backend {
             detail: wrong.clone(),
         })
+    }
+
+    /// The table of a record.
+    ///
+    /// # Errors
+    /// [`StoreError::Backend`] when it has none, which no record has.
+    pub(super) fn table<R: Record>() -> Result<&'static CqlTable, StoreError> {
+        let found = Self::of_files()?.tables.get(R::TABLE.name);
+        found.ok_or_else(|| failed(R::TABLE.name, "there is no such table"))
     }
 
     /// The version that these tables have when every statement was run.

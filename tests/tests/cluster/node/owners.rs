@@ -5,9 +5,9 @@ use engine::store::Store;
 use schemas::campaign::{Campaign, CampaignState};
 use tests::backends::{cassandra, kafka};
 use tests::child::ChildNode;
+use tests::fixture;
 use tests::user::User;
 use tests::world::{Plan, TEMPLATE, World, say};
-use tests::{fixture, judge};
 
 use super::{machine, plan};
 
@@ -93,16 +93,7 @@ fn the_pace_holds_over_owners() {
     let store = world.tasks.block_on(ground.store(&world.runtime));
     node.run_until(|| world.tasks.block_on(is_finished(&store)));
     node.stop();
-    let remains = world.close();
-    let (witness, stored) = (remains.witness(), remains.stored());
-    let most_sent = judge::most_sent(&stored.messages);
-    let (sent, arrived) = (most_sent.values().max(), witness.most_arrived());
-    say(&format!(
-        "most in any second of {SLOW_RATE}: sent {sent:?}, arrived {arrived:?}"
-    ));
-    let sent = *sent.expect("texts were sent") as f64;
-    assert!(sent <= SLOW_RATE, "{sent} in a second");
-    assert!(sent >= SLOW_RATE / 2.0, "the limit was never near: {sent}");
+    world.close().keep_pace();
 }
 
 /// Whether the one campaign in this store is.
