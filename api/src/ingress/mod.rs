@@ -46,6 +46,7 @@ pub fn describe() {
     metrics::describe_gauge!(BEHIND, "Records of a topic that are not read yet.");
     metrics::describe_gauge!(ANSWERS, "Whether Kafka answers: 1 or 0.");
     positions::describe();
+    engine::log::describe_metrics();
 }
 
 /// The door.

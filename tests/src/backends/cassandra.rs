@@ -144,6 +144,11 @@ impl Cassandra {
         });
     }
 
+    /// Its process id.
+    pub fn process(&self) -> u32 {
+        self.server().as_ref().expect("it runs").id()
+    }
+
     /// Freezes it with SIGSTOP: it holds its connections and answers nothing.
     pub fn freeze(&self) {
         self.server().as_ref().expect("it runs").freeze();

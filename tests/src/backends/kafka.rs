@@ -126,6 +126,12 @@ impl Kafka {
         all.for_each(|broker| self.run_until_ready(broker));
     }
 
+    /// A broker's process id.
+    pub fn process(&self, broker: usize) -> u32 {
+        let server = self.brokers[broker].server();
+        server.as_ref().expect("it runs").id()
+    }
+
     /// Freezes a broker with SIGSTOP: it holds its connections and answers nothing.
     pub fn freeze(&self, broker: usize) {
         let server = self.brokers[broker].server();
