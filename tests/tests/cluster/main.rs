@@ -2,6 +2,7 @@
 //! that one set of them serves all of its tests.
 #![cfg(feature = "cluster")]
 
+mod commands;
 mod ingress;
 mod intake;
 mod log;
