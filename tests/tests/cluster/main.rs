@@ -3,6 +3,7 @@
 #![cfg(feature = "cluster")]
 
 mod commands;
+mod deploy;
 mod ingress;
 mod intake;
 mod log;
