@@ -24,8 +24,9 @@ BINARY = os.path.abspath(sys.argv[1])
 ACCOUNT, TOKEN, SENDER = "AC0123456789abcdef0123456789abcdef", "0123456789abcdef" * 2, "+15005550006"
 
 # Born with the first event of their kind, which none of this makes happen; and what only a node
-# that reads from Kafka tells.
+# on servers or one that reads from Kafka tells.
 RARE = {
+    "volley_owns_journals",
     "volley_kafka_records_total",
     "volley_kafka_behind_records",
     "volley_kafka_answers",
@@ -82,14 +83,15 @@ def volley(*arguments):
 
 
 def check_settings(folder):
-    """`volley doctor` takes the settings of the manifests; what it finds is not the question."""
-    manifest = yaml.safe_load(Path("deploy/kubernetes/10-configmap.yaml").read_text())
-    secret = yaml.safe_load(Path("deploy/kubernetes/secret.yaml.example").read_text())
-    compose = yaml.safe_load(Path("deploy/compose.yaml").read_text())
+    """`volley doctor` takes the settings of the manifests; what it finds is not the question.
+    Those for nodes on servers are read by a test of `--test cluster`, which has such a build."""
+    manifest = yaml.safe_load(Path("deploy/kubernetes/single/10-configmap.yaml").read_text())
+    secret = yaml.safe_load(Path("deploy/kubernetes/single/secret.yaml.example").read_text())
+    compose = yaml.safe_load(Path("deploy/compose.single.yaml").read_text())
     node = compose["services"]["node"]["environment"]
     cases = {
         "kubernetes": (manifest["data"]["volley.toml"], secret["stringData"]),
-        "compose": (Path("deploy/compose/volley.toml").read_text(), node),
+        "compose": (Path("deploy/compose/single.toml").read_text(), node),
     }
     for name, (text, variables) in cases.items():
         path = folder / f"{name}.toml"
@@ -159,7 +161,7 @@ def give_work(url, key):
 
 
 def start_prometheus(folder, url):
-    settings = yaml.safe_load(Path("deploy/prometheus/prometheus.yml").read_text())
+    settings = yaml.safe_load(Path("deploy/prometheus/prometheus.single.yml").read_text())
     settings["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     settings["rule_files"] = [str(Path("deploy/prometheus/volley.rules.yml").resolve())]
     (job,) = settings["scrape_configs"]

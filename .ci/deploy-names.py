@@ -19,6 +19,7 @@ DEPLOY = Path("deploy")
 RULES = DEPLOY / "prometheus/volley.rules.yml"
 TESTS = DEPLOY / "prometheus/volley.rules.test.yml"
 BOARD = DEPLOY / "grafana/volley.json"
+COMPOSE = ["compose.yaml", "compose.single.yaml"]
 SOURCES = ["api/src", "actors/src", "engine/src"]
 
 # Grafana's variables, as something that PromQL can read.
@@ -136,71 +137,107 @@ def check_versions():
         for found in re.findall(r"\bvolley:(\d+\.\d+\.\d+)", path.read_text()):
             if found != version:
                 wrong.append(f"{path}: volley:{found}, and the version is {version}")
-    for image in re.findall(r"^FROM (\S+)", container, re.M) + [
-        one["image"] for one in compose()["services"].values()
-    ]:
+    used = [one["image"] for file in COMPOSE for one in services(file).values()]
+    for image in re.findall(r"^FROM (\S+)", container, re.M) + used:
         if image != "scratch" and not re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+[\w.-]*", image):
             wrong.append(f"{image}: not pinned to a version")
 
 
-def compose():
-    return yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+def services(file):
+    """The services of a compose file, with what those of another one bring that they extend."""
+    found = yaml.safe_load((DEPLOY / file).read_text())["services"]
+    for name, service in found.items():
+        if "extends" in service:
+            base = service["extends"]
+            found[name] = services(base["file"])[base["service"]] | service
+    return found
 
 
-def check_compose():
+def check_compose(file):
     """What the schema of compose files leaves open."""
-    for name, service in compose()["services"].items():
+    found, volumes = services(file), yaml.safe_load((DEPLOY / file).read_text())["volumes"]
+    for name, service in found.items():
         for port in service.get("ports", []):
             if not port.startswith("127.0.0.1:"):
-                wrong.append(f"compose: {name}: {port} is open to the world")
+                wrong.append(f"{file}: {name}: {port} is open to the world")
         for volume in service.get("volumes", []):
             outside = volume.split(":")[0]
             if outside.startswith(".") and not (DEPLOY / outside).exists():
-                wrong.append(f"compose: {name}: there is no {outside}")
-            if not outside.startswith(".") and outside not in compose()["volumes"]:
-                wrong.append(f"compose: {name}: volume {outside} is not declared")
-        for other in service.get("depends_on", {}):
-            if other not in compose()["services"]:
-                wrong.append(f"compose: {name}: depends on {other}, which is not there")
+                wrong.append(f"{file}: {name}: there is no {outside}")
+            if not outside.startswith(".") and outside not in volumes:
+                wrong.append(f"{file}: {name}: volume {outside} is not declared")
+        for other, how in service.get("depends_on", {}).items():
+            if other not in found:
+                wrong.append(f"{file}: {name}: depends on {other}, which is not there")
+            # The image of volley brings a check of its own.
+            elif how["condition"] == "service_healthy" and "healthcheck" not in found[other]:
+                if not found[other]["image"].startswith("volley:"):
+                    wrong.append(f"{file}: {name}: nobody can tell whether {other} is well")
 
 
-def check_manifests():
-    """What the schemas of Kubernetes leave open: names that must agree over files."""
-    paths = sorted((DEPLOY / "kubernetes").glob("*.yaml*"))
+def check_nodes():
+    """The nodes of the cluster are asked by the door and by Prometheus, each of them."""
+    nodes = {name for name in services("compose.yaml") if name.startswith("node-")}
+    door = (DEPLOY / "compose/haproxy.cfg").read_text()
+    settings = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
+    (job,) = settings["scrape_configs"]
+    watched = {target for one in job["static_configs"] for target in one["targets"]}
+    led_to = set(re.findall(r"^    server \S+ (\S+)$", door, re.M))
+    for what, found in [("the door", led_to), ("Prometheus", watched)]:
+        if found != {f"{name}:8080" for name in nodes}:
+            wrong.append(f"compose.yaml: {what} knows the nodes {sorted(found)}")
+
+
+def manifests(folder):
+    """Those of a folder, by kind and name, with the namespace that all share."""
+    kubernetes = DEPLOY / "kubernetes"
     things = {}
-    for path in paths:
+    for path in [kubernetes / "00-namespace.yaml", *sorted((kubernetes / folder).glob("*.yaml*"))]:
         thing = yaml.safe_load(path.read_text())
-        things[thing["kind"]] = thing
+        things[thing["kind"], thing["metadata"]["name"]] = thing
         if thing["kind"] != "Namespace" and thing["metadata"].get("namespace") != "volley":
             wrong.append(f"{path}: is not in the namespace volley")
-    workload = things["StatefulSet"]["spec"]
+    return things
+
+
+def check_manifests(folder, kind, replicas):
+    """What the schemas of Kubernetes leave open: names that must agree over files."""
+    things = manifests(folder)
+    workload = things[kind, "volley"]["spec"]
     labels = workload["template"]["metadata"]["labels"].items()
-    service = things["Service"]
-    selectors = {
-        "StatefulSet": workload["selector"]["matchLabels"],
-        "Service": service["spec"]["selector"],
-        "PodDisruptionBudget": things["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
-        "NetworkPolicy": things["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"],
-    }
-    for kind, selector in selectors.items():
+    selectors = {kind: workload["selector"]["matchLabels"]}
+    for (other, name), thing in things.items():
+        match other:
+            case "Service":
+                selectors[f"Service {name}"] = thing["spec"]["selector"]
+            case "PodDisruptionBudget":
+                selectors[other] = thing["spec"]["selector"]["matchLabels"]
+            case "NetworkPolicy":
+                selectors[other] = thing["spec"]["podSelector"]["matchLabels"]
+    for what, selector in selectors.items():
         if not selector or not selector.items() <= labels:
-            wrong.append(f"{kind}: does not select the pod of the StatefulSet")
-    if workload["replicas"] != 1:
-        wrong.append("StatefulSet: a node is one process")
-    if workload["serviceName"] != service["metadata"]["name"]:
-        wrong.append("StatefulSet: its service is another")
+            wrong.append(f"{folder}: {what}: does not select the pods of the {kind}")
+    if workload["replicas"] != replicas:
+        wrong.append(f"{folder}: {kind}: {workload['replicas']} pods, and not {replicas}")
+    if "serviceName" in workload and ("Service", workload["serviceName"]) not in things:
+        wrong.append(f"{folder}: {kind}: its service is another")
+    pods = [(kind, workload["template"]["spec"])]
+    pods += [(what, one["spec"]["template"]["spec"]) for (what, _), one in things.items() if what == "Job"]
+    for what, pod in pods:
+        (container,) = pod["containers"]
+        named = {one["configMap"]["name"] for one in pod["volumes"] if "configMap" in one}
+        if named != {"volley"} or ("ConfigMap", "volley") not in things:
+            wrong.append(f"{folder}: {what}: its settings are another ConfigMap")
+        secrets = [one["secretRef"]["name"] for one in container["envFrom"]]
+        if secrets != ["volley"] or ("Secret", "volley") not in things:
+            wrong.append(f"{folder}: {what}: its secrets are another Secret")
     (node,) = workload["template"]["spec"]["containers"]
-    named = {one["configMap"]["name"] for one in workload["template"]["spec"]["volumes"]}
-    if named != {things["ConfigMap"]["metadata"]["name"]}:
-        wrong.append("StatefulSet: its settings are another ConfigMap")
-    if node["envFrom"] != [{"secretRef": {"name": things["Secret"]["metadata"]["name"]}}]:
-        wrong.append("StatefulSet: its secrets are another Secret")
     ports = {port["name"] for port in node["ports"]}
     probes = [node[probe]["httpGet"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")]
     routes = Path("api/src/http/routes.rs").read_text()
     for probe in probes:
         if probe["port"] not in ports or f'"{probe["path"]}"' not in routes:
-            wrong.append(f"StatefulSet: nothing answers the probe {probe}")
+            wrong.append(f"{folder}: {kind}: nothing answers the probe {probe}")
 
 
 def main():
@@ -218,8 +255,12 @@ def main():
     check_alerts(rules, yaml.safe_load(TESTS.read_text()))
     check_board(board)
     check_versions()
-    check_compose()
-    check_manifests()
+    for file in COMPOSE:
+        check_compose(file)
+    check_nodes()
+    # A folder has one process; on servers the others wait for their turn.
+    check_manifests("single", "StatefulSet", 1)
+    check_manifests("cluster", "Deployment", 3)
     for line in wrong:
         print(line)
     if not wrong:

@@ -187,30 +187,44 @@ impl RunningServer {
     }
 }
 
-/// Opens the doors. Returns when the address is taken; serving goes on until
+/// Takes the address that the settings name.
+///
+/// # Errors
+/// [`OpenDoorsError`], which names the setting.
+pub fn listen(settings: &HttpSettings) -> Result<TcpListener, OpenDoorsError> {
+    TcpListener::bind(settings.listen).map_err(|cause| refused(settings, cause))
+}
+
+pub(crate) fn refused(settings: &HttpSettings, cause: io::Error) -> OpenDoorsError {
+    let address = settings.listen;
+    if cause.kind() == io::ErrorKind::AddrInUse {
+        OpenDoorsError::AddressInUse { address }
+    } else {
+        OpenDoorsError::Listen { address, cause }
+    }
+}
+
+/// Opens the doors on an address that was taken; serving goes on until
 /// [`RunningServer::stop`]. Must be called inside a tokio runtime.
 ///
 /// # Errors
 /// [`OpenDoorsError`], which names the setting.
-pub fn serve(doors: Doors, settings: &HttpSettings) -> Result<RunningServer, OpenDoorsError> {
+pub fn serve(
+    doors: Doors,
+    listener: TcpListener,
+    settings: &HttpSettings,
+) -> Result<RunningServer, OpenDoorsError> {
     prepare_imports(&doors.imports)?;
-    let address = settings.listen;
-    let listen_error = |cause: io::Error| {
-        if cause.kind() == io::ErrorKind::AddrInUse {
-            OpenDoorsError::AddressInUse { address }
-        } else {
-            OpenDoorsError::Listen { address, cause }
-        }
-    };
-    let listener = TcpListener::bind(address).map_err(listen_error)?;
+    let listen_error = |cause| refused(settings, cause);
     let address = listener.local_addr().map_err(listen_error)?;
     let runtime = doors.runtime.clone();
     describe();
-    start_upkeep(&doors);
+    let observed = web::Data::new(runtime.clone());
     let state = web::Data::new(DoorState::new(doors, settings));
     let served = state.clone();
     let mut server = HttpServer::new(move || {
         App::new()
+            .app_data(observed.clone())
             .app_data(served.clone())
             .wrap(from_fn(observe))
             .configure(routes::configure)
@@ -246,12 +260,12 @@ pub(crate) fn prepare_imports(folder: &std::path::Path) -> Result<(), OpenDoorsE
 
 /// Histograms keep every sample until somebody drains them: without this, memory
 /// grows with each request until the next scrape.
-fn start_upkeep(doors: &Doors) {
+pub(crate) fn start_upkeep(metrics: &PrometheusHandle, runtime: &Runtime) {
     const INTERVAL: Duration = Duration::from_secs(5);
-    let (runtime, metrics) = (doors.runtime.clone(), doors.metrics.clone());
-    doors.runtime.spawn(async move {
+    let (clock, metrics) = (runtime.clone(), metrics.clone());
+    runtime.spawn(async move {
         loop {
-            runtime.sleep(INTERVAL).await;
+            clock.sleep(INTERVAL).await;
             metrics.run_upkeep();
         }
     });

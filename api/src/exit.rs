@@ -19,7 +19,7 @@ pub enum Exit {
     DataFolder = 5,
     /// 6: another process has the data folder open.
     DataFolderInUse = 6,
-    /// 7: the node that has the data folder does not answer.
+    /// 7: the node that has the data folder, or the servers in its place, do not answer.
     Unreachable = 7,
     /// 8: the books of `volley demo` do not balance.
     Unbalanced = 8,

@@ -117,6 +117,7 @@ impl InProcess {
     ) -> Result<Self, OpenDoorsError> {
         prepare_imports(&doors.imports)?;
         let mut node = Extensions::new();
+        node.insert(web::Data::new(doors.runtime.clone()));
         node.insert(web::Data::new(DoorState::new(doors, settings)));
         Ok(Self {
             routes: routes.clone(),

@@ -25,3 +25,5 @@ pub mod problem;
 mod progress;
 mod rate;
 mod signal;
+#[cfg(feature = "cluster")]
+mod waiting;

@@ -1,7 +1,7 @@
 //! One node with its doors, started by one function, whoever runs it.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,8 +28,12 @@ use schemas::account::Account;
 use tokio::sync::oneshot;
 
 use crate::auth::new_secret;
-use crate::doors::{Doors, OpenDoorsError, RunningServer, imports_folder, serve};
+use crate::doors::{
+    Doors, OpenDoorsError, RunningServer, imports_folder, listen, serve, start_upkeep,
+};
 use crate::exit::Exit;
+#[cfg(feature = "cluster")]
+use crate::{doors::refused, waiting::WaitingDoors};
 
 /// A node that cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -154,14 +158,32 @@ async fn open_folder(
     Ok(Some(opened.map_err(OpenError::from)?))
 }
 
+/// Waits for this node's turn, with doors that say so.
 #[cfg(feature = "cluster")]
-async fn open_on_servers(settings: &Settings, runtime: &Runtime) -> Result<Storage, StartError> {
+async fn open_on_servers(
+    settings: &Settings,
+    runtime: &Runtime,
+    metrics: &PrometheusHandle,
+) -> Result<(Storage, TcpListener), StartError> {
+    let listener = listen(&settings.http)?;
+    let waiting = WaitingDoors::open(&listener, runtime, metrics);
+    let waiting = waiting.map_err(|cause| refused(&settings.http, cause))?;
     let servers = Servers {
         cql: settings.cql.clone(),
         kafka: settings.kafka.clone(),
     };
-    let opened = Storage::on_servers(servers, runtime, journal_settings(settings)).await;
-    Ok(opened?)
+    let opened = Storage::on_servers(servers, runtime, journal_settings(settings)).await?;
+    waiting.close().await;
+    Ok((opened, listener))
+}
+
+/// The same of a node with everything in its folder, which waits for nobody.
+async fn open_in_folder(
+    settings: &Settings,
+    runtime: &Runtime,
+) -> Result<(Storage, TcpListener), StartError> {
+    let storage = open(settings, runtime).await?;
+    Ok((storage, listen(&settings.http)?))
 }
 
 fn open_providers(settings: &Settings) -> Result<Vec<Arc<ProviderAccount>>, StartError> {
@@ -181,15 +203,16 @@ pub async fn start(
     metrics: PrometheusHandle,
 ) -> Result<RunningNode, StartError> {
     let providers = open_providers(settings)?;
+    start_upkeep(&metrics, runtime);
     #[cfg(feature = "cluster")]
     let served = open_folder(settings, runtime).await?;
     #[cfg(feature = "cluster")]
-    let storage = match served {
-        Some(_) => open_on_servers(settings, runtime).await?,
-        None => open(settings, runtime).await?,
+    let (storage, listener) = match served {
+        Some(_) => open_on_servers(settings, runtime, &metrics).await?,
+        None => open_in_folder(settings, runtime).await?,
     };
     #[cfg(not(feature = "cluster"))]
-    let storage = open(settings, runtime).await?;
+    let (storage, listener) = open_in_folder(settings, runtime).await?;
     let folder = settings.node.data.clone();
     let root_key = new_secret(runtime);
     let server = serve(
@@ -205,6 +228,7 @@ pub async fn start(
             root_key: root_key.clone(),
             metrics,
         },
+        listener,
         &settings.http,
     )?;
     let address = server.address;

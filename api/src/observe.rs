@@ -7,9 +7,9 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
+use engine::runtime::Runtime;
 use schemas::http::problem::MEDIA_TYPE;
 
-use crate::doors::DoorState;
 use crate::problem::{Problem, ProblemCode};
 
 const REQUESTS: &str = "volley_http_requests_total";
@@ -44,13 +44,13 @@ pub fn describe() {
 /// # Errors
 /// What the framework could not turn into an answer itself.
 pub async fn observe(
-    state: web::Data<DoorState>,
+    runtime: web::Data<Runtime>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let began = state.runtime().boot();
+    let began = runtime.boot();
     let request_id = given_request_id(&request).unwrap_or_else(|| {
-        uuid::Builder::from_random_bytes(state.runtime().random_bytes())
+        uuid::Builder::from_random_bytes(runtime.random_bytes())
             .into_uuid()
             .to_string()
     });
@@ -59,7 +59,7 @@ pub async fn observe(
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    count(&response, state.runtime().boot().saturating_sub(began));
+    count(&response, runtime.boot().saturating_sub(began));
     Ok(response)
 }
 

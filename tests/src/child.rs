@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -88,6 +88,27 @@ impl ChildSettings {
             folder,
             listen,
         }
+    }
+
+    /// What `volley` says to these words with these settings.
+    pub fn command(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(&self.program);
+        command
+            .env_clear()
+            .args(words)
+            .arg("--config")
+            .arg(self.folder.join("settings.toml"))
+            .arg("--data")
+            .arg(self.data());
+        command.output().expect("the binary starts")
+    }
+
+    /// What it gives to these words, which it must take.
+    pub fn given(&self, words: &[&str]) -> String {
+        let output = self.command(words);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words:?}: {said}");
+        String::from_utf8(output.stdout).expect("text")
     }
 
     /// Removes the data folder, as of a machine that is gone with all it had.

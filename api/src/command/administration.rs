@@ -16,7 +16,7 @@ use super::serving::{Failed, serving_node};
 use super::{Ground, SettingsArguments, end, give, tell};
 use crate::accounts;
 use crate::exit::Exit;
-use crate::node::{exit_of_open, open_storage};
+use crate::node::open_storage;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AccountCommand {
@@ -88,10 +88,7 @@ impl Door {
             Err(error @ OpenError::Folder(FolderError::InUse { .. })) => {
                 Ok(Self::Node(serving_node(settings, &error)?))
             }
-            Err(error) => Err(Failed {
-                exit: exit_of_open(&error),
-                message: error.to_string(),
-            }),
+            Err(error) => Err(error.into()),
         }
     }
 

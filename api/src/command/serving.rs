@@ -3,9 +3,10 @@
 
 use engine::client::{ClientError, NodeClient, RootKeyFile};
 use engine::settings::Settings;
-use engine::store::StoreError;
+use engine::store::{OpenError, StoreError};
 
 use crate::exit::Exit;
+use crate::node::exit_of_open;
 
 /// What went wrong, and what the process ends with.
 pub(super) struct Failed {
@@ -15,9 +16,23 @@ pub(super) struct Failed {
 
 impl From<StoreError> for Failed {
     fn from(error: StoreError) -> Self {
+        let is_away = matches!(error, StoreError::Unavailable { .. });
         Self {
             message: error.to_string(),
-            exit: Exit::Failure,
+            exit: if is_away {
+                Exit::Unreachable
+            } else {
+                Exit::Failure
+            },
+        }
+    }
+}
+
+impl From<OpenError> for Failed {
+    fn from(error: OpenError) -> Self {
+        Self {
+            exit: exit_of_open(&error),
+            message: error.to_string(),
         }
     }
 }

@@ -119,8 +119,9 @@ impl Ingress {
                 for (topic, behind) in positions.behind(&kept) {
                     metrics::gauge!(BEHIND, "topic" => topic).set(behind as f64);
                 }
-                if positions.has_others(&kept) {
-                    // New partitions: they are read from their beginning.
+                let was_set = positions.were_set(self.state.store()).await?;
+                if was_set || positions.has_others(&kept) {
+                    // New partitions are read from their beginning.
                     return Ok(());
                 }
             }

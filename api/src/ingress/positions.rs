@@ -94,6 +94,23 @@ impl Positions {
         Ok(true)
     }
 
+    /// Whether somebody has set a position: where nothing comes, none is passed, and nothing
+    /// else would tell. Those of stopped partitions are among these.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(super) async fn were_set(&self, store: &Store) -> Result<bool, StoreError> {
+        for ((topic, partition), known) in &self.0 {
+            let key = IngressPosition::key_of(topic, *partition);
+            let row = store.get::<IngressPosition>(&key).await?;
+            if row.map_or(0, |row| row.version) != known.version {
+                tracing::warn!(topic, partition, "a position was set");
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// How many records of each topic are not read yet.
     pub(super) fn behind(&self, kept: &BTreeMap<Place, Kept>) -> BTreeMap<String, u64> {
         let mut behind = BTreeMap::new();
@@ -144,10 +161,16 @@ fn begin(row: &IngressPosition, kept: Kept) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use engine::ingress::requests::Kept;
+    use engine::runtime::Runtime;
+    use engine::storage::{JournalSettings, Storage};
+    use engine::store::{MemoryKv, Replaced};
+    use schemas::PartitionCount;
     use schemas::ingress::IngressPosition;
 
-    use super::begin;
+    use super::{Positions, begin};
 
     #[test]
     fn a_partition_begins_where_it_was_left_unless_it_is_another() {
@@ -162,5 +185,37 @@ mod tests {
         assert_eq!(begin(&row(20), kept), Some(20));
         assert_eq!(begin(&row(3), kept), Some(10), "some were deleted");
         assert_eq!(begin(&row(21), kept), None, "it was made anew");
+    }
+
+    /// Nothing is read of a partition to which nothing is written, so no position is passed.
+    #[test]
+    fn a_position_that_somebody_sets_is_noticed_where_nothing_comes() {
+        let tasks = tokio::runtime::Builder::new_multi_thread().build();
+        let tasks = tasks.expect("threads");
+        let runtime = Runtime::of_machine(tasks.handle().clone());
+        let settings = JournalSettings {
+            partitions: PartitionCount::ONE,
+            trim: true,
+        };
+        let storage = Storage::in_memory(MemoryKv::new(), &runtime, settings);
+        let store = storage.expect("storage").store;
+        let row = |partition, next| IngressPosition {
+            topic: "requests".to_owned(),
+            partition,
+            next,
+            version: 0,
+        };
+        tasks.block_on(async {
+            let stored = store.replace(row(0, 7)).await.expect("it is stored");
+            let Replaced::Stored(first) = stored else {
+                panic!("nobody else writes");
+            };
+            let known = [first.clone(), row(1, 0)];
+            let known = known.map(|row| ((row.topic.clone(), row.partition), row));
+            let positions = Positions(BTreeMap::from(known));
+            assert!(!positions.were_set(&store).await.expect("it is read"));
+            store.replace(row(1, 3)).await.expect("it is stored");
+            assert!(positions.were_set(&store).await.expect("it is read"));
+        });
     }
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use engine::client::{NodeClient, RootKeyFile};
@@ -98,10 +97,9 @@ async fn produced_and_read_again(setup: &Setup) -> u32 {
     let records = ends.values().sum();
     for _ in 0..3 {
         for (topic, partition) in ends.keys() {
-            command(
-                setup,
-                &["kafka", "rewind", topic, &partition.to_string(), "0"],
-            );
+            let partition = partition.to_string();
+            let words = ["kafka", "rewind", topic, &partition, "0"];
+            setup.node.given(&words);
         }
         let node = ChildNode::start(&setup.node);
         read(setup, records).await;
@@ -161,7 +159,7 @@ fn positions(setup: &Setup) -> BTreeMap<Place, u64> {
     let mut positions = BTreeMap::new();
     for class in MessageClass::ALL {
         let topic = topics::requests(&settings(setup.kafka), class);
-        for line in command(setup, &["kafka", "positions", &topic]).lines() {
+        for line in setup.node.given(&["kafka", "positions", &topic]).lines() {
             let mut words = line
                 .split(' ')
                 .skip(1)
@@ -172,22 +170,6 @@ fn positions(setup: &Setup) -> BTreeMap<Place, u64> {
         }
     }
     positions
-}
-
-/// What `volley` says to these words, on the node's folder.
-fn command(setup: &Setup, words: &[&str]) -> String {
-    let output = Command::new(&setup.node.program)
-        .env_clear()
-        .args(words)
-        .arg("--config")
-        .arg(setup.node.folder.join("settings.toml"))
-        .arg("--data")
-        .arg(setup.node.data())
-        .output()
-        .expect("the binary starts");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{words:?}: {said}");
-    String::from_utf8(output.stdout).expect("text")
 }
 
 /// Waits until the node has read so many records since it started, by its own numbers.

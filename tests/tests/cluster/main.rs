@@ -2,6 +2,8 @@
 //! that one set of them serves all of its tests.
 #![cfg(feature = "cluster")]
 
+mod commands;
+mod deploy;
 mod ingress;
 mod intake;
 mod log;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use api::doors::{Doors, RunningServer, imports_folder, serve};
+use api::doors::{Doors, RunningServer, imports_folder, listen, serve};
 use engine::runtime::Runtime;
 use engine::settings::Settings;
 use engine::storage::{JournalSettings, Storage};
@@ -87,7 +87,8 @@ impl TestServer {
             root_key: Secret::new(ROOT_KEY),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
         };
-        let running = serve(doors, &settings.http).expect("open doors");
+        let listener = listen(&settings.http).expect("a port");
+        let running = serve(doors, listener, &settings.http).expect("open doors");
         let url = format!("http://{}", running.address);
         let http = reqwest::Client::builder()
             .no_proxy()

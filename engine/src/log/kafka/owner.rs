@@ -35,6 +35,8 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 /// How often it is looked whether the partition is ours.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+const OWNS: &str = "volley_owns_journals";
+
 /// The turn of this node. Dropped, it is another's.
 #[derive(Debug)]
 pub struct Turn {
@@ -53,6 +55,11 @@ impl Turn {
         settings: &KafkaLogSettings,
         runtime: &Runtime,
     ) -> Result<Self, LogError> {
+        metrics::describe_gauge!(
+            OWNS,
+            "Whether this node owns the journals: 1, or waits for its turn: 0."
+        );
+        tell(false);
         let kafka = Arc::new(Kafka::new(settings, runtime)?);
         let topic: Arc<str> = owner_name(settings).into();
         ensure_kept(&kafka, settings, &topic, PartitionCount::ONE).await?;
@@ -66,6 +73,7 @@ impl Turn {
         let ended = Arc::clone(&turn.ended);
         runtime.spawn_dedicated("owner", async move {
             follow(&consumer, &ended, sender);
+            tell(false);
             drop(consumer);
             drop(leaving);
         });
@@ -99,6 +107,10 @@ fn consumer(kafka: &Kafka, topic: &str) -> Result<BaseConsumer<Listener>, LogErr
     Ok(consumer)
 }
 
+fn tell(is_ours: bool) {
+    metrics::gauge!(OWNS).set(f64::from(u8::from(is_ours)));
+}
+
 /// Stays in the group until the turn is given back. Blocks. When the consumer is dropped, it
 /// leaves the group. What it loses meanwhile, in an outage of the brokers for one, may come
 /// back; where another node has taken over, the next commit fails.
@@ -108,6 +120,7 @@ fn follow(consumer: &BaseConsumer<Listener>, ended: &AtomicBool, owned: oneshot:
         // The topic has no records: what comes are errors, which were told.
         consumer.poll(LOOK_EVERY);
         let is_ours = consumer.assignment().is_ok_and(|list| list.count() > 0);
+        tell(is_ours);
         match (is_ours, owned.take()) {
             (true, Some(sender)) => {
                 if sender.send(()).is_err() {

@@ -42,7 +42,7 @@ const SENDS_MS: u64 = 400;
 /// another's when two of them run.
 static MACHINE: Mutex<()> = Mutex::new(());
 
-fn machine() -> MutexGuard<'static, ()> {
+pub(super) fn machine() -> MutexGuard<'static, ()> {
     MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -115,7 +115,7 @@ fn a_campaign_survives_its_servers() {
 }
 
 /// Where a test's nodes stand, and what it draws from.
-fn plan(cassandra: &Cassandra, kafka: &Kafka, name: &str) -> (Plan, Ground, ChaCha8Rng) {
+pub(super) fn plan(cassandra: &Cassandra, kafka: &Kafka, name: &str) -> (Plan, Ground, ChaCha8Rng) {
     let seed = seed(std::env::var("VOLLEY_SEED").ok().as_deref());
     say(&format!("{name}: seed {seed} (VOLLEY_SEED repeats it)"));
     let tasks = fixture::tasks();

@@ -4,7 +4,7 @@
 use engine::store::Store;
 use schemas::campaign::{Campaign, CampaignState};
 use tests::backends::{cassandra, kafka};
-use tests::child::ChildNode;
+use tests::child::{ChildNode, ChildSettings};
 use tests::fixture;
 use tests::user::User;
 use tests::world::{Plan, TEMPLATE, World, say};
@@ -39,9 +39,15 @@ fn a_node_that_sleeps_through_its_turn_does_no_harm() {
     let twin = world.settings.twin("twin");
     let mut waiting = ChildNode::spawn(&twin);
     owner.run_until(|| world.taken() >= u64::from(RECIPIENTS / 3));
+    waiting.run_until(|| asked(&world, &twin, "/livez").is_some_and(|(status, _)| status == 200));
     assert!(!waiting.serves(), "another owns");
+    let ready = |settings| asked(&world, settings, "/readyz").map(|(status, _)| status);
+    assert_eq!(ready(&twin), Some(503), "it waits");
+    assert_eq!(ready(&world.settings), Some(200), "it serves");
+    assert_eq!((owns(&world, &world.settings), owns(&world, &twin)), (1, 0));
     owner.freeze();
     waiting.run_until_it_serves();
+    assert_eq!((ready(&twin), owns(&world, &twin)), (Some(200), 1));
     let at = world.taken();
     waiting.run_until(|| world.taken() >= at + 50);
     owner.thaw();
@@ -94,6 +100,24 @@ fn the_pace_holds_over_owners() {
     node.run_until(|| world.tasks.block_on(is_finished(&store)));
     node.stop();
     world.close().keep_pace();
+}
+
+/// What a node answers to a path, if it does.
+fn asked(world: &World, settings: &ChildSettings, path: &str) -> Option<(u16, String)> {
+    let url = format!("http://{}{path}", settings.listen);
+    world.tasks.block_on(async {
+        let answer = reqwest::get(url).await.ok()?;
+        Some((answer.status().as_u16(), answer.text().await.ok()?))
+    })
+}
+
+/// Whether a node says that it owns the journals, by its numbers.
+fn owns(world: &World, settings: &ChildSettings) -> u32 {
+    let (_, page) = asked(world, settings, "/metrics").expect("it answers");
+    let said = page
+        .lines()
+        .find_map(|line| line.strip_prefix("volley_owns_journals "));
+    said.and_then(|said| said.parse().ok()).expect("a number")
 }
 
 /// Whether the one campaign in this store is.
