@@ -97,7 +97,7 @@ fn the_pace_holds_over_owners() {
 }
 
 /// Whether the one campaign in this store is.
-async fn is_finished(store: &Store) -> bool {
+pub(super) async fn is_finished(store: &Store) -> bool {
     let Some((account, campaign)) = fixture::only_campaign(store).await else {
         return false;
     };
