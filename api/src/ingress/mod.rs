@@ -100,7 +100,7 @@ impl Ingress {
 
     /// Takes records in from where the positions are.
     async fn read_on(&self) -> Result<(), TakeError> {
-        topics::make_missing(&self.settings).await?;
+        topics::make_missing(&self.settings, self.state.runtime()).await?;
         let (mut positions, from) = Positions::read(self.state.store(), &self.reader).await?;
         self.reader.assign(&from)?;
         let mut looked_at = self.state.runtime().boot();

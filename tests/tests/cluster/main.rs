@@ -8,5 +8,6 @@ mod ingress;
 mod intake;
 mod log;
 mod node;
+mod security;
 mod servers;
 mod store;

@@ -86,6 +86,7 @@ impl KafkaLog {
         runtime: &Runtime,
     ) -> Result<(Self, TopicMarks), LogError> {
         let kafka = Arc::new(Kafka::new(settings, runtime)?);
+        kafka.reach(&topics::journal_name(settings)).await?;
         let topics = Topics::ensure(&kafka, settings, partitions, remembered).await?;
         let marks = topics.marks().clone();
         let appended = Arc::new(Appended::new());

@@ -39,6 +39,7 @@ mod statement;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod to_value;
 mod value;
 

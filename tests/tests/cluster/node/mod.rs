@@ -2,6 +2,7 @@
 //! their machine and started elsewhere with nothing, while a campaign and single texts run;
 //! and the servers killed under them.
 
+mod events;
 mod owners;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
