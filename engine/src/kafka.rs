@@ -196,10 +196,6 @@ impl ClientContext for Listener {
         tracing::debug!(?level, facility, message, "Kafka's client");
     }
 
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "some 150 others, none of which is about a connection"
-    )]
     fn error(&self, error: KafkaError, reason: &str) {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let place = match error.rdkafka_error_code() {
@@ -213,6 +209,7 @@ impl ClientContext for Listener {
             Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve) => {
                 &mut heard.connection
             }
+            // Some 150 others, none of which is about a connection.
             _ => return,
         };
         *place = Some(reason.to_owned());

@@ -42,7 +42,7 @@ pub enum Keeping {
     InFolder,
     /// On servers. Its data folder is lost whenever the node is.
     #[cfg(feature = "cluster")]
-    OnServers(Ground),
+    OnServers(Box<Ground>),
 }
 
 /// What a world is made of.

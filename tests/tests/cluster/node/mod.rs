@@ -129,7 +129,7 @@ pub(super) fn plan(cassandra: &Cassandra, kafka: &Kafka, name: &str) -> (Plan, G
         providers: PROVIDERS,
         rate: RATE,
         seed,
-        keeping: Keeping::OnServers(ground.clone()),
+        keeping: Keeping::OnServers(Box::new(ground.clone())),
     };
     (plan, ground, ChaCha8Rng::seed_from_u64(seed))
 }

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use engine::ingress::topics;
 use engine::runtime::Runtime;
@@ -25,16 +26,26 @@ const DOOR: Door = Door::PasswordOverTls(Mechanism::ScramSha512);
 /// A password that nobody has, and no log may show.
 const WRONG: &str = "wrong-horse-battery";
 
+/// Tables and topics behind the locked doors. Both tests are led to them, to make the tables
+/// once; who is refused gets to none.
+fn ground() -> Option<&'static Ground> {
+    static GROUND: OnceLock<Option<Ground>> = OnceLock::new();
+    let make = || {
+        let (cassandra, kafka) = (locked_cassandra()?, kafka()?);
+        let tasks = fixture::tasks();
+        let runtime = Runtime::of_machine(tasks.handle().clone());
+        let ground = Ground::behind(cassandra, (kafka, DOOR), "locked", &runtime);
+        Some(tasks.block_on(ground))
+    };
+    GROUND.get_or_init(make).as_ref()
+}
+
 #[test]
 fn a_node_works_on_servers_that_take_only_whom_they_know() {
-    let servers = || Some((locked_cassandra()?, kafka()?));
-    let Some((cassandra, kafka)) = servers() else {
+    let servers = || Some((ground()?, kafka()?));
+    let Some((ground, kafka)) = servers() else {
         return;
     };
-    let tasks = fixture::tasks();
-    let runtime = Runtime::of_machine(tasks.handle().clone());
-    let ground = Ground::behind(cassandra, (kafka, DOOR), "locked", &runtime);
-    let ground = tasks.block_on(ground);
     let world = World::start(Plan {
         program: env!("CARGO_BIN_EXE_node").to_owned(),
         folder: fixture::folder(env!("CARGO_TARGET_TMPDIR"), "locked"),
@@ -42,7 +53,7 @@ fn a_node_works_on_servers_that_take_only_whom_they_know() {
         providers: 1,
         rate: 100.0,
         seed: 1,
-        keeping: Keeping::OnServers(ground.clone()),
+        keeping: Keeping::OnServers(Box::new(ground.clone())),
     });
     let mut node = ChildNode::start(&world.settings);
     let data = world.settings.data();
@@ -107,7 +118,7 @@ const REFUSED: &[Refused] = &[
         name: "kafka-certificate",
         wrong: |ground, _| {
             let doors = kafka().expect("it runs").doors();
-            ground.kafka = doors.settings(Door::CertificateOverTls, "refused");
+            ground.kafka = doors.settings(Door::CertificateOverTls, "locked");
             ground.kafka.security.identity = None;
         },
         says: "where brokers want a certificate of the node, kafka.certificate_file",
@@ -135,7 +146,7 @@ const REFUSED: &[Refused] = &[
     Refused {
         name: "cql-only-tls",
         wrong: |ground, foreign| {
-            ground.cql = cassandra().expect("it runs").settings("refused");
+            ground.cql = cassandra().expect("it runs").settings("locked");
             ground.cql.tls = Some(foreign.clone());
         },
         says: "it does not speak TLS there: set cql.tls to false",
@@ -145,13 +156,10 @@ const REFUSED: &[Refused] = &[
 /// Each of them ends before it serves, and says what to do.
 #[test]
 fn who_is_refused_hears_why_and_tells_no_secret() {
-    let servers = || Some((locked_cassandra()?, kafka()?, cassandra()?));
-    let Some((locked, kafka, _)) = servers() else {
+    let servers = || Some((ground()?, kafka()?, cassandra()?));
+    let Some((ground, kafka, _)) = servers() else {
         return;
     };
-    let tasks = fixture::tasks();
-    let runtime = Runtime::of_machine(tasks.handle().clone());
-    let ground = tasks.block_on(Ground::behind(locked, (kafka, DOOR), "refused", &runtime));
     let folder = fixture::folder(env!("CARGO_TARGET_TMPDIR"), "refused");
     let foreign = TlsSettings {
         ca_file: Some(kafka.doors().foreign_authority(&folder)),
