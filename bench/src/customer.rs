@@ -7,7 +7,7 @@ use schemas::http::campaigns::{CampaignBody, CampaignRequest};
 use schemas::http::contact_lists::{ContactListBody, ContactListRequest};
 use schemas::http::jobs::JobBody;
 use schemas::job::JobState;
-use schemas::{CampaignId, Secret, UnixMicros};
+use schemas::{CampaignId, UnixMicros};
 
 use crate::failure::{BenchError, refused};
 
@@ -21,11 +21,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 #[cfg(feature = "cluster")]
 pub async fn sign_up(
     (root, url): &(NodeClient, String),
-) -> Result<(NodeClient, Secret), BenchError> {
+) -> Result<(NodeClient, schemas::Secret), BenchError> {
     let failed = refused("an account");
     let account = root.create_account("bench").await.map_err(&failed)?;
     let key = root.create_key(account.id, "bench").await;
-    let key = Secret::new(key.map_err(&failed)?.secret);
+    let key = schemas::Secret::new(key.map_err(&failed)?.secret);
     let client = NodeClient::new(url, key.clone()).map_err(failed)?;
     Ok((client, key))
 }
