@@ -37,6 +37,9 @@ pub(super) struct State {
     /// The list, and the job that imports into it.
     pub(super) import: Option<(ListId, JobId)>,
     pub(super) campaign: Option<CampaignId>,
+    /// What the names of its keyspace and topics end with, where everything is on servers.
+    #[serde(default)]
+    pub(super) ground: Option<String>,
     /// How often a node was started on it.
     pub(super) starts: u32,
     /// How often it was stopped in good order.
@@ -122,6 +125,7 @@ impl Folder {
             account: None,
             import: None,
             campaign: None,
+            ground: None,
             starts: 0,
             stops: 0,
         });

@@ -7,6 +7,8 @@
 //!      │              │ REST                       ▼
 //!      └────────▶ witness ◀──────────────────── its book
 //! ```
+//! With `--cluster` the node keeps everything on servers, in a keyspace and topics of its own.
+//!
 //! The node is started by the function that `volley serve` starts it with, with default
 //! settings but ports, rates and providers. Everything else goes through the REST API,
 //! as a user would.
@@ -18,6 +20,8 @@ mod codes;
 mod folder;
 mod follow;
 pub mod generate;
+#[cfg(feature = "cluster")]
+mod ground;
 mod memory;
 mod options;
 pub mod pacing;

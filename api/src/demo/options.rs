@@ -10,8 +10,13 @@ const RECIPIENTS: u64 = 50_000;
 /// The same under harsh faults, where one answer in thirty asks to wait for one to three
 /// seconds: about a minute.
 const RECIPIENTS_HARSH: u64 = 3_000;
+/// Recipients on servers, unless the command line says more: some ten seconds where they share
+/// two processors with the node.
+const RECIPIENTS_ON_SERVERS: u64 = 3_000;
 /// Segments per second of the three accounts together.
 const RATE: f64 = 6_000.0;
+/// The same on servers that share two processors with the node, and are then what holds it up.
+const RATE_ON_SERVERS: f64 = 600.0;
 /// The text unless the command line has another.
 const TEMPLATE: &str = "Hi {{ first_name }}, your {{ city }} pass is {{ code }}.";
 
@@ -20,7 +25,7 @@ const TEMPLATE: &str = "Hi {{ first_name }}, your {{ city }} pass is {{ code }}.
 #[derive(Clone, Debug, Args)]
 pub struct DemoArguments {
     /// How many recipients to generate, in many regions and scripts [default: 50000, with
-    /// harsh faults 3000]
+    /// harsh faults or on servers 3000]
     #[arg(long, value_name = "N", conflicts_with = "contacts", value_parser = at_least_one)]
     recipients: Option<u64>,
     /// Your own contacts, a CSV file, in place of generated ones.
@@ -39,9 +44,14 @@ pub struct DemoArguments {
     #[arg(long)]
     seed: Option<u64>,
     /// Segments per second of the three providers together, shared 1 : 2 : 3
-    /// [default: 6000]
+    /// [default: 6000, on servers 600]
     #[arg(long, value_name = "SEGMENTS", value_parser = rate)]
     rate: Option<f64>,
+    /// Keep everything on servers: a settings file whose sections [cql] and [kafka] say where they
+    /// are. The demonstration makes a keyspace and topics of its own there, and leaves them.
+    #[cfg(feature = "cluster")]
+    #[arg(long, value_name = "FILE")]
+    cluster: Option<PathBuf>,
     /// Keep serving at the end and say how to talk to the node.
     #[arg(long)]
     pub(super) stay: bool,
@@ -52,6 +62,16 @@ pub struct DemoArguments {
     /// that one goes on.
     #[arg(long, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,
+}
+
+impl DemoArguments {
+    /// The settings file that says where the servers are.
+    fn cluster(&self) -> Option<&PathBuf> {
+        #[cfg(feature = "cluster")]
+        return self.cluster.as_ref();
+        #[cfg(not(feature = "cluster"))]
+        None
+    }
 }
 
 /// A fault plan of the sandbox.
@@ -89,15 +109,27 @@ pub(super) struct Plan {
     pub(super) seed: u64,
     /// Segments per second of all accounts together.
     pub(super) rate: f64,
+    /// The settings file that says where the servers are, if it is not in the folder that
+    /// everything is kept.
+    #[serde(default)]
+    pub(super) cluster: Option<PathBuf>,
 }
 
 impl Plan {
     pub(super) fn of(arguments: &DemoArguments) -> Self {
         let generated = arguments.contacts.is_none();
         let faults = arguments.faults.unwrap_or(FaultsOption::None);
+        let cluster = arguments.cluster();
         let usual = match faults {
+            FaultsOption::None | FaultsOption::Realistic if cluster.is_some() => {
+                RECIPIENTS_ON_SERVERS
+            }
             FaultsOption::None | FaultsOption::Realistic => RECIPIENTS,
             FaultsOption::Harsh => RECIPIENTS_HARSH,
+        };
+        let usual_rate = match cluster {
+            Some(_) => RATE_ON_SERVERS,
+            None => RATE,
         };
         Self {
             recipients: generated.then(|| arguments.recipients.unwrap_or(usual)),
@@ -109,7 +141,8 @@ impl Plan {
                 .unwrap_or_else(|| TEMPLATE.to_owned()),
             faults,
             seed: arguments.seed.unwrap_or(1),
-            rate: arguments.rate.unwrap_or(RATE),
+            rate: arguments.rate.unwrap_or(usual_rate),
+            cluster: cluster.cloned(),
         }
     }
 
@@ -138,6 +171,11 @@ impl Plan {
             || differs(arguments.faults.map(|faults| faults != self.faults))
             || differs(arguments.seed.map(|seed| seed != self.seed))
             || differs(arguments.rate.map(|rate| rate != self.rate))
+            || differs(
+                arguments
+                    .cluster()
+                    .map(|file| Some(file) != self.cluster.as_ref()),
+            )
     }
 }
 

@@ -42,6 +42,9 @@ enum DemoError {
     Port(#[from] std::io::Error),
     #[error("cannot keep metrics: {0}")]
     Metrics(#[from] BuildError),
+    #[cfg(feature = "cluster")]
+    #[error(transparent)]
+    Ground(#[from] super::ground::GroundError),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
@@ -67,6 +70,8 @@ impl DemoError {
         match self {
             Self::Start(error) => error.exit(),
             Self::Folder(_) => Exit::DataFolder,
+            #[cfg(feature = "cluster")]
+            Self::Ground(error) => error.exit(),
             Self::Generate(_)
             | Self::Sandbox(_)
             | Self::Settings(_)
@@ -215,7 +220,13 @@ async fn with_node(
     sandbox: &str,
 ) -> Result<bool, DemoError> {
     let address = free_address(folder.state.address)?;
-    let settings = settings_of(folder, accounts, address, sandbox)?;
+    #[cfg_attr(
+        not(feature = "cluster"),
+        expect(unused_mut, reason = "it is in a folder")
+    )]
+    let mut settings = settings_of(folder, accounts, address, sandbox)?;
+    #[cfg(feature = "cluster")]
+    super::ground::lay(&mut settings, folder, runtime).await?;
     let metrics = PrometheusBuilder::new().install_recorder()?;
     folder.state.address = Some(address);
     folder.state.starts += 1;

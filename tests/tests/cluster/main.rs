@@ -3,6 +3,7 @@
 #![cfg(feature = "cluster")]
 
 mod commands;
+mod demo;
 mod deploy;
 mod ingress;
 mod intake;
