@@ -82,7 +82,7 @@ pub const LIST_LIMIT: usize = 10_000;
 #[derive(Clone)]
 pub struct Store {
     backend: Backend,
-    /// Whoever reads here waits for servers that are away, by this clock.
+    /// Whoever asks here waits for servers that are away, by this clock.
     patience: Option<Runtime>,
 }
 
@@ -107,14 +107,14 @@ macro_rules! on_backend {
 
 /// Asks again while the backend is away, for those who can wait.
 macro_rules! patiently {
-    ($store:expr, $read:expr) => {
+    ($store:expr, $work:expr) => {
         loop {
-            match (&$store.patience, $read) {
+            match (&$store.patience, $work) {
                 (Some(runtime), Err(StoreError::Unavailable { detail })) => {
-                    tracing::debug!(detail, "a read is asked again");
+                    tracing::debug!(detail, "the servers are asked again");
                     runtime.sleep(AGAIN_AFTER).await;
                 }
-                (_, read) => break read,
+                (_, done) => break done,
             }
         }
     };
@@ -174,8 +174,9 @@ impl Store {
         Self { backend, patience }
     }
 
-    /// The same store for those who go on by themselves and have nobody to tell: reads wait for
-    /// as long as servers are away.
+    /// The same store for those who go on by themselves and have nobody to tell: they wait for
+    /// as long as servers are away. A write whose answer was lost may then meet itself: the row
+    /// that is there is told as [`PutOnce::Exists`] or [`Replaced::Conflict`].
     pub fn patient(&self, runtime: &Runtime) -> Self {
         Self {
             backend: self.backend.clone(),
@@ -243,7 +244,7 @@ impl Store {
     where
         R: Record<Writing = WriteOnce>,
     {
-        on_backend!(self, rows => rows.put_once(row).await)
+        patiently!(self, on_backend!(self, rows => rows.put_once(row).await))
     }
 
     /// Replaces a row whose version is still the one that was read, 0 for none. Durable
@@ -273,8 +274,11 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::put_once`]; only new rows are refused for want of space.
-    pub async fn replace<R: Versioned>(&self, row: R) -> Result<Replaced<R>, StoreError> {
-        on_backend!(self, rows => rows.replace(row).await)
+    pub async fn replace<R: Versioned + Clone>(&self, row: R) -> Result<Replaced<R>, StoreError> {
+        patiently!(
+            self,
+            on_backend!(self, rows => rows.replace(row.clone()).await)
+        )
     }
 
     /// A page of the rows whose keys start with `prefix`, after a cursor of an earlier
