@@ -57,13 +57,12 @@ fn needed(class_path: Option<String>) -> Option<String> {
     class_path
 }
 
-/// Where this test was compiled to: a real disk, and nothing that anybody keeps.
+/// Where this program was compiled to: a real disk, and nothing that anybody keeps.
 fn target_folder() -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a path");
-    // Below it are the profile, `deps`, and the test.
-    let target = test
-        .ancestors()
-        .nth(3)
-        .expect("a test lies in a target folder");
-    target.to_owned()
+    let program = std::env::current_exe().expect("a program has a path");
+    // Below it are the profile, for tests `deps`, and the program.
+    let mut folders = program.ancestors().skip(1);
+    let profile = folders.find(|folder| !folder.ends_with("deps"));
+    let target = profile.and_then(std::path::Path::parent);
+    target.expect("it lies in a target folder").to_owned()
 }

@@ -6,6 +6,7 @@
 //! - [`commands`]: pauses, cancels, orders to provider accounts, with kills around them;
 //! - [`full_disk`]: a disk that fills up and empties;
 //! - [`damage`]: flipped bytes and cut tails in a stopped node's folder;
+//! - `fleet`: nodes on servers, of which any is killed, frozen or stopped;
 //! - [`running`]: a campaign that runs, and how it is judged; [`singles`]: transactional
 //!   texts beside it; [`figures`]: what is counted.
 
@@ -13,6 +14,8 @@ mod campaign;
 mod commands;
 mod damage;
 pub mod figures;
+#[cfg(feature = "cluster")]
+pub mod fleet;
 mod full_disk;
 mod options;
 pub mod running;
@@ -35,6 +38,10 @@ const PROVIDERS: usize = 3;
 
 /// Each provider account's rate, segments per second: 6,000 together.
 const RATE: f64 = 2_000.0;
+
+/// The same on servers, which share the machine: 600 together.
+#[cfg(feature = "cluster")]
+const RATE_ON_SERVERS: f64 = 200.0;
 
 /// Campaigns take turns with these numbers of partitions.
 const PARTITIONS: [u16; 3] = [8, 1, 64];
@@ -80,8 +87,37 @@ pub fn run(options: &Options) -> bool {
             damage::run(plan, figures);
         });
     }
+    #[cfg(feature = "cluster")]
+    if options.nodes > 0 {
+        let plan = plan(options, "nodes", 4_000);
+        part(&mut figures, &plan.folder.clone(), |figures| {
+            nodes(plan, options, figures);
+        });
+    }
     figures.print();
     figures.wrongs.is_empty()
+}
+
+/// Starts the servers of a fleet, and runs it.
+#[cfg(feature = "cluster")]
+fn nodes(plan: Plan, options: &Options, figures: &mut Figures) {
+    use crate::backends::cassandra::Cassandra;
+    use crate::backends::ground::Ground;
+    use crate::backends::kafka::Kafka;
+    let (Some(cassandra), Some(kafka)) = (Cassandra::start(), Kafka::start(1)) else {
+        figures.skipped.push("nodes: no servers".to_owned());
+        return;
+    };
+    let tasks = fixture::tasks();
+    let runtime = engine::runtime::Runtime::of_machine(tasks.handle().clone());
+    let ground = tasks.block_on(Ground::make(&cassandra, &kafka, "nodes", &runtime));
+    let plan = Plan {
+        partitions: PARTITIONS[0],
+        rate: RATE_ON_SERVERS,
+        keeping: Keeping::OnServers(Box::new(ground.clone())),
+        ..plan
+    };
+    fleet::run(plan, &ground, options.recipients, options.nodes, figures);
 }
 
 /// A part that panics is wrong; its folder is kept then.

@@ -5,13 +5,17 @@ use std::path::PathBuf;
 use crate::world::seed;
 
 const USAGE: &str = "kill [--kills 200] [--seed N] [--folder DIR] \
-                     [--only campaigns|commands|disk|damage] \
-                     [--recipients 1000000] [--commands 20]";
+                     [--only campaigns|commands|disk|damage|nodes] \
+                     [--recipients 1000000] [--commands 20] [--nodes 20]";
 
 /// Recipients of the campaign that gets commands, where it is one part of many; and where
 /// it is all there is.
 const RECIPIENTS: u32 = 30_000;
 const RECIPIENTS_ALONE: u32 = 1_000_000;
+
+/// Recipients of the campaign of nodes on servers, and how often one of the nodes is disturbed.
+const RECIPIENTS_OF_NODES: u32 = 200_000;
+const DISTURBANCES_OF_NODES: u32 = 20;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -26,6 +30,9 @@ pub struct Options {
     pub commands: usize,
     /// Its recipients.
     pub recipients: u32,
+    /// So many disturbances of nodes on servers, which need Java 17 and Maven: none unless asked
+    /// for.
+    pub nodes: u32,
     /// Whether a disk fills up.
     pub disk: bool,
     /// Whether files are damaged.
@@ -44,6 +51,7 @@ impl Options {
             folder: PathBuf::from("target/kills"),
             commands: 20,
             recipients: RECIPIENTS,
+            nodes: 0,
             disk: true,
             damage: true,
         };
@@ -55,6 +63,7 @@ impl Options {
                 "--kills" => options.kills = number()?,
                 "--seed" => options.seed = number()?,
                 "--folder" => options.folder = PathBuf::from(value),
+                "--nodes" => options.nodes = value.parse().map_err(|_| USAGE)?,
                 "--commands" => options.commands = value.parse().map_err(|_| USAGE)?,
                 "--recipients" => recipients = Some(value.parse().map_err(|_| USAGE)?),
                 "--only" => options.only(&value)?,
@@ -72,10 +81,18 @@ impl Options {
             "commands" => (0, commands, false, false),
             "disk" => (0, 0, true, false),
             "damage" => (0, 0, false, true),
+            "nodes" if cfg!(feature = "cluster") => (0, 0, false, false),
+            "nodes" => return Err("nodes need --features cluster".to_owned()),
             _ => return Err(USAGE.to_owned()),
         };
         if part == "commands" {
             self.recipients = RECIPIENTS_ALONE;
+        }
+        if part == "nodes" {
+            self.recipients = RECIPIENTS_OF_NODES;
+            if self.nodes == 0 {
+                self.nodes = DISTURBANCES_OF_NODES;
+            }
         }
         Ok(())
     }

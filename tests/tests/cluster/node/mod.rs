@@ -3,6 +3,7 @@
 //! and the servers killed under them.
 
 mod events;
+mod fleet;
 mod owners;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

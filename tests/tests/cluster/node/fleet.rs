@@ -1,0 +1,27 @@
+//! Three nodes on the same servers, any of which is killed, frozen or stopped: a small run of what
+//! `kill --only nodes` does for long.
+
+use tests::backends::{cassandra, kafka};
+use tests::kill::figures::Figures;
+use tests::kill::fleet;
+
+use super::{machine, plan, told};
+
+/// Recipients of the campaign.
+const RECIPIENTS: u32 = 1_000;
+
+/// How often one of the nodes is disturbed.
+const DISTURBANCES: u32 = 3;
+
+#[test]
+fn a_campaign_survives_whatever_becomes_of_three_nodes() {
+    let _machine = machine();
+    let servers = || Some((cassandra()?, kafka()?));
+    let Some((cassandra, kafka)) = servers() else {
+        return;
+    };
+    let (plan, ground, _) = plan(cassandra, kafka, "fleet");
+    let mut figures = Figures::default();
+    fleet::run(plan, &ground, RECIPIENTS, DISTURBANCES, &mut figures);
+    told(&figures);
+}
