@@ -4,7 +4,7 @@
 //! whoever asks it something hears no more than that there is no broker. So whether the brokers
 //! take us is asked before anything else, by a client that listens to what they say.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -28,6 +28,12 @@ const ROUND: Duration = Duration::from_millis(200);
 
 /// What is in every text of OpenSSL about TLS.
 const OF_OPENSSL: &str = "SSL routines";
+
+/// What the client's log calls the end of a connection.
+const FAILED: &str = "FAIL";
+
+/// What is in the client's text about a connection that the other side has ended.
+const ENDED: &str = "Disconnected";
 
 /// Why brokers cannot be used: a text for people, without anything secret.
 #[derive(Debug)]
@@ -100,10 +106,11 @@ fn protocol(security: &KafkaSecurity) -> &'static str {
 /// # Errors
 /// [`Unreached`], when none does.
 pub(crate) async fn reach(
-    config: ClientConfig,
+    mut config: ClientConfig,
     topic: &str,
     runtime: &Runtime,
 ) -> Result<(), Unreached> {
+    config.set_log_level(RDKafkaLogLevel::Info);
     let (topic, clock) = (topic.to_owned(), runtime.clone());
     let asked = runtime.blocking(move || ask(&config, &topic, &clock));
     let lost = |error| Unreached::Silent(format!("Kafka: {error}"));
@@ -125,7 +132,7 @@ fn ask(config: &ClientConfig, topic: &str, clock: &Runtime) -> Result<(), Unreac
         }
         client.poll(ROUND);
         let now = clock.boot();
-        let heard = client.context().heard();
+        let heard = client.context().lock().clone();
         if let Some(refusal) = heard.refusal(brokers)
             && passed(*refused_at.get_or_insert(now), now, REFUSED)
         {
@@ -172,9 +179,15 @@ impl Heard {
     }
 
     fn silence(&self, brokers: &str) -> Unreached {
-        let why = self.connection.as_ref();
-        let why = why.map_or_else(String::new, |reason| format!(" ({reason})"));
-        Unreached::Silent(format!("Kafka at {brokers} does not answer{why}"))
+        let why = match &self.connection {
+            Some(reason) if reason.contains(ENDED) => format!(
+                "takes connections and ends them: see whether its port wants kafka.tls and \
+                 kafka.user as they are set ({reason})"
+            ),
+            Some(reason) => format!("does not answer ({reason})"),
+            None => "does not answer".to_owned(),
+        };
+        Unreached::Silent(format!("Kafka at {brokers} {why}"))
     }
 }
 
@@ -185,19 +198,26 @@ struct Listener {
 }
 
 impl Listener {
-    fn heard(&self) -> Heard {
-        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.clone()
+    fn lock(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl ClientContext for Listener {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(?level, facility, message, "Kafka's client");
+        // That the other side has ended a connection is no error to the client, and only logged.
+        if facility == FAILED {
+            // The client's thread stands before it.
+            let reason = message
+                .split_once("]: ")
+                .map_or(message, |(_, reason)| reason);
+            self.lock().connection = Some(reason.to_owned());
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heard = self.lock();
         let place = match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::Authentication) => &mut heard.login,
             Some(RDKafkaErrorCode::SSL) => &mut heard.tls,

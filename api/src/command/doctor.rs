@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use engine::provider::{self, LookUpError, ProviderSettings};
 use engine::runtime::Runtime;
-use engine::settings::{InForce, Settings};
+use engine::settings::{InForce, KafkaLogin, Mechanism, Settings};
 use engine::store::{Examined, Standing, examine};
 use futures::future::join_all;
 use rustix::process::{Resource, getrlimit};
@@ -122,6 +122,7 @@ async fn examine_all(settings: &Settings, runtime: &Runtime) -> Vec<Finding> {
     findings.push(port(settings, standing));
     findings.push(receipts(settings));
     findings.push(open_files(settings));
+    findings.extend(passwords(settings));
     if settings.providers.is_empty() {
         let detail = "there is none: messages are taken in and wait; see [[providers]]";
         findings.push(finding("providers", Health::Doubtful, detail));
@@ -190,6 +191,23 @@ fn receipts(settings: &Settings) -> Finding {
         Some(url) => (Health::Well, format!("come to {url}")),
     };
     finding("receipts", health, detail)
+}
+
+/// Passwords of servers that whoever listens on the way can read.
+fn passwords(settings: &Settings) -> Vec<Finding> {
+    let security = &settings.kafka.security;
+    let is_plain = |login: &KafkaLogin| login.mechanism == Mechanism::Plain;
+    let to_kafka = security.login.as_ref().is_some_and(is_plain) && security.tls.is_none();
+    let to_cql = settings.cql.user.is_some() && settings.cql.tls.is_none();
+    let readable = [("Kafka", "kafka.tls", to_kafka), ("CQL", "cql.tls", to_cql)];
+    let readable = readable
+        .into_iter()
+        .filter(|(_, _, is_readable)| *is_readable);
+    let told = readable.map(|(servers, cure, _)| {
+        let detail = format!("the password goes unencrypted: set {cure}, or trust the network");
+        finding(servers, Health::Doubtful, detail)
+    });
+    told.collect()
 }
 
 fn open_files(settings: &Settings) -> Finding {

@@ -109,3 +109,22 @@ fn a_taken_port_and_a_folder_of_somebody_else_are_wrong_and_a_served_one_is_not(
     let foreign = line(&said, "data folder");
     assert!(foreign.contains("no data of volley"), "{said}");
 }
+
+#[test]
+fn passwords_of_servers_are_not_told_and_those_that_go_in_the_open_are_doubtful() {
+    let folder = Folder::new("doctor-passwords");
+    let settings = "[kafka]\nuser = \"volley\"\npassword = \"hunter2\"\nmechanism = \"PLAIN\"\n\
+                    [cql]\nuser = \"volley\"\npassword = \"hunter3\"\n";
+    let (exit, said) = examined(&folder, settings, "127.0.0.1:0");
+    assert_eq!(exit, Some(Exit::Success as i32), "{said}");
+    for key in ["kafka.password", "cql.password"] {
+        assert!(line(&said, key).contains("(set)"), "{said}");
+    }
+    assert!(line(&said, "kafka.mechanism").contains("PLAIN"), "{said}");
+    assert!(line(&said, " Kafka ").contains("set kafka.tls"), "{said}");
+    assert!(line(&said, " CQL ").contains("set cql.tls"), "{said}");
+    assert!(!said.contains("hunter"), "{said}");
+    let settings = format!("{settings}tls = true\n");
+    let (_, said) = examined(&folder, &settings, "127.0.0.1:0");
+    assert!(!said.contains(" CQL "), "{said}");
+}

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use engine::ingress::topics;
 use engine::runtime::Runtime;
-use engine::settings::{Mechanism, TlsSettings};
+use engine::settings::{KafkaSecurity, Mechanism, TlsSettings};
 use sandbox::book::Record;
 use schemas::{MessageClass, Secret};
 use tests::backends::ground::Ground;
@@ -122,6 +122,16 @@ const REFUSED: &[Refused] = &[
             ground.kafka.security.identity = None;
         },
         says: "where brokers want a certificate of the node, kafka.certificate_file",
+    },
+    Refused {
+        name: "kafka-no-tls",
+        wrong: |ground, _| ground.kafka.security = KafkaSecurity::default(),
+        says: "see whether its port wants kafka.tls and kafka.user as they are set",
+    },
+    Refused {
+        name: "kafka-no-user",
+        wrong: |ground, _| ground.kafka.security.login = None,
+        says: "see whether its port wants kafka.tls and kafka.user as they are set",
     },
     Refused {
         name: "cql-password",
