@@ -21,4 +21,5 @@ pub mod settings;
 pub mod storage;
 pub mod store;
 pub mod text;
+pub mod transfer;
 pub mod verify;

@@ -26,7 +26,7 @@ use self::kafka::KafkaLog;
 #[cfg(feature = "cluster")]
 pub use self::kafka::Turn;
 #[cfg(feature = "cluster")]
-pub(crate) use self::kafka::{EventRecord, GroupTopic};
+pub(crate) use self::kafka::{EventRecord, GroupTopic, begin_import, begun_import};
 #[cfg(feature = "cluster")]
 pub use self::kafka::{KafkaLogSettings, TopicMarks, open_log};
 use crate::runtime::Runtime;

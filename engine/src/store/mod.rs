@@ -70,7 +70,9 @@ pub use examine::{Examined, Standing, examine};
 pub use folder::FolderError;
 #[cfg(feature = "cluster")]
 pub use folder::ServedFolder;
+pub(crate) use latest::KEY as LATEST;
 pub use memory::{Fate, MemoryKv};
+pub(crate) use row::table_of_key;
 pub use writer::{COMMIT_RECORDS, WriterClosed, WriterEnd, describe as describe_metrics};
 
 /// The most rows of one page or list: 10,000 rows of 500 bytes are 5 MB.

@@ -10,3 +10,4 @@ mod log;
 mod node;
 mod servers;
 mod store;
+mod transfer;

@@ -40,6 +40,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod to_value;
+mod transfer;
 mod value;
 
 pub use migration::{MigrateError, Migrated, migrate};

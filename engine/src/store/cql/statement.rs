@@ -51,6 +51,8 @@ pub(super) enum Verb {
     DeleteStamped,
     /// Some rows of a partition.
     Scan(Scan),
+    /// The first column of every row.
+    Count,
 }
 
 /// Which rows of a partition. Parts are counted without those of the partition key.
@@ -121,7 +123,7 @@ fn set_up(statement: &mut PreparedStatement, verb: Verb) {
     });
     statement.set_serial_consistency(Some(SerialConsistency::LocalSerial));
     let (idempotent, timeout) = match verb {
-        Verb::Get | Verb::GetSerial | Verb::Scan(_) => (true, READ_TIMEOUT),
+        Verb::Get | Verb::GetSerial | Verb::Scan(_) | Verb::Count => (true, READ_TIMEOUT),
         Verb::PutStamped | Verb::DeleteStamped => (true, WRITE_TIMEOUT),
         Verb::PutOnce | Verb::Replace => (false, WRITE_TIMEOUT),
     };
@@ -147,6 +149,7 @@ pub(super) fn text(keyspace: &str, table: &CqlTable, verb: Verb) -> String {
         Verb::PutStamped => {
             format!("INSERT INTO {name} ({columns}) VALUES ({marks}) USING TIMESTAMP ?")
         }
+        Verb::Count => format!("SELECT {} FROM {name}", names(&table.columns[..1])),
         Verb::DeleteStamped => format!("DELETE FROM {name} USING TIMESTAMP ? WHERE {key}"),
         Verb::Scan(scan) => scan_text(&name, &columns, table, scan),
     }
