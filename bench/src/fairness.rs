@@ -7,14 +7,11 @@ use std::time::Duration;
 use clap::Args;
 use engine::client::NodeClient;
 use sandbox::book::{Book, Record};
+use schemas::CampaignId;
 use schemas::http::accounts::{AccountBody, AccountRequest};
-use schemas::http::campaigns::{CampaignBody, CampaignRequest};
-use schemas::http::contact_lists::{ContactListBody, ContactListRequest};
-use schemas::http::jobs::JobBody;
-use schemas::job::JobState;
-use schemas::{CampaignId, UnixMicros};
 use serde::Serialize;
 
+use crate::customer;
 use crate::engine_run::{RunStore, start_sandbox};
 use crate::failure::{BenchError, refused};
 use crate::machine::{Machine, asking_thread, load_average, require_disk};
@@ -38,9 +35,6 @@ const SETTLES: u64 = 2;
 
 /// What a small account may take beyond its share: the window of the limit, in seconds.
 const LIMIT_WINDOW: f64 = 1.0;
-
-/// How often an import is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 const MICROS_PER_SECOND: u64 = 1_000_000;
 
@@ -160,7 +154,9 @@ async fn sign_up(
         let key = root.create_key(account.id, "bench").await;
         let key = schemas::Secret::new(key.map_err(&failed)?.secret);
         let client = NodeClient::new(&url, key).map_err(&failed)?;
-        let campaign = draft(&client, place, first..first + size).await?;
+        // Its texts name the account.
+        let contacts = contacts(first..first + size);
+        let campaign = customer::draft(&client, contacts, place.to_string()).await?;
         first += size;
         customers.push(Customer {
             client,
@@ -178,60 +174,19 @@ async fn sign_up(
     Ok(customers)
 }
 
-/// Imports these recipients and writes a campaign down whose texts name the account.
-async fn draft(
-    client: &NodeClient,
-    place: u32,
-    recipients: std::ops::Range<u64>,
-) -> Result<CampaignId, BenchError> {
-    let failed = refused("a campaign");
-    let name = Some("bench".to_owned());
-    let list = ContactListRequest { name: name.clone() };
-    let list: ContactListBody = client
-        .post("/v1/contact-lists", &list)
-        .await
-        .map_err(&failed)?;
+/// The contacts file of these recipients.
+fn contacts(recipients: std::ops::Range<u64>) -> String {
     let mut file = "phone\n".to_owned();
     for recipient in recipients {
         file.push_str(&format!("+1202{:07}\n", 2_000_000 + recipient));
     }
-    let path = format!("/v1/contact-lists/{}/imports", list.id);
-    let mut job: JobBody = client.upload(&path, file).await.map_err(&failed)?;
-    while job.state != JobState::Completed {
-        if job.state == JobState::Failed {
-            return Err(BenchError::Invalid("an import failed".to_owned()));
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-        let path = format!("/v1/jobs/{}", job.id);
-        job = client.get(&path).await.map_err(&failed)?;
-    }
-    let request = CampaignRequest {
-        name,
-        lists: Some(vec![list.id.to_string()]),
-        template: Some(place.to_string()),
-        class: Some("marketing".to_owned()),
-        ..CampaignRequest::default()
-    };
-    let body: CampaignBody = client
-        .post("/v1/campaigns", &request)
-        .await
-        .map_err(failed)?;
-    Ok(body.id)
+    file
 }
 
 /// Starts all campaigns, the largest first: the small ones find a queue.
 async fn start(customers: &mut [Customer]) -> Result<(), BenchError> {
     for customer in customers.iter_mut().rev() {
-        let path = format!("/v1/campaigns/{}/start", customer.campaign);
-        let nothing = serde_json::json!({});
-        let body = customer.client.post(&path, &nothing).await;
-        let body: CampaignBody = body.map_err(refused("a start"))?;
-        let at = body
-            .started_at
-            .as_deref()
-            .and_then(UnixMicros::from_rfc3339);
-        let at = at.and_then(|at| u64::try_from(at.0).ok());
-        customer.started_at = at.ok_or_else(|| BenchError::Invalid("no start".to_owned()))?;
+        customer.started_at = customer::start(&customer.client, customer.campaign).await?;
     }
     Ok(())
 }

@@ -42,6 +42,17 @@ pub fn peak_memory_bytes_of(process: &str) -> u64 {
     kilobytes.unwrap_or(0) * 1_024
 }
 
+/// CPU time of another process so far, user and system of all threads, in microseconds.
+#[cfg(feature = "cluster")]
+pub fn cpu_micros_of(process: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // Its name may hold anything, and ends with the last bracket; the fields are 14 and 15.
+    let (_, fields) = stat.rsplit_once(')').unwrap_or_default();
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks = ticks.filter_map(|ticks| ticks.parse::<u64>().ok());
+    ticks.sum::<u64>() * 1_000_000 / rustix::param::clock_ticks_per_second()
+}
+
 /// One thread for those who ask a node, so that they take no more than one processor.
 ///
 /// # Errors

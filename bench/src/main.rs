@@ -4,6 +4,7 @@
 mod child;
 mod codes;
 mod crowd;
+mod customer;
 mod dispatch;
 mod engine_run;
 mod failure;
@@ -23,6 +24,8 @@ mod recipients;
 mod report;
 mod request;
 mod restart;
+#[cfg(feature = "cluster")]
+mod servers;
 mod serving;
 mod stamps;
 mod wrk;
@@ -82,6 +85,15 @@ enum Command {
     Latency(LatencyOptions),
     /// Instructions that a text costs, counted by valgrind: the same on a busy machine.
     Instructions(InstructionsOptions),
+    /// Campaigns and Kafka's records through a node on real servers, and what they cost there.
+    #[cfg(feature = "cluster")]
+    Servers(servers::figures::FiguresOptions),
+    /// From the death of a node on servers to the first text of the one that waited.
+    #[cfg(feature = "cluster")]
+    Takeover(servers::takeover::TakeoverOptions),
+    /// From the return of a server that was killed under a campaign to the next text.
+    #[cfg(feature = "cluster")]
+    Returns(servers::returns::ReturnsOptions),
     #[command(hide = true)]
     Prepare {
         #[arg(long)]
@@ -138,6 +150,12 @@ fn run(command: Command) -> Result<bool, BenchError> {
         Command::Overload(options) => overload::run(&options),
         Command::Latency(options) => latency::run(&options),
         Command::Instructions(options) => instructions::run(&options),
+        #[cfg(feature = "cluster")]
+        Command::Servers(options) => servers::figures::run(&options),
+        #[cfg(feature = "cluster")]
+        Command::Takeover(options) => servers::takeover::run(&options),
+        #[cfg(feature = "cluster")]
+        Command::Returns(options) => servers::returns::run(&options),
         Command::Prepare { data, recipients } => {
             node::run_prepare(&data, recipients).map(|()| true)
         }

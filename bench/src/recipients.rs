@@ -24,14 +24,23 @@ const FIRST_NAMES: [&str; 8] = [
 pub fn write_file(path: &Path, recipients: u64) -> Result<(), BenchError> {
     let failed = machine("the contacts file cannot be written");
     let mut file = BufWriter::new(File::create(path).map_err(&failed)?);
-    file.write_all(b"Phone,First Name,Code\n")
-        .map_err(&failed)?;
+    write(&mut file, recipients)
+        .and_then(|()| file.flush())
+        .map_err(failed)
+}
+
+/// Writes the contacts.
+///
+/// # Errors
+/// What `file` says.
+pub fn write(file: &mut impl Write, recipients: u64) -> std::io::Result<()> {
+    file.write_all(b"Phone,First Name,Code\n")?;
     for index in 0..recipients {
         let number = 2_000_000 + index;
         let name = FIRST_NAMES[(index % FIRST_NAMES.len() as u64) as usize];
         // A multiplier without common factors with a million: codes look random.
         let code = index.wrapping_mul(387_420_489) % 1_000_000;
-        writeln!(file, "+1202{number:07},{name},{code:06}").map_err(&failed)?;
+        writeln!(file, "+1202{number:07},{name},{code:06}")?;
     }
-    file.flush().map_err(failed)
+    Ok(())
 }

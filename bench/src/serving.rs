@@ -73,6 +73,12 @@ impl Serving {
         NodeClient::new(&url, Secret::new(key.secret)).map_err(failed)
     }
 
+    /// Its process id.
+    #[cfg(feature = "cluster")]
+    pub fn process(&self) -> u32 {
+        self.0.id()
+    }
+
     /// The most memory that it ever held at once, in bytes.
     pub fn peak_memory_bytes(&self) -> u64 {
         peak_memory_bytes_of(&self.0.id().to_string())

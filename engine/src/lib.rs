@@ -11,6 +11,8 @@ pub mod inbound;
 pub mod ingress;
 pub mod intake;
 pub mod journal;
+#[cfg(feature = "cluster")]
+mod kafka;
 pub mod log;
 pub mod pacing;
 pub mod provider;

@@ -28,6 +28,10 @@ const LATENCY_MS: u64 = 30;
 /// How far ahead of its permits a sender commits attempts, in seconds.
 const COMMITTED_AHEAD: f64 = 0.020;
 
+/// The same on servers at most, whose commits may take long.
+#[cfg(feature = "cluster")]
+const COMMITTED_AHEAD_ON_SERVERS: f64 = 0.420;
+
 /// The text of every campaign; see [`expected`].
 pub const TEMPLATE: &str = "Hi {{ first_name }}";
 
@@ -41,7 +45,7 @@ pub enum Keeping {
     UntilMoved,
     /// On servers. Its data folder is lost whenever the node is.
     #[cfg(feature = "cluster")]
-    OnServers(Ground),
+    OnServers(Box<Ground>),
 }
 
 /// What a world is made of.
@@ -123,7 +127,7 @@ impl World {
     #[cfg(feature = "cluster")]
     pub fn move_to(&mut self, ground: &Ground) {
         self.settings.and(&ground.sections());
-        self.plan.keeping = Keeping::OnServers(ground.clone());
+        self.plan.keeping = Keeping::OnServers(Box::new(ground.clone()));
         self.settings.lose_data();
         std::fs::create_dir(self.settings.data()).expect("a folder can be made");
     }
@@ -325,7 +329,12 @@ impl Remains {
     /// in flight, and ahead of their permits.
     fn committed_and_unsent(&self) -> u64 {
         let account = fixture::provider(self.settings.listen, 1, self.plan.rate);
-        let ahead = (COMMITTED_AHEAD * account.rate).ceil() as u64;
+        let ahead = match self.plan.keeping {
+            Keeping::InFolder => COMMITTED_AHEAD,
+            #[cfg(feature = "cluster")]
+            Keeping::UntilMoved | Keeping::OnServers(_) => COMMITTED_AHEAD_ON_SERVERS,
+        };
+        let ahead = (ahead * account.rate).ceil() as u64;
         self.plan.providers as u64 * (u64::from(account.max_in_flight) + ahead)
     }
 }

@@ -26,7 +26,7 @@ use super::stranded::{Aside, PutAside};
 use crate::instruments;
 use crate::provider::pacing::Pacing;
 use crate::provider::resting::Resting;
-use crate::provider::sender::COMMIT_AHEAD;
+use crate::provider::sender::commit_ahead;
 use crate::supervision::{Escalation, Lifeline, TaskPanicked, spawn_for};
 
 /// How often cursors are committed. What a crash leaves behind its cursor is read
@@ -35,10 +35,6 @@ const COMMIT_CURSORS_EVERY: Duration = Duration::from_millis(100);
 
 /// How often due entries are looked for: a scheduled text leaves at most this late.
 pub(super) const LOOK_FOR_DUE_EVERY: Duration = Duration::from_millis(250);
-
-/// How far ahead of their permits texts are given out whose account, campaign or sender has a
-/// limit of its own: as far as work is committed ahead.
-const AHEAD_MICROS: u64 = COMMIT_AHEAD.as_micros() as u64;
 
 /// How soon to look again for somebody who has no room: as often as a busy sender looks.
 const LOOK_FOR_ROOM_AFTER: Duration = Duration::from_millis(5);
@@ -200,7 +196,7 @@ impl Dispatcher {
         }
         let limits = self.parts.holds.limits();
         let now = self.parts.readers.runtime.boot();
-        let mut room = limits.room(now, AHEAD_MICROS);
+        let mut room = limits.room(now, self.ahead_micros());
         let routing = &self.parts.beginner.routing;
         let shared = |index: usize, ready: Ready| {
             let sender = routing.limited_sender(index, ready.routes);
@@ -242,10 +238,18 @@ impl Dispatcher {
         }
     }
 
+    /// How far ahead of their permits texts are given out whose account, campaign or sender has
+    /// a limit of its own: as far as work is committed ahead.
+    fn ahead_micros(&self) -> u64 {
+        let ahead = commit_ahead(&self.parts.beginner.journal);
+        u64::try_from(ahead.as_micros()).unwrap_or(u64::MAX)
+    }
+
     /// Looks again when somebody who has no room now has some. What was given out may come back
     /// before, or be slow to leave.
     fn wait_for_room(&mut self, now: BootMicros, context: &mut Context<Self>) {
-        let next = self.parts.holds.limits().next_room(now, AHEAD_MICROS);
+        let limits = self.parts.holds.limits();
+        let next = limits.next_room(now, self.ahead_micros());
         if let Some(next) = next.filter(|_| !self.waits_for_room) {
             self.waits_for_room = true;
             let wait = Duration::from_micros(next.saturating_sub(now));

@@ -159,6 +159,7 @@ impl Wiring {
                 index,
                 pacing,
                 dispatcher: self.dispatcher.clone(),
+                journal: parts.journal.clone(),
             };
             let post = Post::default();
             let spec = ChildSpec {

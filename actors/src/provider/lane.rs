@@ -38,6 +38,8 @@ pub struct Lane {
     line: Mutex<Line>,
     /// Segments that were let go so far.
     left: AtomicU64,
+    /// How far ahead of their permits attempts come here, in microseconds.
+    ahead: AtomicU64,
     arrived: Notify,
     closed: AtomicBool,
     /// Whether its sender looks rarely, and how it is woken.
@@ -82,6 +84,7 @@ impl Lane {
             instruments,
             line: Mutex::default(),
             left: AtomicU64::new(0),
+            ahead: AtomicU64::new(0),
             arrived: Notify::new(),
             closed: AtomicBool::new(false),
             idle: AtomicBool::new(false),
@@ -135,6 +138,17 @@ impl Lane {
     /// Segments that were let go so far.
     pub fn left(&self) -> u64 {
         self.left.load(Ordering::Acquire)
+    }
+
+    /// Attempts come this far ahead of their permits.
+    pub fn expect(&self, ahead: Duration) {
+        let micros = u64::try_from(ahead.as_micros()).unwrap_or(u64::MAX);
+        self.ahead.store(micros, Ordering::Release);
+    }
+
+    /// How long the limits of an attempt may let it wait, in microseconds.
+    fn patience(&self) -> u64 {
+        self.ahead.load(Ordering::Acquire) + LIMIT_PATIENCE
     }
 
     /// Segments that fall due within this time.
@@ -254,7 +268,7 @@ impl Lane {
                     return Some((ticket, Permit { at: now, opening }));
                 }
                 // Nothing else may go either, and other senders may have better use for it.
-                Err(_) if ticket.ready_at(now) > now + LIMIT_PATIENCE => return None,
+                Err(_) if ticket.ready_at(now) > now + self.patience() => return None,
                 Err(wait) => {
                     let wait = Duration::from_micros(wait.until.saturating_sub(now));
                     let pause = pin!(self.runtime.sleep(wait.min(LONGEST_SLEEP)));
@@ -341,10 +355,10 @@ fn said_by(outcome: &SubmitOutcome) -> (Heard, Sign) {
     }
 }
 
-/// An attempt goes back that its campaign's or account's limit lets wait for longer than this,
-/// in microseconds: work is given out 20 ms ahead of such a limit, so it was lowered meanwhile,
-/// or others took what was due.
-const LIMIT_PATIENCE: u64 = 100_000;
+/// An attempt goes back that its campaign's or account's limit lets wait for longer than it was
+/// given out ahead of that limit and this, in microseconds: the limit was lowered meanwhile, or
+/// others took what was due.
+const LIMIT_PATIENCE: u64 = 80_000;
 
 /// A waiting attempt looks again this often whether the lane was closed.
 const LONGEST_SLEEP: Duration = Duration::from_millis(250);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use engine::dispatch::ready::Wanted;
+use engine::journal::Journal;
 use engine::pacing::Leave;
 use engine::provider::ProviderAccount;
 use engine::runtime::Runtime;
@@ -18,11 +19,22 @@ use crate::dispatch::dispatcher::Dispatcher;
 use crate::instruments::ProviderInstruments;
 use crate::supervision::{Lifeline, Post, TaskPanicked, spawn_for};
 
-/// How far ahead of its permits work is committed: the time of a group commit, with
+/// How far ahead of its permits work is committed: the time of a group commit on a disk, with
 /// some room. What is committed ahead is unknown after a crash. One-time codes may come on top
 /// of that, as many as are due until the next look: while a campaign fills the line they would
 /// otherwise wait for it.
-pub const COMMIT_AHEAD: Duration = Duration::from_millis(20);
+const COMMIT_AHEAD: Duration = Duration::from_millis(20);
+
+/// What is committed ahead at most beyond that, however slow servers are: a busy one takes some
+/// 170 ms for a group.
+const LATENCY_MOST: Duration = Duration::from_millis(400);
+
+/// How far ahead of its permits work is given out. On servers a commit takes longer than what
+/// may wait for its permit afterwards, so it is begun by as much earlier: else no account could
+/// send faster than what a commit carries in the time that it takes.
+pub fn commit_ahead(journal: &Journal) -> Duration {
+    COMMIT_AHEAD + journal.latency().min(LATENCY_MOST)
+}
 
 /// How often a busy sender looks whether permits have come due.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -32,7 +44,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 const LOOK_WHEN_IDLE: Duration = Duration::from_millis(100);
 
 /// Looks in the time that is committed ahead.
-const LOOKS_AHEAD: usize = (COMMIT_AHEAD.as_millis() / LOOK_EVERY.as_millis()) as usize;
+fn looks_in(ahead: Duration) -> usize {
+    usize::try_from(ahead.as_millis() / LOOK_EVERY.as_millis()).unwrap_or(usize::MAX)
+}
 
 /// Work is committed ahead for this many times what left in the time before, so that a
 /// lane that speeds up doubles in each such time.
@@ -52,6 +66,8 @@ pub struct SenderParts {
     pub pacing: Pacing,
     /// Who has work.
     pub dispatcher: Post<Dispatcher>,
+    /// Where it is committed.
+    pub journal: Journal,
 }
 
 /// One provider account's sender.
@@ -96,10 +112,10 @@ impl ProviderSender {
     /// What can be expected to leave in the time ahead, from what left in the time before:
     /// a rate that the provider's answers do not keep up with must not fill the line. At
     /// least one text for each slot.
-    fn can_leave(&mut self) -> u64 {
+    fn can_leave(&mut self, ahead: Duration) -> u64 {
         let now = self.lane.left();
         self.left.push_back(now);
-        if self.left.len() > LOOKS_AHEAD + 1 {
+        while self.left.len() > looks_in(ahead) + 1 {
             self.left.pop_front();
         }
         let before = self.left.front().copied().unwrap_or(now);
@@ -130,7 +146,7 @@ impl ProviderSender {
     fn is_idle(&self) -> bool {
         let has_left = self.left.front() != self.left.back();
         let asks = self.asked.wanted().any > 0;
-        let is_idle = asks && !has_left && self.left.len() > LOOKS_AHEAD;
+        let is_idle = asks && !has_left && self.left.len() > looks_in(COMMIT_AHEAD);
         // Told first: what comes from now on wakes.
         self.lane.set_idle(is_idle);
         is_idle && self.lane.waiting().all == 0
@@ -192,12 +208,14 @@ impl ProviderSender {
 
     /// What is wanted beyond what waits in the lane and what was asked for already.
     fn wanted(&mut self) -> Wanted {
-        let can_leave = self.can_leave();
+        let ahead = commit_ahead(&self.parts.journal);
+        self.lane.expect(ahead);
+        let can_leave = self.can_leave(ahead);
         let due = |ahead| self.lane.due_within(ahead).min(can_leave).max(1);
         let (any, transactional) = if self.is_resting {
             (1, 0)
         } else {
-            (due(COMMIT_AHEAD), due(LOOK_EVERY))
+            (due(ahead), due(LOOK_EVERY))
         };
         let (waiting, asked) = (self.lane.waiting(), self.asked.wanted());
         let missing = |wanted: u64, waiting: u64, asked: u32| {

@@ -26,6 +26,10 @@ const SHARE_OF_RATE: f64 = 0.1;
 /// And at least so many a second are always allowed.
 const LEAST_RATE: f64 = 1.0;
 
+/// How often it is looked whether the provider account of an unknown text is in the settings
+/// again: only a start with other settings brings it back, and a look is one commit.
+const LOOK_FOR_ACCOUNT_EVERY: Duration = Duration::from_secs(60);
+
 /// The pace of each provider account's look-ups.
 #[derive(Clone)]
 pub struct LookUpPaces(Arc<[Mutex<Limiter>]>);
@@ -121,6 +125,13 @@ impl LookUps {
             return Ok(());
         }
         let found = if is_unknown {
+            if !self.may_ask(&message) {
+                // Nothing was looked for, so it does not count: who is not found must have been
+                // searched for.
+                let next = self.next_after(&message, made - 1, Some(LOOK_FOR_ACCOUNT_EVERY));
+                self.commit(&message, next).await?;
+                return Ok(());
+            }
             self.search(&message).await
         } else {
             self.fetch(&message).await
@@ -193,6 +204,13 @@ impl LookUps {
         let partition = self.journal.partitions().of(message.envelope.id.slice());
         let verdicts = self.journal.commit(vec![(partition, change)]).await?;
         Ok(verdicts.first().copied().unwrap_or(Verdict::Done))
+    }
+
+    /// Whether the account that made the last attempt can be asked: it may not be in the settings
+    /// any more, or by mistake.
+    fn may_ask(&self, message: &Message) -> bool {
+        let mut accounts = self.accounts.iter();
+        accounts.any(|account| Some(account.id) == message.provider)
     }
 
     /// The account that made the last attempt, once it may be asked.
@@ -297,6 +315,10 @@ impl LookUps {
 
     /// The next look-up, or the end of waiting.
     fn next(&self, message: &Message, made: u32, schedule: &LookupSchedule) -> Change {
+        self.next_after(message, made, schedule.nth(made))
+    }
+
+    fn next_after(&self, message: &Message, made: u32, delay: Option<Duration>) -> Change {
         let at = self.runtime.now();
         if at > message.envelope.valid_until.plus(GIVE_UP_AFTER_VALIDITY) {
             return Change::NoReceipt {
@@ -308,7 +330,7 @@ impl LookUps {
         Change::LookedUp {
             attempt: last_attempt(message),
             made,
-            next: schedule.nth(made).map(|delay| at.plus(delay)),
+            next: delay.map(|delay| at.plus(delay)),
             at,
         }
     }

@@ -164,7 +164,7 @@ async fn each(
     runtime: &Runtime,
     mut look: impl AsyncFnMut(String, DeadLetter) -> Result<(), Failed>,
 ) -> Result<(), Failed> {
-    topics::make_missing(kafka).await?;
+    topics::make_missing(kafka, runtime).await?;
     let aside = MessageClass::ALL.map(|class| {
         let topic = topics::dead_letters(&topics::requests(kafka, class));
         (topic, class)

@@ -171,7 +171,7 @@ mod tests {
         let kafka = Settings::load(None, []).expect("the sample").kafka;
         assert!(must_be_read(&kafka, "volley.requests.marketing").is_ok());
         let refused = must_be_read(&kafka, "volley.requests.marketing.dlq");
-        let told = refused.err().expect("it is refused").message;
+        let told = refused.expect_err("it is refused").message;
         assert!(told.contains("volley.requests.transactional and"), "{told}");
     }
 }

@@ -72,7 +72,7 @@ pub(super) fn run(command: StoreCommand) -> Exit {
                 Ok(settings) => settings,
                 Err(exit) => return exit,
             };
-            let exported = transfer::export(&settings.node.data, &file);
+            let exported = transfer::export(&settings.node.data, &file, settings.node.partitions);
             end(exported
                 .map(|counts| show("exported", &counts))
                 .map_err(Failed::from))

@@ -46,6 +46,7 @@ pub fn describe() {
     metrics::describe_gauge!(BEHIND, "Records of a topic that are not read yet.");
     metrics::describe_gauge!(ANSWERS, "Whether Kafka answers: 1 or 0.");
     positions::describe();
+    engine::log::describe_metrics();
 }
 
 /// The door.
@@ -99,7 +100,7 @@ impl Ingress {
 
     /// Takes records in from where the positions are.
     async fn read_on(&self) -> Result<(), TakeError> {
-        topics::make_missing(&self.settings).await?;
+        topics::make_missing(&self.settings, self.state.runtime()).await?;
         let (mut positions, from) = Positions::read(self.state.store(), &self.reader).await?;
         self.reader.assign(&from)?;
         let mut looked_at = self.state.runtime().boot();

@@ -9,6 +9,7 @@ use schemas::campaign::Campaign;
 use schemas::change::SkippedRecipient;
 use schemas::contact::Contact;
 use schemas::position::{AudiencePosition, SourceId};
+use schemas::record::Key;
 use schemas::{
     Body, CampaignId, ContactId, Envelope, MessageClass, MessageId, Partition, Phone, Secret,
     UnixMicros,
@@ -168,11 +169,16 @@ pub async fn read(
     let Some(part) = part(store, plan, partition, from, limit).await? else {
         return Ok(None);
     };
-    let mut items = Vec::with_capacity(part.recipients.len());
-    for (origin, phone, contact) in part.recipients {
-        items.push(item(store, plan, origin, phone, contact).await?);
-    }
-    let next = part.next;
+    let account = plan.campaign.account;
+    let contacts = part.recipients.iter();
+    let keys: Vec<Key> = contacts
+        .map(|(_, _, contact)| Contact::key_of(account, *contact))
+        .collect();
+    let stored = store.get_each::<Contact>(&keys).await?;
+    let recipients = part.recipients.into_iter().zip(stored);
+    let items = recipients
+        .map(|((origin, phone, contact), stored)| item(plan, origin, phone, contact, stored));
+    let (items, next) = (items.collect(), part.next);
     Ok(Some(AudiencePage { items, next }))
 }
 
@@ -257,18 +263,16 @@ async fn part(
     Ok(Some(Part { recipients, next }))
 }
 
-async fn item(
-    store: &Store,
+/// What becomes of a recipient whose contact is `stored` like this by now.
+fn item(
     plan: &CampaignPlan,
     origin: Origin,
     phone: Phone,
     contact: ContactId,
-) -> Result<AudienceItem, StoreError> {
+    stored: Option<Contact>,
+) -> AudienceItem {
     let campaign = &plan.campaign;
     let id = origin.message;
-    let stored = store
-        .get::<Contact>(&Contact::key_of(campaign.account, contact))
-        .await?;
     let text = match &stored {
         None => Err("contact_erased"),
         Some(contact) if contact.phone != phone => Err("number_changed"),
@@ -281,11 +285,11 @@ async fn item(
         Ok(body) => body,
         Err(reason) => {
             let recipient = plan.recipient(id, phone, contact);
-            return Ok(AudienceItem::Skip {
+            return AudienceItem::Skip {
                 origin,
                 recipient,
                 reason,
-            });
+            };
         }
     };
     let count = count_segments(&body);
@@ -307,12 +311,12 @@ async fn item(
         created_at: plan.started_at,
     };
     let envelope = Arc::new(envelope);
-    Ok(AudienceItem::Ready(Ready {
+    AudienceItem::Ready(Ready {
         envelope,
         attempt: 1,
         origin,
         routes: plan.routes,
-    }))
+    })
 }
 
 fn reason_of(error: &RenderError) -> &'static str {

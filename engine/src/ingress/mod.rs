@@ -15,18 +15,36 @@ pub mod record;
 pub mod requests;
 pub mod topics;
 
+use crate::kafka::Unreached;
+
 /// Kafka could not do it. Every one of these may pass by itself.
 #[derive(Debug, thiserror::Error)]
-#[error("{what}: {cause}")]
-pub struct IngressError {
-    /// What was tried.
-    pub what: &'static str,
-    /// What the client library said; it knows no content.
-    pub cause: rdkafka::error::KafkaError,
+pub enum IngressError {
+    /// Something that was tried failed.
+    #[error("{what}: {cause}")]
+    Failed {
+        /// What was tried.
+        what: &'static str,
+        /// What the client library said; it knows no content.
+        cause: rdkafka::error::KafkaError,
+    },
+    /// The brokers refuse us, or do not answer.
+    #[error("{detail}")]
+    Unreached {
+        /// Why, and the cure.
+        detail: String,
+    },
 }
 
 impl IngressError {
     pub(crate) fn of(what: &'static str) -> impl Fn(rdkafka::error::KafkaError) -> IngressError {
-        move |cause| Self { what, cause }
+        move |cause| Self::Failed { what, cause }
+    }
+}
+
+impl From<Unreached> for IngressError {
+    fn from(unreached: Unreached) -> Self {
+        let (Unreached::Refused(detail) | Unreached::Silent(detail)) = unreached;
+        Self::Unreached { detail }
     }
 }

@@ -8,6 +8,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use schemas::MessageClass;
 
 use super::IngressError;
+use crate::kafka;
+use crate::runtime::Runtime;
 use crate::settings::KafkaSettings;
 
 /// Partitions of a topic of requests that nobody made before: so many consumers can share it, and
@@ -34,8 +36,10 @@ pub fn dead_letters(topic: &str) -> String {
 /// their own mind about partitions and retention.
 ///
 /// # Errors
-/// When Kafka does not answer or refuses.
-pub async fn make_missing(settings: &KafkaSettings) -> Result<(), IngressError> {
+/// When Kafka does not answer or refuses; who is refused hears the cure.
+pub async fn make_missing(settings: &KafkaSettings, runtime: &Runtime) -> Result<(), IngressError> {
+    let first = requests(settings, MessageClass::Transactional);
+    kafka::reach(settings.client(), &first, runtime).await?;
     let admin: AdminClient<DefaultClientContext> = settings
         .client()
         .create()

@@ -36,6 +36,8 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use schemas::change::Change;
 use schemas::message::DueKind;
 use schemas::{Partition, PartitionCount, UnixMicros};
@@ -119,6 +121,12 @@ impl Journal {
     /// How many partitions there are.
     pub fn partitions(&self) -> PartitionCount {
         self.partitions
+    }
+
+    /// How long it takes lately until what is handed in is durable, on servers. Zero in a data
+    /// folder, whose disk is faster than what is planned with this.
+    pub fn latency(&self) -> Duration {
+        self.submitter.latency()
     }
 
     /// Commits changes, in order and together with what others hand in at the same

@@ -241,6 +241,10 @@ pub(crate) fn checkpointed(
     }
     for (partition, log) in recovered.partitions {
         let sequence = log.state.sequence;
+        // Nothing was committed in it.
+        if sequence == 0 {
+            continue;
+        }
         let checkpoint = Checkpoint {
             sequence,
             trimmed: sequence,

@@ -24,11 +24,11 @@ pub use self::error::LogError;
 #[cfg(feature = "cluster")]
 use self::kafka::KafkaLog;
 #[cfg(feature = "cluster")]
-pub use self::kafka::Turn;
-#[cfg(feature = "cluster")]
 pub(crate) use self::kafka::{EventRecord, GroupTopic, begin_import, begun_import};
 #[cfg(feature = "cluster")]
 pub use self::kafka::{KafkaLogSettings, TopicMarks, open_log};
+#[cfg(feature = "cluster")]
+pub use self::kafka::{Turn, describe as describe_metrics};
 use crate::runtime::Runtime;
 use crate::store::AGAIN_AFTER;
 

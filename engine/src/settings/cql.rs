@@ -4,6 +4,7 @@ use schemas::Secret;
 
 use super::error::SettingsError;
 use super::layers::Layers;
+use super::tls::{self, TlsSettings};
 
 /// The longest name of a keyspace that the servers take.
 const KEYSPACE_LENGTH_MAX: usize = 48;
@@ -24,6 +25,8 @@ pub struct CqlSettings {
     pub user: Option<String>,
     /// `VOLLEY_CQL__PASSWORD`
     pub password: Option<Secret>,
+    /// `VOLLEY_CQL__TLS`, `VOLLEY_CQL__CA_FILE`: TLS, if it is on.
+    pub tls: Option<TlsSettings>,
 }
 
 impl CqlSettings {
@@ -37,34 +40,16 @@ impl CqlSettings {
                 _ => Err(format!("is not 1 to {REPLICATION_MAX}")),
             })?,
             user: section.optional("user", Ok)?,
-            password: section.optional("password", check_password)?,
+            password: section.secret("password")?,
+            tls: tls::read(&mut section, || Ok(()))?,
         };
+        let given = [
+            ("user", settings.user.is_some()),
+            ("password", settings.password.is_some()),
+        ];
+        section.all_or_none(given)?;
         section.finish()?;
-        if settings.user.is_some() != settings.password.is_some() {
-            let (given, missing) = match settings.user {
-                Some(_) => ("user", "password"),
-                None => ("password", "user"),
-            };
-            return Err(SettingsError::Missing {
-                key: format!("cql.{missing}"),
-                cure: format!("cql.{given} is: set both or none"),
-            });
-        }
         Ok(settings)
-    }
-}
-
-/// Taken as it is, since an error about its type would show it.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "whatever else it is, it is no text"
-)]
-fn check_password(password: toml::Value) -> Result<Secret, String> {
-    match password {
-        toml::Value::String(text) => Ok(Secret::new(text)),
-        // A variable's text that looks like one.
-        toml::Value::Integer(number) => Ok(Secret::new(number.to_string())),
-        _ => Err("is not a text: write it in quotes".to_owned()),
     }
 }
 

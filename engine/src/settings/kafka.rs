@@ -1,7 +1,12 @@
-//! `[kafka]`: where requests of other systems come from.
+//! `[kafka]`: the brokers of requests, events and journals, and how they are reached.
+
+use std::path::PathBuf;
+
+use schemas::Secret;
 
 use super::error::SettingsError;
-use super::layers::Layers;
+use super::layers::{Layers, Section};
+use super::tls::{self, TlsSettings};
 
 /// Section `[kafka]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +19,81 @@ pub struct KafkaSettings {
     /// `VOLLEY_KAFKA__REPLICATION`: on how many brokers each record of a topic lies that is made
     /// by a node; `None`: as the brokers have it.
     pub replication: Option<u16>,
+    /// How the brokers are reached.
+    pub security: KafkaSecurity,
+}
+
+/// How brokers are reached: as whom, and over what. Plainly and as nobody where neither is set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KafkaSecurity {
+    /// Who says hello.
+    pub login: Option<KafkaLogin>,
+    /// TLS, if it is on.
+    pub tls: Option<TlsSettings>,
+    /// The certificate that is shown to brokers which want one.
+    pub identity: Option<KafkaIdentity>,
+}
+
+/// A user of the brokers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaLogin {
+    /// `VOLLEY_KAFKA__USER`
+    pub user: String,
+    /// `VOLLEY_KAFKA__PASSWORD`
+    pub password: Secret,
+    /// `VOLLEY_KAFKA__MECHANISM`: how it is shown that the password is known.
+    pub mechanism: Mechanism,
+}
+
+/// A certificate of this node, for brokers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaIdentity {
+    /// `VOLLEY_KAFKA__CERTIFICATE_FILE`: the certificate and what leads to its authority, in PEM.
+    pub certificate_file: PathBuf,
+    /// `VOLLEY_KAFKA__KEY_FILE`: its key, in PEM, not encrypted.
+    pub key_file: PathBuf,
+}
+
+/// How a password is shown: the mechanisms of SASL that are supported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    /// As it is.
+    Plain,
+    /// By a proof that does not tell it.
+    ScramSha256,
+    /// The same, with the longer hash.
+    ScramSha512,
+}
+
+/// What a volley without TLS to Kafka says to whoever asks for it.
+const NOT_BUILT: &str =
+    "this volley was built without TLS to Kafka: build it with --features kafka-tls";
+
+impl Mechanism {
+    const ALL: [Self; 3] = [Self::Plain, Self::ScramSha256, Self::ScramSha512];
+
+    /// As SASL calls it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
+
+    fn of(name: String) -> Result<Self, String> {
+        let mut all = Self::ALL.into_iter();
+        let Some(found) = all.find(|mechanism| mechanism.as_str() == name) else {
+            return Err("is not PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512".to_owned());
+        };
+        match found {
+            // OpenSSL has its hashes, and is linked together with TLS only.
+            Self::ScramSha256 | Self::ScramSha512 if !cfg!(feature = "kafka-tls") => {
+                Err(format!("{NOT_BUILT}, which SCRAM needs, or use PLAIN"))
+            }
+            Self::Plain | Self::ScramSha256 | Self::ScramSha512 => Ok(found),
+        }
+    }
 }
 
 impl KafkaSettings {
@@ -37,32 +117,73 @@ impl KafkaSettings {
                     .then_some(replication)
                     .ok_or_else(|| "is not from 1 to 99".to_owned())
             })?,
+            security: KafkaSecurity::read(&mut section)?,
         };
         section.finish()?;
         Ok(settings)
     }
+}
 
-    /// The settings that every client of these brokers has.
-    #[cfg(feature = "cluster")]
-    pub(crate) fn client(&self) -> rdkafka::ClientConfig {
-        client(self.brokers.as_deref().unwrap_or(""))
+impl KafkaSecurity {
+    fn read(section: &mut Section) -> Result<Self, SettingsError> {
+        let login = KafkaLogin::read(section)?;
+        let tls = tls::read(section, || match cfg!(feature = "kafka-tls") {
+            true => Ok(()),
+            false => Err(NOT_BUILT.to_owned()),
+        })?;
+        let identity = KafkaIdentity::read(section)?;
+        if identity.is_some() && tls.is_none() {
+            return Err(section.unused_without_tls("certificate_file"));
+        }
+        Ok(Self {
+            login,
+            tls,
+            identity,
+        })
     }
 }
 
-/// The settings that every client of some brokers has.
-#[cfg(feature = "cluster")]
-pub(crate) fn client(brokers: &str) -> rdkafka::ClientConfig {
-    let mut config = rdkafka::ClientConfig::new();
-    config
-        .set("bootstrap.servers", brokers)
-        .set("client.id", "volley")
-        // Topics are created by us, with what we need, or not at all.
-        .set("allow.auto.create.topics", "false")
-        .set("socket.timeout.ms", "5000")
-        // A broker that is back is found within half a second.
-        .set("reconnect.backoff.ms", "50")
-        .set("reconnect.backoff.max.ms", "500");
-    config
+impl KafkaLogin {
+    fn read(section: &mut Section) -> Result<Option<Self>, SettingsError> {
+        let user = section.optional("user", Ok)?;
+        let password = section.secret("password")?;
+        let mechanism = section.optional("mechanism", Mechanism::of)?;
+        let given = [
+            ("user", user.is_some()),
+            ("password", password.is_some()),
+            ("mechanism", mechanism.is_some()),
+        ];
+        section.all_or_none(given)?;
+        Ok(match (user, password, mechanism) {
+            (Some(user), Some(password), Some(mechanism)) => Some(Self {
+                user,
+                password,
+                mechanism,
+            }),
+            _ => None,
+        })
+    }
+}
+
+impl KafkaIdentity {
+    fn read(section: &mut Section) -> Result<Option<Self>, SettingsError> {
+        let certificate_file = section.optional("certificate_file", |file: PathBuf| {
+            tls::certificates(&file).map(|_| file)
+        })?;
+        let key_file = section.optional("key_file", |file: PathBuf| {
+            tls::check_key(&file).map(|()| file)
+        })?;
+        let given = [
+            ("certificate_file", certificate_file.is_some()),
+            ("key_file", key_file.is_some()),
+        ];
+        section.all_or_none(given)?;
+        let both = certificate_file.zip(key_file);
+        Ok(both.map(|(certificate_file, key_file)| Self {
+            certificate_file,
+            key_file,
+        }))
+    }
 }
 
 /// Brokers, if they can be some.

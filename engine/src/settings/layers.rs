@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use schemas::Secret;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
@@ -13,7 +14,7 @@ use super::error::{SettingsError, Source, nearest};
 /// The section of the provider accounts: a list of tables, not one table.
 const PROVIDERS: &str = "providers";
 /// Keys of sections that hold secrets.
-const SECRETS: [(&str, &str); 1] = [("cql", "password")];
+const SECRETS: [(&str, &str); 2] = [("cql", "password"), ("kafka", "password")];
 /// What our environment variables start with.
 const PREFIX: &str = "VOLLEY_";
 
@@ -308,6 +309,45 @@ impl Section {
             key: format!("{}.{key}", self.name),
             problem,
         })
+    }
+
+    /// A secret that may be left out. Taken as it is, since an error about its type would show
+    /// it.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "whatever else it is, it is no text"
+    )]
+    pub(super) fn secret(&mut self, key: &'static str) -> Result<Option<Secret>, SettingsError> {
+        self.optional(key, |value: Value| match value {
+            Value::String(text) => Ok(Secret::new(text)),
+            // A variable's text that looks like one.
+            Value::Integer(number) => Ok(Secret::new(number.to_string())),
+            _ => Err("is not a text: write it in quotes".to_owned()),
+        })
+    }
+
+    /// Refuses keys of which some are given and others are not.
+    pub(super) fn all_or_none<const N: usize>(
+        &self,
+        given: [(&str, bool); N],
+    ) -> Result<(), SettingsError> {
+        let find = |is_given| given.iter().find(|(_, it)| *it == is_given);
+        let (Some((given, _)), Some((missing, _))) = (find(true), find(false)) else {
+            return Ok(());
+        };
+        Err(SettingsError::Missing {
+            key: format!("{}.{missing}", self.name),
+            cure: format!("{}.{given} is: set all of them or none", self.name),
+        })
+    }
+
+    /// Why a key that is about TLS cannot be there.
+    pub(super) fn unused_without_tls(&self, key: &str) -> SettingsError {
+        let name = self.name;
+        SettingsError::Missing {
+            key: format!("{name}.tls"),
+            cure: format!("{name}.{key} is of no use without: write `tls = true`, or drop it"),
+        }
     }
 
     /// Ends the reading.

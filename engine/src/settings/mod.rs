@@ -14,6 +14,7 @@ mod layers;
 mod node;
 mod providers;
 mod retry;
+mod tls;
 mod twilio;
 
 use std::path::{Path, PathBuf};
@@ -21,11 +22,12 @@ use std::path::{Path, PathBuf};
 pub use cql::CqlSettings;
 pub use error::{SettingsError, Source};
 pub use http::HttpSettings;
-pub use kafka::KafkaSettings;
-#[cfg(feature = "cluster")]
-pub(crate) use kafka::client as kafka_client;
+pub use kafka::{KafkaIdentity, KafkaLogin, KafkaSecurity, KafkaSettings, Mechanism};
 pub use node::{JournalSettings, NodeSettings};
 pub use retry::RetrySettings;
+pub use tls::TlsSettings;
+#[cfg(feature = "cluster")]
+pub(crate) use tls::certificates;
 
 use crate::provider::ProviderSettings;
 use layers::Layers;

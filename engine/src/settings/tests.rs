@@ -1,5 +1,7 @@
 //! What an operator sees: defaults, layers, and errors that name the place.
 
+mod security;
+
 use std::io::Write;
 use std::time::Duration;
 
@@ -129,12 +131,32 @@ fn every_commented_key_of_the_sample_is_known() {
         })
         .map(|line| format!("{line}\n"))
         .collect();
-    let settings = from_file(&uncommented).expect("settings");
+    let files = security::files_of_the_sample();
+    let uncommented = uncommented
+        .replace("/etc/volley", files.folder())
+        .replace("tls = false", "tls = true");
+    let settings = from_file(&as_this_build_takes_it(uncommented)).expect("settings");
     assert_eq!(
         settings.http.public_url.as_deref(),
         Some("https://sms.example.com")
     );
+    assert!(settings.cql.tls.is_some());
     assert_eq!(settings.providers.len(), 1);
+}
+
+/// Without what a build without TLS to Kafka refuses, by the names of these very keys.
+fn as_this_build_takes_it(sample: String) -> String {
+    if cfg!(feature = "kafka-tls") {
+        return sample;
+    }
+    let (kafka, rest) = sample.split_once("[retry]").expect("a section");
+    let refused = |line: &str| line.starts_with("tls = ") || line.contains("_file = ");
+    let lines = kafka.lines().map(|line| match refused(line) {
+        true if line.starts_with("tls") => "tls = false\n".to_owned(),
+        true => "\n".to_owned(),
+        false => line.replace("SCRAM-SHA-512", "PLAIN") + "\n",
+    });
+    lines.collect::<String>() + "[retry]" + rest
 }
 
 #[test]

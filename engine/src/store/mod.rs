@@ -20,7 +20,7 @@
 
 use std::time::Duration;
 
-use schemas::record::{KeyPart, Record, Versioned, WriteOnce};
+use schemas::record::{Key, KeyPart, Record, Versioned, WriteOnce};
 
 use self::embedded::EmbeddedRows;
 use self::range::RowRange;
@@ -29,6 +29,7 @@ use crate::runtime::Runtime;
 #[cfg(feature = "cluster")]
 pub(crate) mod cluster;
 mod commit_record;
+mod commit_times;
 #[cfg(any(test, feature = "testkit"))]
 pub mod contract;
 #[cfg(feature = "cluster")]
@@ -62,6 +63,7 @@ pub(crate) mod subject;
 #[cfg(test)]
 mod writer_tests;
 
+pub use commit_times::{COMMIT_RECORDS, describe as describe_metrics};
 pub use cursor::Cursor;
 pub use embedded::OpenError;
 pub(crate) use embedded::open_kv;
@@ -73,7 +75,7 @@ pub use folder::ServedFolder;
 pub(crate) use latest::KEY as LATEST;
 pub use memory::{Fate, MemoryKv};
 pub(crate) use row::table_of_key;
-pub use writer::{COMMIT_RECORDS, WriterClosed, WriterEnd, describe as describe_metrics};
+pub use writer::{WriterClosed, WriterEnd};
 
 /// The most rows of one page or list: 10,000 rows of 500 bytes are 5 MB.
 pub const LIST_LIMIT: usize = 10_000;
@@ -190,6 +192,15 @@ impl Store {
     /// backend fails, [`StoreError::Unavailable`] while it is away.
     pub async fn get<R: Record>(&self, key: &[KeyPart]) -> Result<Option<R>, StoreError> {
         patiently!(self, on_backend!(self, rows => rows.get(key).await))
+    }
+
+    /// The rows with these whole keys, in their order, each as [`Store::get`] has it. From servers
+    /// many are read at once.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn get_each<R: Record>(&self, keys: &[Key]) -> Result<Vec<Option<R>>, StoreError> {
+        patiently!(self, on_backend!(self, rows => rows.get_each(keys).await))
     }
 
     /// Waits until everything that could be read before is durable, for those who tell

@@ -5,10 +5,12 @@
 //! in one queue and are answered when their group is durable.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
+use super::commit_times::Latency;
 use super::error::StoreError;
 use super::overlay::Overlay;
 use super::writer::GroupParticipant;
@@ -98,19 +100,27 @@ impl<P: GroupParticipant> Waiting<P> {
 /// Submits to the writer, in requests of its participant and in operations.
 pub(crate) struct Submitter<P: GroupParticipant> {
     inbox: mpsc::Sender<Submission<P>>,
+    latency: Latency,
 }
 
 impl<P: GroupParticipant> Clone for Submitter<P> {
     fn clone(&self) -> Self {
         Self {
             inbox: self.inbox.clone(),
+            latency: self.latency.clone(),
         }
     }
 }
 
 impl<P: GroupParticipant> Submitter<P> {
-    pub(super) fn new(inbox: mpsc::Sender<Submission<P>>) -> Self {
-        Self { inbox }
+    pub(super) fn new(inbox: mpsc::Sender<Submission<P>>, latency: Latency) -> Self {
+        Self { inbox, latency }
+    }
+
+    /// How long it takes lately from a submission to its answer, where groups go to servers.
+    /// Zero where they go to a disk of this machine.
+    pub(crate) fn latency(&self) -> Duration {
+        self.latency.get()
     }
 
     /// Has the participant apply a request. Durable when it returns.

@@ -10,9 +10,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use metrics::Histogram;
 use tokio::sync::{mpsc, watch};
 
+use super::commit_times::CommitTimes;
 use super::error::StoreError;
 use super::fail_stop::FailStop;
 use super::kv::{Kv, KvError};
@@ -126,38 +126,6 @@ impl WriterClosed {
     }
 }
 
-/// What is measured of every group commit. The handles are looked up once.
-struct CommitMetrics {
-    seconds: Histogram,
-    records: Histogram,
-}
-
-const COMMIT_SECONDS: &str = "volley_store_commit_seconds";
-/// How many submissions one group commit made durable.
-pub const COMMIT_RECORDS: &str = "volley_store_commit_records";
-
-/// Says what the numbers mean, once for each process.
-pub fn describe() {
-    metrics::describe_histogram!(
-        COMMIT_SECONDS,
-        metrics::Unit::Seconds,
-        "What one group commit took, its fsync included."
-    );
-    metrics::describe_histogram!(
-        COMMIT_RECORDS,
-        "How many submissions one group commit made durable."
-    );
-}
-
-impl CommitMetrics {
-    fn new() -> Self {
-        Self {
-            seconds: metrics::histogram!(COMMIT_SECONDS),
-            records: metrics::histogram!(COMMIT_RECORDS),
-        }
-    }
-}
-
 /// Tells those who wait for news of the announced subjects, one bit each.
 pub(crate) type Announce = Box<dyn Fn(u32) + Send>;
 
@@ -167,7 +135,7 @@ pub(super) struct GroupCommit<P: GroupParticipant> {
     runtime: Runtime,
     participant: P,
     announce: Announce,
-    metrics: CommitMetrics,
+    times: CommitTimes,
     /// What was taken and did not fit a group: fewer than [`GROUP_SUBMISSIONS`].
     taken: VecDeque<Submission<P>>,
 }
@@ -217,6 +185,7 @@ pub(crate) fn start<P: GroupParticipant>(
     let (inbox, submissions) = mpsc::channel(QUEUE_SUBMISSIONS);
     let (ended, closed) = watch::channel(None);
     let group_commit = GroupCommit::new(kv, runtime, participant, announce);
+    let latency = group_commit.times.latency.clone();
     runtime.spawn_dedicated("store-writer", async move {
         let end = group_commit.run(submissions).await;
         if let WriterEnd::Failed(error) = &end {
@@ -224,7 +193,7 @@ pub(crate) fn start<P: GroupParticipant>(
         }
         ended.send_replace(Some(end));
     });
-    (Submitter::new(inbox), WriterClosed(closed))
+    (Submitter::new(inbox, latency), WriterClosed(closed))
 }
 
 impl<P: GroupParticipant> GroupCommit<P> {
@@ -239,7 +208,7 @@ impl<P: GroupParticipant> GroupCommit<P> {
             runtime: runtime.clone(),
             participant,
             announce,
-            metrics: CommitMetrics::new(),
+            times: CommitTimes::new(),
             taken: VecDeque::new(),
         }
     }
@@ -332,8 +301,7 @@ impl<P: GroupParticipant> GroupCommit<P> {
             submission.answer(outcome.clone());
         }
         let micros = self.runtime.boot().saturating_sub(begun);
-        self.metrics.seconds.record(micros as f64 / 1e6);
-        self.metrics.records.record(records as f64);
+        self.times.note(micros, records, self.kv.is_far());
         closing
     }
 

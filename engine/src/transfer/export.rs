@@ -21,21 +21,23 @@ const PAGE: usize = 250;
 /// What the backend keeps for itself lies behind all rows.
 const ROWS_END: &[u8] = &[u8::MAX];
 
-/// Writes everything in a folder that nobody serves to a file. The folder stays as it is. Blocks
-/// for as long as reading it takes; memory does not grow with it.
+/// Writes everything in a folder that nobody serves to a file. The folder stays as it is; `asked`
+/// partitions it has where no node has committed anything to its journals. Blocks for as long as
+/// reading it takes; memory does not grow with it.
 ///
 /// # Errors
 /// [`TransferError`], which names the cure. What was written is no file of that name then.
-pub fn export(folder: &Path, file: &Path) -> Result<Counts, TransferError> {
-    if !folder.is_dir() {
-        let folder = folder.to_owned();
-        return Err(FolderError::NotAFolder { folder }.into());
-    }
-    let kv = open_kv(folder)?;
-    let partitions = stored_partition_count(&mut Overlay::new(&*kv))?;
-    let partitions = partitions.ok_or_else(|| TransferError::Nothing {
+pub fn export(folder: &Path, file: &Path, asked: PartitionCount) -> Result<Counts, TransferError> {
+    let entries = folder.read_dir().map_err(|_| FolderError::NotAFolder {
         folder: folder.to_owned(),
     })?;
+    // Opened, it would become a folder of ours.
+    if entries.count() == 0 {
+        let folder = folder.to_owned();
+        return Err(TransferError::Nothing { folder });
+    }
+    let kv = open_kv(folder)?;
+    let partitions = stored_partition_count(&mut Overlay::new(&*kv))?.unwrap_or(asked);
     let header = Header {
         release: env!("CARGO_PKG_VERSION").to_owned(),
         partitions: partitions.get(),

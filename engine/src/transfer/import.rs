@@ -18,7 +18,7 @@ use crate::storage::Servers;
 use crate::store::cluster::{FIRST_GROUP, first_group, read_journals};
 use crate::store::{Store, cql};
 
-/// Rows that are written in one go: some 12 MB of the largest.
+/// Rows that are written in one go: of the largest, audience chunks of 48 kB, 24 MB.
 const ROWS: usize = 500;
 
 /// What one append of work may hold: a quarter of what it takes at most.

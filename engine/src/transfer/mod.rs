@@ -69,8 +69,8 @@ pub enum TransferError {
         /// What is wrong, without any content.
         detail: String,
     },
-    /// No node has served the folder.
-    #[error("{} holds no messages: start nodes on servers without it", folder.display())]
+    /// There is nothing in it.
+    #[error("{} is empty: name the data folder", folder.display())]
     Nothing {
         /// The folder.
         folder: PathBuf,

@@ -1,10 +1,16 @@
 //! A real Apache Cassandra, one node.
 
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::cql::CqlConnection;
+use engine::settings::{CqlSettings, TlsSettings};
+use schemas::Secret;
+
+use super::authority::{Authority, Certificate};
+use super::cql::{CqlConnection, Hello};
 use super::jars;
 use super::ports::Port;
 use super::server::{Home, Server};
@@ -74,9 +80,20 @@ const LOGGING: &str = r#"<configuration>
 </configuration>
 "#;
 
+/// Who may come in where not everybody may: a user that is made, with a password that no log
+/// may show.
+pub const USER: &str = "volley";
+/// See [`USER`].
+pub const PASSWORD: &str = "staple-horse-battery";
+
+/// The user that every Cassandra begins with, and its password.
+const FIRST: &str = "cassandra";
+
 /// A node that runs until this is dropped or the test process ends.
 #[derive(Debug)]
 pub struct Cassandra {
+    /// Of one that takes TLS and known users only.
+    certificate: Option<(Authority, Certificate)>,
     /// `None` while it is down.
     server: Mutex<Option<Server>>,
     cql: Port,
@@ -94,19 +111,40 @@ impl Cassandra {
     /// # Panics
     /// When it cannot be started, and where missing tools are a failure.
     pub fn start() -> Option<Self> {
+        Self::start_with(|_| None)
+    }
+
+    /// The same with a node that takes TLS only, and nobody but [`USER`].
+    ///
+    /// # Panics
+    /// As [`Cassandra::start`].
+    pub fn start_locked() -> Option<Self> {
+        let cassandra = Self::start_with(|folder| {
+            let (authority, [node]) = Authority::make(folder, ["cassandra"]);
+            Some((authority, node))
+        })?;
+        let role = format!("CREATE ROLE {USER} WITH PASSWORD = '{PASSWORD}' AND LOGIN = true");
+        let made = cassandra.connect().and_then(|mut node| node.query(&role));
+        made.expect("a role is made");
+        Some(cassandra)
+    }
+
+    fn start_with(certificate: impl Fn(&Path) -> Option<(Authority, Certificate)>) -> Option<Self> {
         let class_path = super::needed(jars::CASSANDRA.class_path())?;
         let jars = class_path.trim_end_matches('*').to_owned();
+        let home = Home::new("cassandra");
         let cassandra = Self {
+            certificate: certificate(&home.folder),
             server: Mutex::new(None),
             cql: Port::reserve(),
             storage: Port::reserve(),
             management: Port::reserve(),
             class_path,
             jars,
-            home: Home::new("cassandra"),
+            home,
         };
         let files = [
-            ("cassandra.yaml", cassandra.settings()),
+            ("cassandra.yaml", cassandra.yaml()),
             ("logback.xml", LOGGING.to_owned()),
         ];
         for (name, text) in files {
@@ -119,6 +157,37 @@ impl Cassandra {
     /// Where clients connect.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.cql.number))
+    }
+
+    /// What leads a client to a keyspace in it.
+    pub fn settings(&self, keyspace: &str) -> CqlSettings {
+        let is_locked = self.certificate.is_some();
+        let tls = self.certificate.as_ref().map(|(authority, _)| TlsSettings {
+            ca_file: Some(authority.file()),
+        });
+        CqlSettings {
+            nodes: vec![self.address().to_string()],
+            keyspace: keyspace.to_owned(),
+            replication: 1,
+            user: is_locked.then(|| USER.to_owned()),
+            password: is_locked.then(|| Secret::new(PASSWORD)),
+            tls,
+        }
+    }
+
+    /// A connection of no driver of ours, as the first user where it must be known.
+    fn connect(&self) -> io::Result<CqlConnection> {
+        match &self.certificate {
+            None => CqlConnection::open(self.address()),
+            Some((authority, _)) => {
+                let hello = Hello {
+                    authority: &authority.file(),
+                    user: FIRST,
+                    password: FIRST,
+                };
+                CqlConnection::open_locked(self.address(), &hello)
+            }
+        }
     }
 
     /// Stops it with SIGTERM and waits until it has ended, some four seconds.
@@ -138,10 +207,15 @@ impl Cassandra {
         let started = || Server::start(&self.home, "node", &self.arguments());
         let server = server.get_or_insert_with(started);
         server.run_until(|| {
-            let asked = CqlConnection::open(self.address())
-                .and_then(|mut node| node.query("SELECT key FROM system.local"));
+            let asked = self.connect();
+            let asked = asked.and_then(|mut node| node.query("SELECT key FROM system.local"));
             asked.is_ok_and(|rows| rows.len() == 1)
         });
+    }
+
+    /// Its process id.
+    pub fn process(&self) -> u32 {
+        self.server().as_ref().expect("it runs").id()
     }
 
     /// Freezes it with SIGSTOP: it holds its connections and answers nothing.
@@ -179,9 +253,19 @@ impl Cassandra {
 
     /// `commitlog_sync: batch`: what was acknowledged survives a kill; the default, periodic,
     /// loses seconds of it.
-    fn settings(&self) -> String {
+    fn yaml(&self) -> String {
         let folder = self.home.folder.display();
         let (cql, storage) = (self.cql.number, self.storage.number);
+        let locked = self.certificate.as_ref();
+        let locked = locked.map_or_else(String::new, |(_, certificate)| {
+            format!(
+                "authenticator: PasswordAuthenticator\n\
+                 client_encryption_options: {{enabled: true, optional: false, keystore: {}, \
+                 ssl_context_factory: {{class_name: \
+                 org.apache.cassandra.security.PEMBasedSslContextFactory}}}}\n",
+                certificate.both.display()
+            )
+        });
         format!(
             "cluster_name: volley-tests\nnum_tokens: 1\n\
              initial_token: \"-9223372036854775808\"\n\
@@ -205,7 +289,7 @@ impl Cassandra {
              auto_snapshot: false\nstorage_compatibility_mode: NONE\npaxos_variant: v2\n\
              read_request_timeout: 5000ms\nwrite_request_timeout: 5000ms\n\
              cas_contention_timeout: 5000ms\nrange_request_timeout: 10000ms\n\
-             request_timeout: 10000ms\n"
+             request_timeout: 10000ms\n{locked}"
         )
     }
 }

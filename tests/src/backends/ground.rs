@@ -3,12 +3,13 @@
 
 use engine::log::{KafkaLogSettings, Log, LogError, open_log};
 use engine::runtime::Runtime;
-use engine::settings::{CqlSettings, KafkaSettings};
+use engine::settings::{CqlSettings, KafkaSettings, TlsSettings};
 use engine::store::{Store, cql};
 use schemas::PartitionCount;
 
 use super::cassandra::Cassandra;
 use super::kafka::Kafka;
+use super::kafka::doors::Door;
 
 /// A keyspace and topics, and what leads a node to them.
 #[derive(Clone, Debug)]
@@ -27,22 +28,34 @@ impl Ground {
     /// When the tables cannot be made.
     pub async fn make(cassandra: &Cassandra, kafka: &Kafka, name: &str, runtime: &Runtime) -> Self {
         let ground = Self {
-            cql: CqlSettings {
-                nodes: vec![cassandra.address().to_string()],
-                keyspace: name.to_owned(),
-                replication: 1,
-                user: None,
-                password: None,
-            },
-            kafka: KafkaSettings {
-                brokers: Some(kafka.bootstrap()),
-                prefix: name.to_owned(),
-                replication: Some(1),
-            },
+            cql: cassandra.settings(name),
+            kafka: kafka.settings(name),
         };
-        let migrated = cql::migrate(&ground.cql, runtime).await;
-        migrated.expect("the tables are made");
+        ground.migrate(runtime).await;
         ground
+    }
+
+    /// The same behind a broker's door and in a node that may be locked.
+    ///
+    /// # Panics
+    /// As [`Ground::make`].
+    pub async fn behind(
+        cassandra: &Cassandra,
+        (kafka, door): (&Kafka, Door),
+        name: &str,
+        runtime: &Runtime,
+    ) -> Self {
+        let ground = Self {
+            cql: cassandra.settings(name),
+            kafka: kafka.doors().settings(door, name),
+        };
+        ground.migrate(runtime).await;
+        ground
+    }
+
+    async fn migrate(&self, runtime: &Runtime) {
+        let migrated = cql::migrate(&self.cql, runtime).await;
+        migrated.expect("the tables are made");
     }
 
     /// Its rows.
@@ -74,14 +87,43 @@ impl Ground {
     /// Never: it has brokers.
     pub fn sections(&self) -> String {
         let (cql, kafka) = (&self.cql, &self.kafka);
-        format!(
-            "[cql]\nnodes = {:?}\nkeyspace = {:?}\nreplication = {}\n\
-             [kafka]\nbrokers = {:?}\nprefix = {:?}\nreplication = 1\n",
-            cql.nodes,
-            cql.keyspace,
-            cql.replication,
+        let mut sections = format!(
+            "[cql]\nnodes = {:?}\nkeyspace = {:?}\nreplication = {}\n",
+            cql.nodes, cql.keyspace, cql.replication,
+        );
+        let mut add = |key: &str, value: &str| sections += &format!("{key} = {value:?}\n");
+        if let (Some(user), Some(password)) = (&cql.user, &cql.password) {
+            add("user", user);
+            add("password", password.expose());
+        }
+        sections += &tls(cql.tls.as_ref());
+        sections += &format!(
+            "[kafka]\nbrokers = {:?}\nprefix = {:?}\nreplication = 1\n",
             kafka.brokers.as_deref().expect("brokers"),
             kafka.prefix,
-        )
+        );
+        let mut add = |key: &str, value: &str| sections += &format!("{key} = {value:?}\n");
+        if let Some(login) = &kafka.security.login {
+            add("user", &login.user);
+            add("password", login.password.expose());
+            add("mechanism", login.mechanism.as_str());
+        }
+        if let Some(identity) = &kafka.security.identity {
+            add(
+                "certificate_file",
+                &identity.certificate_file.to_string_lossy(),
+            );
+            add("key_file", &identity.key_file.to_string_lossy());
+        }
+        sections + &tls(kafka.security.tls.as_ref())
     }
+}
+
+fn tls(tls: Option<&TlsSettings>) -> String {
+    let Some(tls) = tls else {
+        return String::new();
+    };
+    let ca_file = tls.ca_file.as_ref();
+    let ca_file = ca_file.map(|file| format!("ca_file = {file:?}\n"));
+    format!("tls = true\n{}", ca_file.unwrap_or_default())
 }

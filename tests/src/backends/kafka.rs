@@ -1,5 +1,7 @@
 //! A real Apache Kafka: one or three processes, each broker and controller.
 
+pub mod doors;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,6 +10,9 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use engine::settings::{KafkaSecurity, KafkaSettings};
+
+use self::doors::Doors;
 use super::jars;
 use super::ports::Port;
 use super::server::{Home, Server};
@@ -46,6 +51,8 @@ pub const CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
 #[derive(Debug)]
 pub struct Kafka {
     brokers: Vec<Broker>,
+    /// For whom must be known, beside the plain ones.
+    doors: Option<Doors>,
     class_path: String,
     home: Home,
 }
@@ -73,21 +80,35 @@ impl Kafka {
     /// # Panics
     /// When it cannot be started, and where missing tools are a failure.
     pub fn start(brokers: usize) -> Option<Self> {
+        Self::start_with(brokers, |_| None)
+    }
+
+    /// The same with one broker that has further doors, for whom must be known.
+    ///
+    /// # Panics
+    /// As [`Kafka::start`].
+    pub fn start_with_doors() -> Option<Self> {
+        Self::start_with(1, |folder| Some(Doors::new(folder)))
+    }
+
+    fn start_with(brokers: usize, doors: impl Fn(&Path) -> Option<Doors>) -> Option<Self> {
         let class_path = super::needed(jars::KAFKA.class_path())?;
         let broker = |_| Broker {
             port: Port::reserve(),
             controller: Port::reserve(),
             server: Mutex::new(None),
         };
+        let home = Home::new("kafka");
         let kafka = Self {
             brokers: (0..brokers).map(broker).collect(),
+            doors: doors(&home.folder),
             class_path,
-            home: Home::new("kafka"),
+            home,
         };
         let logging = kafka.home.folder.join("log4j2.properties");
         fs::write(logging, LOGGING).expect("a file can be written");
         for index in 0..brokers {
-            fs::write(kafka.settings_file(index), kafka.settings(index))
+            fs::write(kafka.settings_file(index), kafka.properties(index))
                 .expect("it can be written");
             kafka.format(index);
         }
@@ -100,6 +121,24 @@ impl Kafka {
         let address = |broker: &Broker| format!("127.0.0.1:{}", broker.port.number);
         let addresses: Vec<_> = self.brokers.iter().map(address).collect();
         addresses.join(",")
+    }
+
+    /// What leads a client to topics of this prefix, by the plain door.
+    pub fn settings(&self, prefix: &str) -> KafkaSettings {
+        KafkaSettings {
+            brokers: Some(self.bootstrap()),
+            prefix: prefix.to_owned(),
+            replication: Some(1),
+            security: KafkaSecurity::default(),
+        }
+    }
+
+    /// The doors for whom must be known.
+    ///
+    /// # Panics
+    /// When it was started without.
+    pub fn doors(&self) -> &Doors {
+        self.doors.as_ref().expect("it has some")
     }
 
     /// Stops a broker with SIGTERM and waits until it has ended. The first is 0.
@@ -124,6 +163,12 @@ impl Kafka {
         let all = 0..self.brokers.len();
         all.clone().for_each(|broker| self.launch(broker));
         all.for_each(|broker| self.run_until_ready(broker));
+    }
+
+    /// A broker's process id.
+    pub fn process(&self, broker: usize) -> u32 {
+        let server = self.brokers[broker].server();
+        server.as_ref().expect("it runs").id()
     }
 
     /// Freezes a broker with SIGSTOP: it holds its connections and answers nothing.
@@ -188,6 +233,7 @@ impl Kafka {
             .args(["-cp", &self.class_path, "kafka.tools.StorageTool"])
             .args(["format", "-t", CLUSTER, "-c"])
             .arg(self.settings_file(broker))
+            .args(self.doors.iter().flat_map(|_| Doors::users()))
             .output()
             .expect("Java starts");
         let said = String::from_utf8_lossy(&output.stderr);
@@ -226,7 +272,7 @@ impl Kafka {
         server.as_mut().expect("it was started").run_until(is_ready);
     }
 
-    fn settings(&self, broker: usize) -> String {
+    fn properties(&self, broker: usize) -> String {
         let controller = |(index, broker): (usize, &Broker)| {
             format!("{}@127.0.0.1:{}", index + 1, broker.controller.number)
         };
@@ -235,13 +281,18 @@ impl Kafka {
         let replicas = self.brokers.len();
         let in_sync = replicas.saturating_sub(1).max(1);
         let (port, controller) = (own.port.number, own.controller.number);
+        let doors = self.doors.as_ref();
+        let (doors, of_doors) = doors.map_or_else(Default::default, |doors| {
+            (doors.listeners(), doors.broker_settings())
+        });
         format!(
             "process.roles=broker,controller\nnode.id={id}\n\
              controller.quorum.voters={voters}\ncontroller.listener.names=CONTROLLER\n\
-             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{doors}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}{doors}\n{of_doors}\
              inter.broker.listener.name=PLAINTEXT\n\
-             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,\
+             SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL\n\
              log.dirs={folder}\nauto.create.topics.enable=false\n\
              offsets.topic.num.partitions=4\noffsets.topic.replication.factor={replicas}\n\
              transaction.state.log.num.partitions=4\n\

@@ -5,6 +5,7 @@
 //! topics and keyspaces with names of their own. Tests that kill a server start their own.
 //! Every server ends with the test process, also when that is killed.
 
+pub mod authority;
 pub mod cassandra;
 pub mod clients;
 pub mod cql;
@@ -25,11 +26,11 @@ pub use self::server::ask_until;
 /// The environment variable with which a skipped test is a failure.
 const REQUIRE_TOOLS: &str = "VOLLEY_REQUIRE_TOOLS";
 
-/// The one broker that the tests of this binary share, or `None` where the tools for it are
+/// The one broker that the tests of this binary share, with all of its doors, or `None` where the tools for it are
 /// missing, and that was told.
 pub fn kafka() -> Option<&'static Kafka> {
     static SHARED: OnceLock<Option<Kafka>> = OnceLock::new();
-    SHARED.get_or_init(|| Kafka::start(1)).as_ref()
+    SHARED.get_or_init(Kafka::start_with_doors).as_ref()
 }
 
 /// The one Cassandra node that the tests of this binary share, or `None` where the tools
@@ -37,6 +38,12 @@ pub fn kafka() -> Option<&'static Kafka> {
 pub fn cassandra() -> Option<&'static Cassandra> {
     static SHARED: OnceLock<Option<Cassandra>> = OnceLock::new();
     SHARED.get_or_init(Cassandra::start).as_ref()
+}
+
+/// The same of one that speaks TLS only and knows its users.
+pub fn locked_cassandra() -> Option<&'static Cassandra> {
+    static SHARED: OnceLock<Option<Cassandra>> = OnceLock::new();
+    SHARED.get_or_init(Cassandra::start_locked).as_ref()
 }
 
 /// Tells of a skipped test.

@@ -145,6 +145,11 @@ impl Server {
         self.end();
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// SIGSTOP.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);

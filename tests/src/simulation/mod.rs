@@ -17,6 +17,7 @@ mod broken_sender;
 mod chance;
 mod customers;
 mod doors;
+mod gone_account;
 mod held_back;
 mod hot_path;
 mod judge;
@@ -60,6 +61,7 @@ use time::Time;
 use world::{Action, World};
 
 pub use broken_sender::{BESIDE, Beside, beside_a_broken_sender};
+pub use gone_account::{GONE_FOR_MS, while_its_account_is_gone};
 pub use hot_path::hot_path;
 pub use panics::catch_panics;
 pub use tally::EXERCISED;

@@ -244,7 +244,8 @@ async fn dead_letters(setup: &Setup, count: usize) -> Vec<DeadLetter> {
     letters
 }
 
-async fn api_key(data: &Path) -> String {
+/// A key of a new account of the node with this data folder.
+pub(crate) async fn api_key(data: &Path) -> String {
     let root = RootKeyFile::read(data).expect("the node wrote its root key");
     let root = NodeClient::new(&root.url, root.key).expect("a client");
     let account = root.create_account("producer").await.expect("an account");
@@ -265,11 +266,7 @@ fn sandbox(book: &Path) -> Sandbox {
 }
 
 fn settings(kafka: &Kafka) -> KafkaSettings {
-    KafkaSettings {
-        brokers: Some(kafka.bootstrap()),
-        prefix: PREFIX.to_owned(),
-        replication: None,
-    }
+    kafka.settings(PREFIX)
 }
 
 fn node_settings(kafka: &Kafka, folder: &Path, sandbox: &Sandbox) -> ChildSettings {

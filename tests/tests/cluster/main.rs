@@ -8,6 +8,7 @@ mod ingress;
 mod intake;
 mod log;
 mod node;
+mod security;
 mod servers;
 mod store;
 mod transfer;

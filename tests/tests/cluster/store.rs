@@ -29,16 +29,6 @@ fn runtime() -> Runtime {
     Runtime::of_machine(tokio::runtime::Handle::current())
 }
 
-fn settings(cassandra: &Cassandra, keyspace: &str) -> CqlSettings {
-    CqlSettings {
-        nodes: vec![cassandra.address().to_string()],
-        keyspace: keyspace.to_owned(),
-        replication: 1,
-        user: None,
-        password: None,
-    }
-}
-
 /// What only cqlsh would be used for.
 fn query(cassandra: &Cassandra, statement: &str) -> Vec<Vec<Option<Vec<u8>>>> {
     let node = CqlConnection::open(cassandra.address());
@@ -59,7 +49,7 @@ impl CqlSubject {
         static TURN: Mutex<()> = Mutex::const_new(());
         let cassandra = tokio::task::block_in_place(cassandra)?;
         let turn = TURN.lock().await;
-        let settings = settings(cassandra, "contract");
+        let settings = cassandra.settings("contract");
         let migrated = cql::migrate(&settings, &runtime()).await;
         migrated.expect("the tables are made");
         for table in WRITTEN {
@@ -136,7 +126,7 @@ async fn tables_are_made_once_and_never_made_older() {
     let Some(cassandra) = tokio::task::block_in_place(cassandra) else {
         return;
     };
-    let (settings, runtime) = (settings(cassandra, "migrated"), runtime());
+    let (settings, runtime) = (cassandra.settings("migrated"), runtime());
     let early = cql::connect(&settings, &runtime).await;
     let early = early.expect_err("there are no tables").to_string();
     assert!(early.contains("run `volley migrate`"), "{early}");
@@ -183,7 +173,7 @@ async fn what_a_newer_release_wrote_survives_a_rewrite() {
     let Some(cassandra) = tokio::task::block_in_place(cassandra) else {
         return;
     };
-    let (settings, runtime) = (settings(cassandra, "newer"), runtime());
+    let (settings, runtime) = (cassandra.settings("newer"), runtime());
     cql::migrate(&settings, &runtime)
         .await
         .expect("it migrates");
@@ -241,7 +231,7 @@ async fn a_dead_server_is_told_of_and_loses_nothing() {
     let Some(cassandra) = tokio::task::block_in_place(Cassandra::start) else {
         return;
     };
-    let (settings, runtime) = (settings(&cassandra, "killed"), runtime());
+    let (settings, runtime) = (cassandra.settings("killed"), runtime());
     cql::migrate(&settings, &runtime)
         .await
         .expect("it migrates");

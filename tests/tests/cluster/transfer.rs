@@ -5,13 +5,25 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use engine::log::Topic;
+use engine::runtime::Runtime;
+use engine::storage::{Servers, Storage};
+use engine::transfer;
+use schemas::change::Change;
+use schemas::position::{CommittedPosition, SourceId};
 use schemas::topic::TopicMark;
+use schemas::{MessageClass, Partition, PartitionCount};
+use tests::backends::ground::Ground;
 use tests::backends::{cassandra, kafka};
 use tests::child::{ChildNode, ChildSettings};
+use tests::fixture;
 use tests::kill::figures::{Figures, Kind};
 use tests::world::{Keeping, Plan, say};
 
 use super::node::{machine, plan, started};
+
+/// Partitions of a folder.
+const PARTITIONS: u16 = 8;
 
 /// Recipients of the campaign.
 const RECIPIENTS: u32 = 1_500;
@@ -86,6 +98,89 @@ fn a_campaign_moves_from_a_folder_to_servers() {
         figures.bound,
     ));
     assert!(figures.wrongs.is_empty(), "{:?}", figures.wrongs);
+}
+
+/// Of a work log what was not read moves, and its position with it: in a folder that was read
+/// far, and in one of which nothing was committed yet.
+#[test]
+fn work_that_was_not_read_moves_in_its_order() {
+    let servers = || Some((cassandra()?, kafka()?));
+    let Some((cassandra, kafka)) = servers() else {
+        return;
+    };
+    let folder = fixture::folder(env!("CARGO_TARGET_TMPDIR"), "moved-work");
+    let tasks = fixture::tasks();
+    let runtime = Runtime::of_machine(tasks.handle().clone());
+    let lane = Topic::Work(MessageClass::Marketing);
+    let (read, partition) = (700, Partition(3));
+    let payload = |number: usize| format!("work {number}").into_bytes();
+    tasks.block_on(async {
+        let storage = fixture::open_storage(&folder, PARTITIONS, &runtime);
+        let log = &storage.log;
+        for part in 0..5 {
+            let payloads = (part * 500..(part + 1) * 500).map(payload).collect();
+            log.append(lane, partition, payloads)
+                .await
+                .expect("it is appended");
+        }
+        let advanced = Change::Advanced {
+            source: SourceId::Work(MessageClass::Marketing),
+            position: read,
+        };
+        let done = storage.journal.commit(vec![(partition, advanced)]).await;
+        done.expect("it is committed");
+        log.trim(lane, partition, read / 2)
+            .await
+            .expect("it is trimmed");
+        close(storage).await;
+    });
+    let file = folder.join("moved.volley");
+    let partitions = PartitionCount::new(PARTITIONS).expect("a power of two");
+    let exported = transfer::export(&folder.join("data"), &file, PartitionCount::ONE);
+    assert_eq!(exported.expect("an export").get("work"), Some(&1_800));
+
+    let ground = tasks.block_on(Ground::make(cassandra, kafka, "moved_work", &runtime));
+    let servers = Servers {
+        cql: ground.cql.clone(),
+        kafka: ground.kafka.clone(),
+    };
+    let import =
+        |file: &Path| tasks.block_on(transfer::import(&servers, file, partitions, &runtime));
+    assert!(!import(&file).expect("it is imported").was_done);
+    assert!(import(&file).expect("it was imported").was_done);
+    tasks.block_on(async {
+        let store = ground.store(&runtime).await;
+        let log = ground
+            .log(&store, partitions, &runtime)
+            .await
+            .expect("logs");
+        let found = log.read(lane, partition, 0, 10_000).await.expect("records");
+        let expected = (700..2_500).map(payload);
+        let expected: Vec<_> = (0..).zip(expected).collect();
+        assert!(found == expected, "{} records", found.len());
+        let key = CommittedPosition::key_of(partition, &SourceId::Work(MessageClass::Marketing));
+        let row = store
+            .get::<CommittedPosition>(&key)
+            .await
+            .expect("the store works");
+        assert_eq!(row.expect("a position").position, 0);
+    });
+
+    // Another folder, of which nobody has committed anything, does not go on top of it.
+    let other = folder.join("other");
+    tasks.block_on(close(fixture::open_storage(&other, PARTITIONS, &runtime)));
+    let file = other.join("moved.volley");
+    let exported = transfer::export(&other.join("data"), &file, partitions);
+    assert!(exported.expect("an export").is_empty());
+    let refused = import(&file).expect_err("it is refused").to_string();
+    assert!(refused.contains("not empty"), "{refused}");
+}
+
+/// Lets go of a folder.
+async fn close(storage: Storage) {
+    let mut closed = storage.closed.clone();
+    drop(storage);
+    closed.wait().await;
 }
 
 /// A file that is not whole, and settings with other partitions, are refused before anything is

@@ -1,4 +1,4 @@
-//! What every client of Kafka has in common: settings, bounds, and what its errors mean.
+//! What every client of the log has in common: settings, bounds, and what its errors mean.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::{KafkaLogSettings, Place};
+use crate::kafka::{self, Unreached};
 use crate::log::{BYTES_LIMIT, LogError, Offset};
 use crate::runtime::Runtime;
-use crate::settings::kafka_client;
 
 /// How long one question to Kafka may take: longer than a partition needs to find another
 /// leader (measured: 2.3 to 3.3 s with three brokers, 5 s for a single one that restarts),
@@ -36,7 +36,7 @@ impl Kafka {
     /// Makes clients; nothing is asked of Kafka yet.
     pub fn new(settings: &KafkaLogSettings, runtime: &Runtime) -> Result<Self, LogError> {
         let brokers: Arc<str> = settings.brokers.join(",").into();
-        let mut config = kafka_client(&brokers);
+        let mut config = kafka::client(&brokers, &settings.security);
         config
             .set("socket.connection.setup.timeout.ms", "5000")
             .set_log_level(RDKafkaLogLevel::Warning);
@@ -48,6 +48,18 @@ impl Kafka {
             config,
             admin,
             runtime: runtime.clone(),
+        })
+    }
+
+    /// Looks whether the brokers take us, by asking for a topic, which need not be there.
+    ///
+    /// # Errors
+    /// [`LogError::Unavailable`] when none answers, [`LogError::Backend`] when they refuse us.
+    pub async fn reach(&self, topic: &str) -> Result<(), LogError> {
+        let reached = kafka::reach(self.config(), topic, &self.runtime).await;
+        reached.map_err(|unreached| match unreached {
+            Unreached::Refused(detail) => LogError::Backend { detail },
+            Unreached::Silent(detail) => LogError::Unavailable { detail },
         })
     }
 
@@ -130,6 +142,10 @@ fn passes(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::WaitingForCoordinator
             | RDKafkaErrorCode::PurgeQueue
             | RDKafkaErrorCode::PurgeInflight
+            // Whom a node refuses that never gets in was told when it started. Later it is a
+            // broker that does not know its users yet, or that somebody is just setting up.
+            | RDKafkaErrorCode::Authentication
+            | RDKafkaErrorCode::SSL
     )
 }
 

@@ -25,7 +25,7 @@ use schemas::{Partition, PartitionCount};
 use super::client::{BATCH_BYTES, Kafka, Listener, WAIT};
 use super::read::{READERS, Readers};
 use super::topics::{ensure_kept, events_name, journal_name};
-use super::{KafkaLogSettings, Place};
+use super::{KafkaLogSettings, Place, written};
 use crate::log::{LogError, Offset, RECORDS_LIMIT};
 use crate::runtime::Runtime;
 
@@ -232,6 +232,8 @@ impl GroupTopic {
                 Err(error) => return Err(told(error)),
             }
         }
+        written("journal", records.len());
+        written("events", events.len());
         let partitions = records.iter().map(|(partition, _)| *partition);
         Ok(partitions.zip(offsets).collect())
     }

@@ -45,6 +45,21 @@ const CHECK_EVERY: Duration = Duration::from_secs(5);
 /// a second.
 const FETCH_HELD: Duration = Duration::from_millis(500);
 
+const WRITTEN: &str = "volley_kafka_written_records_total";
+
+/// Says what the numbers mean, once for each process.
+pub fn describe() {
+    metrics::describe_counter!(
+        WRITTEN,
+        "Records that Kafka has taken from this node, by kind of topic."
+    );
+}
+
+/// So many records of a kind of topic are durable.
+fn written(topic: &'static str, records: usize) {
+    metrics::counter!(WRITTEN, "topic" => topic).increment(records as u64);
+}
+
 /// The logs of a Kafka cluster.
 #[derive(Clone)]
 pub(super) struct KafkaLog {
@@ -72,6 +87,7 @@ impl KafkaLog {
         runtime: &Runtime,
     ) -> Result<(Self, TopicMarks), LogError> {
         let kafka = Arc::new(Kafka::new(settings, runtime)?);
+        kafka.reach(&topics::journal_name(settings)).await?;
         let topics = Topics::ensure(&kafka, settings, partitions, remembered).await?;
         let marks = topics.marks().clone();
         let appended = Arc::new(Appended::new());
@@ -97,8 +113,14 @@ impl KafkaLog {
         partition: Partition,
         payloads: Vec<Vec<u8>>,
     ) -> Result<Offset, LogError> {
-        let place = self.place(topic, partition)?;
-        self.inner.producers.append(topic, place, payloads).await
+        let (place, records) = (self.place(topic, partition)?, payloads.len());
+        let appended = self.inner.producers.append(topic, place, payloads).await?;
+        let kind = match topic {
+            Topic::Work(_) => "work",
+            Topic::Control => "control",
+        };
+        written(kind, records);
+        Ok(appended)
     }
 
     pub(super) async fn read(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::settings::KafkaSettings;
+use crate::settings::{KafkaSecurity, KafkaSettings};
 
 /// How a node reaches Kafka.
 #[derive(Clone, Debug)]
@@ -17,6 +17,8 @@ pub struct KafkaLogSettings {
     /// How long Kafka keeps records that nobody trimmed; `None` for ever. What is read
     /// later than that is lost, so it is for those who would rather lose work than disks.
     pub retention: Option<Duration>,
+    /// How the brokers are reached.
+    pub security: KafkaSecurity,
 }
 
 impl KafkaLogSettings {
@@ -38,6 +40,7 @@ impl From<&KafkaSettings> for KafkaLogSettings {
             topic_prefix: format!("{}.", settings.prefix),
             replication: settings.replication,
             retention: None,
+            security: settings.security.clone(),
         }
     }
 }

@@ -208,3 +208,26 @@ pub async fn short_lists_are_read_together(subject: &mut dyn StoreSubject) {
         assert!(matches!(listed, Err(StoreError::InvalidRange { .. })));
     }
 }
+
+/// Some keys have a row and some have none, and one is asked for twice; there are more of them
+/// than a backend reads at once.
+pub async fn rows_of_many_keys_are_read_in_their_order(subject: &mut dyn StoreSubject) {
+    let store = subject.store();
+    for number in (0..200).step_by(3) {
+        store_account(&store, number).await;
+    }
+    let numbers: Vec<u8> = (0..200).rev().chain([3, 3]).collect();
+    let keys = numbers
+        .iter()
+        .map(|number| Account::key_of(AccountId::from_bytes([*number; 16])));
+    let rows = store.get_each::<Account>(&keys.collect::<Vec<_>>()).await;
+    let rows = rows.expect("the rows are read");
+    let found = rows.iter().map(|row| row.as_ref().map(|row| row.id));
+    let expected = numbers.iter().map(|number| {
+        let is_there = number % 3 == 0;
+        is_there.then_some(AccountId::from_bytes([*number; 16]))
+    });
+    assert!(found.eq(expected), "they are not those that were asked for");
+    let none = store.get_each::<Account>(&[]).await;
+    assert!(none.expect("nothing is read").is_empty());
+}

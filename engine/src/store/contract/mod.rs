@@ -37,6 +37,7 @@ macro_rules! each_store_case {
             an_invalid_range_is_refused,
             a_list_can_begin_at_any_part_of_a_key,
             short_lists_are_read_together,
+            rows_of_many_keys_are_read_in_their_order,
             what_was_acknowledged_survives_a_crash,
         }
     };

@@ -8,8 +8,12 @@
 
 use std::time::Duration;
 
-use scylla::errors::{DbError, ExecutionError, NewSessionError, PrepareError, RequestAttemptError};
+use scylla::errors::{
+    ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, ExecutionError,
+    MetadataError, NewSessionError, PrepareError, RequestAttemptError,
+};
 
+use super::tls;
 use crate::store::error::StoreError;
 
 /// An error of a statement on a table.
@@ -24,14 +28,58 @@ pub(super) fn of_prepare(table: &str, error: &PrepareError) -> StoreError {
 
 /// The servers cannot be reached at all.
 pub(super) fn of_session(nodes: &[String], error: &NewSessionError) -> StoreError {
-    let why = match error {
-        NewSessionError::FailedToResolveAnyHostname(_) => "no name can be resolved",
-        NewSessionError::EmptyKnownNodesList => "cql.nodes names none",
-        _ => "none answers, or the user or password is refused",
+    let (is_refused, why) = match error {
+        NewSessionError::FailedToResolveAnyHostname(_) => {
+            (false, "no name can be resolved".to_owned())
+        }
+        NewSessionError::EmptyKnownNodesList => (false, "cql.nodes names none".to_owned()),
+        NewSessionError::MetadataError(MetadataError::ConnectionPoolError(
+            ConnectionPoolError::Broken {
+                last_connection_error,
+            },
+        )) => connecting(last_connection_error),
+        _ => (false, "none answers".to_owned()),
     };
-    StoreError::Unavailable {
-        detail: format!("no CQL node of {}: {why}", nodes.join(", ")),
+    let detail = format!("no CQL node of {}: {why}", nodes.join(", "));
+    if is_refused {
+        StoreError::Backend { detail }
+    } else {
+        StoreError::Unavailable { detail }
     }
+}
+
+/// Why the last connection that was tried does not stand, and whether it never will as things are
+/// set.
+fn connecting(error: &ConnectionError) -> (bool, String) {
+    use ConnectionSetupRequestErrorKind as Setup;
+    match error {
+        ConnectionError::IoError(error) => match tls_error(error) {
+            Some(error) => (true, tls::told(error)),
+            None => (false, format!("none answers: {}", error.kind())),
+        },
+        ConnectionError::ConnectionSetupRequestError(error) => match error.get_error() {
+            Setup::MissingAuthentication => (
+                true,
+                "a user is asked for: set cql.user and cql.password".to_owned(),
+            ),
+            Setup::DbError(DbError::AuthenticationError | DbError::Unauthorized, _) => (
+                true,
+                "the user is refused: check cql.user and cql.password".to_owned(),
+            ),
+            Setup::BrokenConnection(_) => (
+                false,
+                "it takes connections and ends them at once: if it speaks TLS only, set cql.tls \
+                 to true"
+                    .to_owned(),
+            ),
+            _ => (false, "none answers as a CQL server does".to_owned()),
+        },
+        _ => (false, "none answers".to_owned()),
+    }
+}
+
+fn tls_error(error: &std::io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
 }
 
 /// Something is wrong with what a table answered.

@@ -11,9 +11,9 @@
 //! Reads and writes need a quorum of the local data centre, so who has read a row has read
 //! what stays. Nothing here is a queue of its own: whoever waits, waits for the servers.
 
-use futures::StreamExt;
 use futures::future::BoxFuture;
-use schemas::record::{KeyPart, Record};
+use futures::{StreamExt, TryStreamExt};
+use schemas::record::{Key, KeyPart, Record};
 use scylla::response::{PagingState, PagingStateResponse};
 use scylla::value::CqlValue;
 
@@ -39,16 +39,21 @@ mod statement;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod to_value;
 mod transfer;
 mod value;
 
 pub use migration::{MigrateError, Migrated, migrate};
 pub use session::connect;
+pub(super) use statement::describe;
 
 /// Lists of [`CqlRows::scan_each`] that are read at once: each may hold as many rows as all of
 /// them together, so more would cost memory; fewer, a round trip for each.
 const LISTS_AT_ONCE: usize = 4;
+
+/// Rows of [`CqlRows::get_each`] that are read at once: as many as writes are on their way.
+const ROWS_AT_ONCE: usize = projection::WRITES_IN_FLIGHT;
 
 /// Rows in tables.
 #[derive(Clone)]
@@ -61,6 +66,18 @@ impl CqlRows {
         let found = self.read_row::<R>(Verb::Get, key).await?;
         let table = Schema::table::<R>()?;
         found.map(|cells| from_cells(table, &cells)).transpose()
+    }
+
+    pub(super) async fn get_each<R: Record>(
+        &self,
+        keys: &[Key],
+    ) -> Result<Vec<Option<R>>, StoreError> {
+        let mut reads: Vec<BoxFuture<'_, _>> = Vec::with_capacity(keys.len());
+        for key in keys {
+            reads.push(Box::pin(self.get(key)));
+        }
+        let reads = futures::stream::iter(reads).buffered(ROWS_AT_ONCE);
+        reads.try_collect().await
     }
 
     /// What a quorum has acknowledged to its reader is on a quorum, and as durable there as the

@@ -21,6 +21,7 @@ use super::error::{of_execution, of_session, silent};
 use super::migration;
 use super::statement::{Statements, Verb};
 use super::table::CqlTable;
+use super::tls;
 use crate::runtime::Runtime;
 use crate::settings::CqlSettings;
 use crate::store::error::StoreError;
@@ -57,8 +58,8 @@ pub(super) struct CellPage {
 /// the tokio runtime that this is called on, and end when the last clone of the store is gone.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] when no node can be reached; [`StoreError::Backend`] when the
-/// tables are not those that this release needs; it names the cure.
+/// [`StoreError::Unavailable`] when no node can be reached; [`StoreError::Backend`] when they refuse
+/// us, or the tables are not those that this release needs; it names the cure.
 pub async fn connect(settings: &CqlSettings, runtime: &Runtime) -> Result<Store, StoreError> {
     let access = Access::open(settings, runtime).await?;
     migration::check(&access.session, settings).await?;
@@ -71,7 +72,8 @@ pub async fn connect(settings: &CqlSettings, runtime: &Runtime) -> Result<Store,
 /// A session with these servers.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`], which names them.
+/// [`StoreError::Unavailable`], which names them, when none answers; [`StoreError::Backend`] when
+/// they refuse us or prove to be nobody whom we know, with the cure.
 pub(super) async fn session(settings: &CqlSettings) -> Result<Session, StoreError> {
     let profile = ExecutionProfile::builder()
         .consistency(Consistency::LocalQuorum)
@@ -84,6 +86,9 @@ pub(super) async fn session(settings: &CqlSettings) -> Result<Session, StoreErro
         .default_execution_profile_handle(profile.into_handle());
     if let (Some(user), Some(password)) = (&settings.user, &settings.password) {
         builder = builder.user(user, password.expose());
+    }
+    if let Some(tls) = &settings.tls {
+        builder = builder.tls_context(Some(tls::config(tls)?));
     }
     let session = builder.build().await;
     session.map_err(|error| of_session(&settings.nodes, &error))

@@ -23,6 +23,16 @@ use super::table::{Column, CqlTable};
 use crate::store::Order;
 use crate::store::error::StoreError;
 
+const STATEMENTS: &str = "volley_cql_statements_total";
+
+/// Says what the number means, once for each process.
+pub(in crate::store) fn describe() {
+    metrics::describe_counter!(
+        STATEMENTS,
+        "Statements that servers of rows were asked to execute, by table and by what they do."
+    );
+}
+
 /// How long a read may take, further nodes included. Servers give up after 5 s (Cassandra's
 /// `read_request_timeout`, ScyllaDB's too) and then say what is down, which is worth more than
 /// our own word.
@@ -53,6 +63,22 @@ pub(super) enum Verb {
     Scan(Scan),
     /// The first column of every row.
     Count,
+}
+
+impl Verb {
+    /// For operators.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::GetSerial => "get_serial",
+            Self::PutOnce => "put_once",
+            Self::Replace => "replace",
+            Self::PutStamped => "put",
+            Self::DeleteStamped => "delete",
+            Self::Scan(_) => "scan",
+            Self::Count => "count",
+        }
+    }
 }
 
 /// Which rows of a partition. Parts are counted without those of the partition key.
@@ -98,6 +124,7 @@ impl Statements {
         table: &CqlTable,
         verb: Verb,
     ) -> Result<PreparedStatement, StoreError> {
+        metrics::counter!(STATEMENTS, "table" => table.name, "verb" => verb.name()).increment(1);
         let known = self.lock().get(&(table.name, verb)).cloned();
         if let Some(statement) = known {
             return Ok(statement);

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use schemas::record::{KeyPart, Record, Versioned, WriteOnce};
+use schemas::record::{Key, KeyPart, Record, Versioned, WriteOnce};
 
 use super::ranges;
 use crate::runtime::Runtime;
@@ -54,6 +54,17 @@ impl EmbeddedRows {
             .kv
             .get(Space::of(R::TABLE), &key::encode(R::TABLE, key)?)?;
         bytes.map(|bytes| row::decode(&bytes)).transpose()
+    }
+
+    pub(in crate::store) async fn get_each<R: Record>(
+        &self,
+        keys: &[Key],
+    ) -> Result<Vec<Option<R>>, StoreError> {
+        let mut rows = Vec::with_capacity(keys.len());
+        for key in keys {
+            rows.push(self.get(key).await?);
+        }
+        Ok(rows)
     }
 
     pub(in crate::store) async fn settled(&self) -> Result<(), StoreError> {

@@ -7,6 +7,7 @@ mod writers;
 use engine::log::contract::LogSubject;
 use engine::log::{KafkaLogSettings, Log, LogError, Topic, TopicMarks};
 use engine::runtime::Runtime;
+use engine::settings::KafkaSecurity;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use schemas::{MessageClass, Partition, PartitionCount};
@@ -33,6 +34,7 @@ impl Topics {
                 topic_prefix: format!("{name}."),
                 replication: Some(replication),
                 retention: None,
+                security: KafkaSecurity::default(),
             },
             partitions: PartitionCount::EMBEDDED,
             marks: TopicMarks::default(),

@@ -2,6 +2,7 @@
 //! their machine and started elsewhere with nothing, while a campaign and single texts run;
 //! and the servers killed under them.
 
+mod events;
 mod owners;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -128,7 +129,7 @@ pub(super) fn plan(cassandra: &Cassandra, kafka: &Kafka, name: &str) -> (Plan, G
         providers: PROVIDERS,
         rate: RATE,
         seed,
-        keeping: Keeping::OnServers(ground.clone()),
+        keeping: Keeping::OnServers(Box::new(ground.clone())),
     };
     (plan, ground, ChaCha8Rng::seed_from_u64(seed))
 }

@@ -121,7 +121,7 @@ fn owns(world: &World, settings: &ChildSettings) -> u32 {
 }
 
 /// Whether the one campaign in this store is.
-async fn is_finished(store: &Store) -> bool {
+pub(super) async fn is_finished(store: &Store) -> bool {
     let Some((account, campaign)) = fixture::only_campaign(store).await else {
         return false;
     };

@@ -1,0 +1,223 @@
+//! What every client of Kafka has in common: its settings, and whether the brokers take it.
+//!
+//! The C client tries for ever to get in where it is refused, as it does where nobody answers, and
+//! whoever asks it something hears no more than that there is no broker. So whether the brokers
+//! take us is asked before anything else, by a client that listens to what they say.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
+
+use crate::runtime::{BootMicros, Runtime};
+use crate::settings::{KafkaSecurity, KafkaSettings};
+
+/// How long brokers may take to answer: see the same of the log.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// How long the client tries other brokers, and the same once more, after one has refused it: a
+/// broker that has just started may not know its users yet.
+const REFUSED: Duration = Duration::from_secs(2);
+
+/// How long each question may take, before it is heard what the client says.
+const ROUND: Duration = Duration::from_millis(200);
+
+/// What is in every text of OpenSSL about TLS.
+const OF_OPENSSL: &str = "SSL routines";
+
+/// Why brokers cannot be used: a text for people, without anything secret.
+#[derive(Debug)]
+pub(crate) enum Unreached {
+    /// They do not take us. It names the settings.
+    Refused(String),
+    /// None answers.
+    Silent(String),
+}
+
+impl KafkaSettings {
+    /// The settings that every client of these brokers has.
+    pub(crate) fn client(&self) -> ClientConfig {
+        client(self.bootstrap(), &self.security)
+    }
+
+    /// Where clients begin.
+    pub(crate) fn bootstrap(&self) -> &str {
+        self.brokers.as_deref().unwrap_or("")
+    }
+}
+
+/// The settings that every client of some brokers has.
+pub(crate) fn client(brokers: &str, security: &KafkaSecurity) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", brokers)
+        .set("client.id", "volley")
+        // Topics are created by us, with what we need, or not at all.
+        .set("allow.auto.create.topics", "false")
+        .set("socket.timeout.ms", "5000")
+        // A broker that is back is found within half a second.
+        .set("reconnect.backoff.ms", "50")
+        .set("reconnect.backoff.max.ms", "500")
+        .set("security.protocol", protocol(security));
+    if let Some(login) = &security.login {
+        config
+            .set("sasl.mechanism", login.mechanism.as_str())
+            .set("sasl.username", &login.user)
+            .set("sasl.password", login.password.expose());
+    }
+    if let Some(tls) = &security.tls {
+        let authorities = tls.ca_file.as_ref().map(|file| file.to_string_lossy());
+        // The library that we compile does not know where a system keeps the authorities that it
+        // trusts: the client looks for them at all the usual places.
+        let authorities = authorities.unwrap_or("probe".into());
+        config.set("ssl.ca.location", authorities);
+    }
+    if let Some(identity) = &security.identity {
+        let (certificate, key) = (&identity.certificate_file, &identity.key_file);
+        config
+            .set("ssl.certificate.location", certificate.to_string_lossy())
+            .set("ssl.key.location", key.to_string_lossy());
+    }
+    config
+}
+
+fn protocol(security: &KafkaSecurity) -> &'static str {
+    match (&security.login, &security.tls) {
+        (None, None) => "plaintext",
+        (None, Some(_)) => "ssl",
+        (Some(_), None) => "sasl_plaintext",
+        (Some(_), Some(_)) => "sasl_ssl",
+    }
+}
+
+/// Waits until a broker answers clients of these settings. It is asked for this topic, which need
+/// not be there.
+///
+/// # Errors
+/// [`Unreached`], when none does.
+pub(crate) async fn reach(
+    config: ClientConfig,
+    topic: &str,
+    runtime: &Runtime,
+) -> Result<(), Unreached> {
+    let (topic, clock) = (topic.to_owned(), runtime.clone());
+    let asked = runtime.blocking(move || ask(&config, &topic, &clock));
+    let lost = |error| Unreached::Silent(format!("Kafka: {error}"));
+    asked.await.map_err(lost)?
+}
+
+/// Blocks.
+fn ask(config: &ClientConfig, topic: &str, clock: &Runtime) -> Result<(), Unreached> {
+    let brokers = config.get("bootstrap.servers").unwrap_or_default();
+    let unfit = |error| Unreached::Refused(format!("Kafka at {brokers}: {error}"));
+    let client: BaseProducer<Listener> = config
+        .create_with_context(Listener::default())
+        .map_err(unfit)?;
+    let begun = clock.boot();
+    let mut refused_at = None;
+    loop {
+        if client.client().fetch_metadata(Some(topic), ROUND).is_ok() {
+            return Ok(());
+        }
+        client.poll(ROUND);
+        let now = clock.boot();
+        let heard = client.context().heard();
+        if let Some(refusal) = heard.refusal(brokers)
+            && passed(*refused_at.get_or_insert(now), now, REFUSED)
+        {
+            return Err(refusal);
+        }
+        if passed(begun, now, WAIT) {
+            return Err(heard.silence(brokers));
+        }
+    }
+}
+
+fn passed(since: BootMicros, now: BootMicros, time: Duration) -> bool {
+    Duration::from_micros(now.saturating_sub(since)) >= time
+}
+
+/// The latest of each kind that the client told.
+#[derive(Clone, Default)]
+struct Heard {
+    /// The user was refused.
+    login: Option<String>,
+    /// TLS did not come about.
+    tls: Option<String>,
+    /// No connection did.
+    connection: Option<String>,
+}
+
+impl Heard {
+    fn refusal(&self, brokers: &str) -> Option<Unreached> {
+        let (what, reason) = match (&self.login, &self.tls) {
+            (Some(reason), _) => (
+                "the user is refused: check kafka.user, kafka.password and kafka.mechanism",
+                reason,
+            ),
+            (None, Some(reason)) => (
+                "TLS fails: check that kafka.ca_file has the authority that signed the brokers' \
+                 certificates, that these name the hosts, and, where brokers want a certificate \
+                 of the node, kafka.certificate_file",
+                reason,
+            ),
+            (None, None) => return None,
+        };
+        let text = format!("Kafka at {brokers}: {what} ({reason})");
+        Some(Unreached::Refused(text))
+    }
+
+    fn silence(&self, brokers: &str) -> Unreached {
+        let why = self.connection.as_ref();
+        let why = why.map_or_else(String::new, |reason| format!(" ({reason})"));
+        Unreached::Silent(format!("Kafka at {brokers} does not answer{why}"))
+    }
+}
+
+/// Hears why there is no connection.
+#[derive(Default)]
+struct Listener {
+    heard: Mutex<Heard>,
+}
+
+impl Listener {
+    fn heard(&self) -> Heard {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.clone()
+    }
+}
+
+impl ClientContext for Listener {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(?level, facility, message, "Kafka's client");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::Authentication) => &mut heard.login,
+            Some(RDKafkaErrorCode::SSL) => &mut heard.tls,
+            // What a broker thinks of our certificate comes behind the handshake, and is told as a
+            // failure to read.
+            Some(RDKafkaErrorCode::BrokerTransportFailure) if reason.contains(OF_OPENSSL) => {
+                &mut heard.tls
+            }
+            Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve) => {
+                &mut heard.connection
+            }
+            // Some 150 others, none of which is about a connection.
+            _ => return,
+        };
+        *place = Some(reason.to_owned());
+    }
+}
+
+impl ProducerContext for Listener {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}

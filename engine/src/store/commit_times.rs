@@ -1,0 +1,105 @@
+//! What group commits take: told to operators, and to whoever plans with it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use metrics::Histogram;
+
+const COMMIT_SECONDS: &str = "volley_store_commit_seconds";
+/// How many submissions one group commit made durable.
+pub const COMMIT_RECORDS: &str = "volley_store_commit_records";
+
+/// Says what the numbers mean, once for each process.
+pub fn describe() {
+    metrics::describe_histogram!(
+        COMMIT_SECONDS,
+        metrics::Unit::Seconds,
+        "What one group commit took, its fsync included."
+    );
+    metrics::describe_histogram!(
+        COMMIT_RECORDS,
+        "How many submissions one group commit made durable."
+    );
+    #[cfg(feature = "cluster")]
+    super::cql::describe();
+}
+
+/// The times of one writer's groups.
+pub(super) struct CommitTimes {
+    seconds: Histogram,
+    records: Histogram,
+    /// What those who submit to it know of them.
+    pub(super) latency: Latency,
+}
+
+impl CommitTimes {
+    /// Of no group yet.
+    pub(super) fn new() -> Self {
+        Self {
+            seconds: metrics::histogram!(COMMIT_SECONDS),
+            records: metrics::histogram!(COMMIT_RECORDS),
+            latency: Latency::default(),
+        }
+    }
+
+    /// A group of so many records took so long; `is_far` if it went to servers.
+    pub(super) fn note(&self, micros: u64, records: usize, is_far: bool) {
+        self.seconds.record(micros as f64 / 1e6);
+        self.records.record(records as f64);
+        if is_far && records > 0 {
+            self.latency.note(micros);
+        }
+    }
+}
+
+/// How long it takes lately from a submission to its answer, where groups go to servers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Latency(Arc<AtomicU64>);
+
+impl Latency {
+    /// A group took so many microseconds. Each counts for an eighth of the mean, so that a
+    /// single slow one does not change what is planned with it.
+    fn note(&self, micros: u64) {
+        let mean = self.0.load(Ordering::Relaxed);
+        let noted = match mean {
+            0 => micros,
+            mean => mean - mean / 8 + micros / 8,
+        };
+        self.0.store(noted, Ordering::Relaxed);
+    }
+
+    /// That of the group under way, and its own. Zero before the first.
+    pub(super) fn get(&self) -> Duration {
+        Duration::from_micros(2 * self.0.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::CommitTimes;
+
+    #[test]
+    fn a_slow_group_among_many_changes_little_and_many_change_it() {
+        let times = CommitTimes::new();
+        times.note(10_000, 5, true);
+        assert_eq!(times.latency.get(), Duration::from_millis(20));
+        times.note(90_000, 5, true);
+        assert_eq!(times.latency.get(), Duration::from_millis(40));
+        for _ in 0..40 {
+            times.note(90_000, 5, true);
+        }
+        let latency = times.latency.get();
+        assert!((175..=180).contains(&latency.as_millis()), "{latency:?}");
+    }
+
+    #[test]
+    fn disks_and_empty_groups_say_nothing() {
+        let times = CommitTimes::new();
+        times.note(10_000, 5, false);
+        times.note(10_000, 0, true);
+        assert_eq!(times.latency.get(), Duration::ZERO);
+    }
+}
