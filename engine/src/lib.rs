@@ -23,4 +23,5 @@ pub mod settings;
 pub mod storage;
 pub mod store;
 pub mod text;
+pub mod transfer;
 pub mod verify;

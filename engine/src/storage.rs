@@ -10,7 +10,7 @@ use crate::intake::Intake;
 use crate::journal::{Difference, Journal, Projector, compare_with_rebuilt};
 use crate::log::Log;
 #[cfg(feature = "cluster")]
-use crate::log::{GroupTopic, KafkaLogSettings, LogError, Turn, open_log};
+use crate::log::{GroupTopic, KafkaLogSettings, LogError, Turn, begun_import, open_log};
 use crate::runtime::Runtime;
 #[cfg(feature = "cluster")]
 use crate::settings::{CqlSettings, KafkaSettings};
@@ -53,6 +53,12 @@ pub enum ServersError {
     /// The journals or logs cannot.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// What is on them is half of something.
+    #[error(
+        "the import of a folder into these servers is not finished: run `volley store import` with \
+         its file again"
+    )]
+    HalfImported,
 }
 
 /// Open storage.
@@ -158,6 +164,9 @@ impl Storage {
         let turn = Turn::wait(&kafka, runtime).await?;
         let groups = GroupTopic::open(&kafka, partitions, runtime).await?;
         let found = read_journals(&groups).await?;
+        if found.is_new() && begun_import(&store, &kafka).await?.is_some() {
+            return Err(ServersError::HalfImported);
+        }
         let kv = Arc::new(ClusterKv::open(&store, groups, found, runtime).await?);
         let starter = runtime.clone();
         let start = move || {

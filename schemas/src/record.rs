@@ -154,6 +154,37 @@ pub mod tables {
     /// [`crate::topic::TopicMark`]
     pub const TOPIC_MARKS: Table = table("topic_marks", 27, 1);
 
+    /// Every table, in the order of their tags.
+    pub const ALL: [Table; 27] = [
+        MESSAGES,
+        INTAKE,
+        IDEMPOTENCY_KEYS,
+        BINDINGS,
+        DUE,
+        PARKED_RECEIPTS,
+        CAMPAIGNS,
+        CAMPAIGN_TALLIES,
+        AUDIENCE_CHUNKS,
+        CONTACTS,
+        LIST_MEMBERS,
+        CONTACT_LISTS,
+        JOBS,
+        JOB_PROGRESS,
+        JOB_REJECTS,
+        ACCOUNTS,
+        API_KEYS,
+        POSITIONS,
+        PROVIDER_STAMPS,
+        UNKNOWN_ATTEMPTS,
+        HELD_MESSAGES,
+        CONSENTS,
+        PROVIDER_ORDERS,
+        HELD_COUNTS,
+        PROVIDER_HEALTH,
+        INGRESS_POSITIONS,
+        TOPIC_MARKS,
+    ];
+
     /// Every table whose rows are projections of the journal.
     pub const PROJECTIONS: [Table; 15] = [
         MESSAGES,

@@ -111,6 +111,12 @@ impl ChildSettings {
         String::from_utf8(output.stdout).expect("text")
     }
 
+    /// Keeps the node's address while no node has it, so that whoever asks there waits, and does
+    /// not come to somebody else's.
+    pub fn keep_address(&self) -> TcpListener {
+        TcpListener::bind(self.listen).expect("nobody has the node's address")
+    }
+
     /// Removes the data folder, as of a machine that is gone with all it had.
     pub fn lose_data(&self) {
         fs::remove_dir_all(self.data()).expect("a folder can be removed");

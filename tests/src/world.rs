@@ -40,6 +40,9 @@ pub const TEMPLATE: &str = "Hi {{ first_name }}";
 pub enum Keeping {
     /// In its data folder.
     InFolder,
+    /// In its data folder, until all of it is moved to servers.
+    #[cfg(feature = "cluster")]
+    UntilMoved,
     /// On servers. Its data folder is lost whenever the node is.
     #[cfg(feature = "cluster")]
     OnServers(Box<Ground>),
@@ -67,7 +70,13 @@ pub struct Plan {
 impl Plan {
     /// Whether what a dead node leaves lies in its folder.
     pub fn is_in_folder(&self) -> bool {
-        matches!(self.keeping, Keeping::InFolder)
+        match self.keeping {
+            Keeping::InFolder => true,
+            #[cfg(feature = "cluster")]
+            Keeping::UntilMoved => true,
+            #[cfg(feature = "cluster")]
+            Keeping::OnServers(_) => false,
+        }
     }
 }
 
@@ -99,6 +108,8 @@ impl World {
         match &plan.keeping {
             Keeping::InFolder => {}
             #[cfg(feature = "cluster")]
+            Keeping::UntilMoved => {}
+            #[cfg(feature = "cluster")]
             Keeping::OnServers(ground) => settings.and(&ground.sections()),
         }
         let tasks = fixture::tasks();
@@ -112,6 +123,20 @@ impl World {
         }
     }
 
+    /// The node's messages are on servers from its next start on, and its folder is gone.
+    #[cfg(feature = "cluster")]
+    pub fn move_to(&mut self, ground: &Ground) {
+        self.settings.and(&ground.sections());
+        self.plan.keeping = Keeping::OnServers(Box::new(ground.clone()));
+        self.settings.lose_data();
+        std::fs::create_dir(self.settings.data()).expect("a folder can be made");
+    }
+
+    /// What the node has left of its campaign, wherever it is kept.
+    pub fn stored(&self) -> Stored {
+        stored(&self.plan, &self.settings)
+    }
+
     /// How long each sender of single texts waits after an answer: together they ask for about
     /// a hundred a second. On servers, whose commits are slower and which share two cores with
     /// the node, for ten: they go first, and would leave little to a campaign.
@@ -119,7 +144,7 @@ impl World {
         match self.plan.keeping {
             Keeping::InFolder => Duration::from_millis(35),
             #[cfg(feature = "cluster")]
-            Keeping::OnServers(_) => Duration::from_millis(350),
+            Keeping::UntilMoved | Keeping::OnServers(_) => Duration::from_millis(350),
         }
     }
 
@@ -228,33 +253,9 @@ impl Remains {
         assert!(sent >= rate / 2.0, "the limit was never near: {sent}");
     }
 
-    /// What the node left of the one campaign in its folder.
+    /// What the node left of the one campaign.
     pub fn stored(&self) -> Stored {
-        let tasks = fixture::tasks();
-        let runtime = Runtime::of_machine(tasks.handle().clone());
-        tasks.block_on(async {
-            let (store, rebuilt) = match &self.plan.keeping {
-                Keeping::InFolder => {
-                    let storage = self.storage(&runtime);
-                    let rebuilt = storage.compare_with_rebuilt();
-                    (
-                        storage.store,
-                        Some(rebuilt.expect("the journal can be read")),
-                    )
-                }
-                #[cfg(feature = "cluster")]
-                Keeping::OnServers(ground) => (ground.store(&runtime).await, None),
-            };
-            let campaign = fixture::only_campaign(&store).await;
-            let (account, campaign) = campaign.expect("the campaign is there");
-            let partitions = PartitionCount::new(self.plan.partitions);
-            let partitions = partitions.expect("a power of two");
-            Stored {
-                tally: fixture::tally(&store, partitions, campaign).await,
-                messages: fixture::messages(&store, account, campaign).await,
-                rebuilt,
-            }
-        })
+        stored(&self.plan, &self.settings)
     }
 
     /// Judges the campaign to so many recipients, whose node was disturbed so many times.
@@ -331,11 +332,41 @@ impl Remains {
         let ahead = match self.plan.keeping {
             Keeping::InFolder => COMMITTED_AHEAD,
             #[cfg(feature = "cluster")]
-            Keeping::OnServers(_) => COMMITTED_AHEAD_ON_SERVERS,
+            Keeping::UntilMoved | Keeping::OnServers(_) => COMMITTED_AHEAD_ON_SERVERS,
         };
         let ahead = (ahead * account.rate).ceil() as u64;
         self.plan.providers as u64 * (u64::from(account.max_in_flight) + ahead)
     }
+}
+
+/// What a dead node left of its one campaign.
+fn stored(plan: &Plan, settings: &ChildSettings) -> Stored {
+    let tasks = fixture::tasks();
+    let runtime = Runtime::of_machine(tasks.handle().clone());
+    tasks.block_on(async {
+        let in_folder = || {
+            let storage = fixture::open_storage(&settings.folder, plan.partitions, &runtime);
+            let rebuilt = storage.compare_with_rebuilt();
+            let rebuilt = rebuilt.expect("the journal can be read");
+            (storage.store, Some(rebuilt))
+        };
+        let (store, rebuilt) = match &plan.keeping {
+            Keeping::InFolder => in_folder(),
+            #[cfg(feature = "cluster")]
+            Keeping::UntilMoved => in_folder(),
+            #[cfg(feature = "cluster")]
+            Keeping::OnServers(ground) => (ground.store(&runtime).await, None),
+        };
+        let campaign = fixture::only_campaign(&store).await;
+        let (account, campaign) = campaign.expect("the campaign is there");
+        let partitions = PartitionCount::new(plan.partitions);
+        let partitions = partitions.expect("a power of two");
+        Stored {
+            tally: fixture::tally(&store, partitions, campaign).await,
+            messages: fixture::messages(&store, account, campaign).await,
+            rebuilt,
+        }
+    })
 }
 
 /// How a campaign ended.

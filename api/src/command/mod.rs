@@ -13,6 +13,7 @@ mod migrate;
 mod sandbox;
 mod serve;
 mod serving;
+mod store;
 mod user;
 mod verify;
 
@@ -68,6 +69,9 @@ enum Command {
     #[cfg(feature = "cluster")]
     #[command(subcommand)]
     Dlq(dead_letters::DlqCommand),
+    /// Move a data folder to servers.
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Make the tables of a CQL store, or bring them to this release's version. Two at once
     /// take turns; it may be run at any time.
     #[cfg(feature = "cluster")]
@@ -148,6 +152,7 @@ pub fn run() -> ExitCode {
         Command::Kafka(command) => kafka::run(command),
         #[cfg(feature = "cluster")]
         Command::Dlq(command) => dead_letters::run(command),
+        Command::Store(command) => store::run(command),
         #[cfg(feature = "cluster")]
         Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Sandbox(arguments) => sandbox::run(arguments),

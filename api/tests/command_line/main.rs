@@ -4,6 +4,7 @@
 mod doctor;
 mod metrics;
 mod served;
+mod store;
 mod user;
 
 use std::io::{BufRead, BufReader, Read};

@@ -42,9 +42,27 @@ pub fn write(
     partition: Partition,
     checkpoint: &Checkpoint,
 ) -> Result<(), StoreError> {
-    let bytes = row::encode_plain("checkpoint", checkpoint)?;
-    view.put_raw(Space::Journal, key(partition), bytes);
+    let (key, bytes) = entry(partition, checkpoint)?;
+    view.put_raw(Space::Journal, key, bytes);
     Ok(())
+}
+
+/// The entry that a checkpoint is, key and bytes.
+pub fn entry(
+    partition: Partition,
+    checkpoint: &Checkpoint,
+) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
+    let bytes = row::encode_plain("checkpoint", checkpoint)?;
+    Ok((key(partition), bytes))
+}
+
+/// The partition that an entry is the checkpoint of, if it is one.
+#[cfg(feature = "cluster")]
+pub fn partition_of(key: &[u8]) -> Option<Partition> {
+    match key {
+        [b'c', high, low] => Some(Partition(u16::from_be_bytes([*high, *low]))),
+        _ => None,
+    }
 }
 
 /// Checkpoints lie before all records.

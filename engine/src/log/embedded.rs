@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::{Appended, Bounds, LogError, Offset, Topic};
 use crate::runtime::Runtime;
 use crate::store::StoreError;
-use crate::store::kv::{Direction, Kv, Space};
+use crate::store::kv::{Direction, Kv, KvRead, Space};
 use crate::store::overlay::Overlay;
 use crate::store::writer::{Admission, Operations};
 
@@ -152,8 +152,23 @@ fn trim(
     Ok(until)
 }
 
+/// What there is of a partition from an offset on, or from the first record that is left.
+///
+/// # Errors
+/// As [`Log::read`](super::Log::read).
+pub(crate) fn unread(
+    kv: &dyn KvRead,
+    topic: Topic,
+    partition: Partition,
+    from: Offset,
+    limit: usize,
+) -> Result<Vec<(Offset, Vec<u8>)>, LogError> {
+    let first = Bounds::stored(kv, topic, partition)?.first;
+    read(kv, topic, partition, from.max(first), limit)
+}
+
 fn read(
-    kv: &dyn Kv,
+    kv: &dyn KvRead,
     topic: Topic,
     partition: Partition,
     from: Offset,
@@ -181,7 +196,7 @@ fn read(
 }
 
 impl Bounds {
-    fn stored(kv: &dyn Kv, topic: Topic, partition: Partition) -> Result<Self, StoreError> {
+    fn stored(kv: &dyn KvRead, topic: Topic, partition: Partition) -> Result<Self, StoreError> {
         let bytes = kv.get(Space::Log, &bounds_key(topic, partition))?;
         Self::decode(bytes.as_deref())
     }

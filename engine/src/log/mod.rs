@@ -24,7 +24,7 @@ pub use self::error::LogError;
 #[cfg(feature = "cluster")]
 use self::kafka::KafkaLog;
 #[cfg(feature = "cluster")]
-pub(crate) use self::kafka::{EventRecord, GroupTopic};
+pub(crate) use self::kafka::{EventRecord, GroupTopic, begin_import, begun_import};
 #[cfg(feature = "cluster")]
 pub use self::kafka::{KafkaLogSettings, TopicMarks, open_log};
 #[cfg(feature = "cluster")]

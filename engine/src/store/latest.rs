@@ -8,7 +8,7 @@ use super::kv::{Kv, Space};
 use super::overlay::Overlay;
 
 /// Beside the journals, in no partition's range.
-pub(super) const KEY: &[u8] = b"t";
+pub(crate) const KEY: &[u8] = b"t";
 
 /// Every group commit writes when it was.
 pub(super) fn write(overlay: &mut Overlay<'_>, now: UnixMicros) {

@@ -72,7 +72,9 @@ pub use examine::{Examined, Standing, examine};
 pub use folder::FolderError;
 #[cfg(feature = "cluster")]
 pub use folder::ServedFolder;
+pub(crate) use latest::KEY as LATEST;
 pub use memory::{Fate, MemoryKv};
+pub(crate) use row::table_of_key;
 pub use writer::{WriterClosed, WriterEnd};
 
 /// The most rows of one page or list: 10,000 rows of 500 bytes are 5 MB.

@@ -7,7 +7,7 @@
 //! are carried over; the revision tells at the cost of one comparison when there can
 //! be any.
 
-use schemas::record::{Record, Table};
+use schemas::record::{Record, Table, tables};
 
 use super::error::StoreError;
 use super::unknown;
@@ -67,6 +67,20 @@ pub(crate) fn decode<R: Record>(row: &[u8]) -> Result<R, StoreError> {
     })
 }
 
+/// The record of a row that leaves this store for another one, where fields that we do not know
+/// would be lost.
+///
+/// # Errors
+/// As [`decode`], and for a row that a newer release wrote.
+#[cfg(feature = "cluster")]
+pub(crate) fn decode_known<R: Record>(row: &[u8]) -> Result<R, StoreError> {
+    if header(R::TABLE, row)? > REVISION {
+        let detail = "a row of a newer release: use that one";
+        return Err(damaged(R::TABLE, detail));
+    }
+    decode(row)
+}
+
 fn encode_as<R: Record>(revision: u8, record: &R) -> Result<Vec<u8>, StoreError> {
     // A message with a short timeline is some 500 bytes.
     let mut row = Vec::with_capacity(512);
@@ -112,6 +126,12 @@ pub(crate) fn decode_plain<T: serde::de::DeserializeOwned>(
     };
     rmp_serde::from_slice(fields)
         .map_err(|_| StoreError::damaged(what, "an entry does not hold its fields"))
+}
+
+/// The table of a key, by the tag that it begins with.
+pub(crate) fn table_of_key(key: &[u8]) -> Option<Table> {
+    let tag = key.first()?;
+    tables::ALL.into_iter().find(|table| table.tag == *tag)
 }
 
 fn header(table: Table, row: &[u8]) -> Result<u8, StoreError> {

@@ -12,3 +12,4 @@ mod node;
 mod security;
 mod servers;
 mod store;
+mod transfer;

@@ -27,6 +27,41 @@ pub async fn open_log(
     Ok(log)
 }
 
+/// The mark of the file whose import into these servers was begun, if one was. It is kept like
+/// the mark of a topic: written once.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) async fn begun_import(
+    store: &Store,
+    settings: &KafkaLogSettings,
+) -> Result<Option<i64>, LogError> {
+    let key = TopicMark::key_of(&topics::import_name(settings));
+    let row = store.get::<TopicMark>(&key).await?;
+    Ok(row.map(|row| row.mark))
+}
+
+/// The import of a file begins.
+///
+/// # Errors
+/// [`LogError::OtherTopic`] when that of another file began at the same time, and when the store
+/// cannot be written.
+pub(crate) async fn begin_import(
+    store: &Store,
+    settings: &KafkaLogSettings,
+    mark: i64,
+) -> Result<(), LogError> {
+    let topic = topics::import_name(settings);
+    let row = TopicMark { topic, mark };
+    match store.put_once(&row).await? {
+        PutOnce::Exists(there) if there.mark != mark => Err(LogError::OtherTopic {
+            topic: row.topic,
+            detail: "somebody else imports another file".to_owned(),
+        }),
+        PutOnce::Stored | PutOnce::Exists(_) => Ok(()),
+    }
+}
+
 /// What the store remembers of these topics.
 ///
 /// # Errors

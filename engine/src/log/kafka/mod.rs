@@ -28,6 +28,7 @@ use self::append::Producers;
 use self::client::Kafka;
 pub(crate) use self::groups::{EventRecord, GroupTopic};
 pub use self::marks::open_log;
+pub(crate) use self::marks::{begin_import, begun_import};
 pub use self::owner::Turn;
 use self::read::Readers;
 pub use self::settings::KafkaLogSettings;

@@ -204,6 +204,11 @@ pub(super) fn names(settings: &KafkaLogSettings) -> [String; Topic::ALL.len() + 
     [transactional, marketing, control, journal_name(settings)]
 }
 
+/// The name under which an import is remembered. There is no topic of this name.
+pub(super) fn import_name(settings: &KafkaLogSettings) -> String {
+    format!("{}import", settings.topic_prefix)
+}
+
 /// The name of the journals' topic.
 pub(super) fn journal_name(settings: &KafkaLogSettings) -> String {
     format!("{}journal", settings.topic_prefix)

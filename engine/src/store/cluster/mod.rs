@@ -32,6 +32,7 @@ use super::cql::raw::{RawTable, table_of};
 use super::error::StoreError;
 use super::kv::{Direction, Kv, KvBatch, KvChange, KvError, KvPairs, KvRead, Space};
 use super::{AGAIN_AFTER, Backend, Store};
+use crate::journal::checkpoint;
 use crate::log::{GroupTopic, Offset};
 use crate::runtime::Runtime;
 
@@ -42,9 +43,24 @@ mod remembered;
 
 pub(crate) use recover::{Found, read_journals};
 
+/// The records of a first group that holds nothing but these entries of the journals.
+pub(crate) fn first_group(entries: KvPairs) -> Vec<(Partition, Vec<u8>)> {
+    let changes = entries.into_iter().map(|(key, entry)| KvChange {
+        space: Space::Journal,
+        partition: checkpoint::partition_of(&key),
+        key,
+        value: Some(entry),
+    });
+    let changes = changes.collect();
+    group::encode(FIRST_GROUP, &KvBatch { changes })
+}
+
 /// Which making of the journals rows are stamped with. It must grow when they are made anew
 /// beside rows that stay.
-const EPOCH: u32 = 0;
+pub(in crate::store) const EPOCH: u32 = 0;
+
+/// The number of the group that an import begins the journals with.
+pub(crate) const FIRST_GROUP: u64 = 1;
 
 /// How often records that no start needs any more are deleted. One request for each partition
 /// that has some; what lies there meanwhile is read at the next start.

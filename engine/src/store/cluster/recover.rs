@@ -38,6 +38,11 @@ pub(crate) async fn read_journals(groups: &GroupTopic) -> Result<Found, LogError
 }
 
 impl Found {
+    /// Whether nobody has committed anything yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.number == 0
+    }
+
     /// Takes the next group of a partition in. Groups of one partition come in order, those of
     /// several do not.
     fn take(&mut self, group: group::Group) {

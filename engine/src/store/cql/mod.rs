@@ -41,6 +41,7 @@ mod table;
 mod tests;
 mod tls;
 mod to_value;
+mod transfer;
 mod value;
 
 pub use migration::{MigrateError, Migrated, migrate};

@@ -63,6 +63,16 @@ impl Projected {
     where
         R: Record<Writing = Projection>,
     {
+        Self::moved(row, stamp)
+    }
+
+    /// Puts a row of any table where there is none yet. Those that are replaced by condition
+    /// get a stamp, too: it is far below the servers' clocks, by which every later write of
+    /// theirs goes.
+    ///
+    /// # Errors
+    /// As [`Projected::put`].
+    pub(crate) fn moved<R: Record>(row: &R, stamp: Stamp) -> Result<Self, StoreError> {
         let table = Schema::table::<R>()?;
         let mut values = to_cells(table, row)?;
         values.push(Some(CqlValue::BigInt(stamp.0)));
@@ -108,6 +118,21 @@ impl CqlRows {
     /// [`StoreError::Backend`], which names what is down.
     pub(crate) async fn project(&self, changes: Vec<Projected>) -> Result<(), StoreError> {
         let writes = changes.into_iter().map(|change| self.write_stamped(change));
+        let writes = futures::stream::iter(writes).buffer_unordered(WRITES_IN_FLIGHT);
+        writes.try_collect().await
+    }
+
+    /// The same for tables that have no rows, where nothing is hidden by what is null.
+    ///
+    /// # Errors
+    /// As [`CqlRows::project`].
+    pub(super) async fn project_new(&self, changes: Vec<Projected>) -> Result<(), StoreError> {
+        let writes = changes.into_iter().map(|change| async move {
+            let (table, values) = (change.table, change.values);
+            let statement = self.access.prepare(table, change.verb).await?;
+            let written = self.access.attempt(table, &statement, true, &values).await;
+            written.map(drop).map_err(|error| error.of(table))
+        });
         let writes = futures::stream::iter(writes).buffer_unordered(WRITES_IN_FLIGHT);
         writes.try_collect().await
     }

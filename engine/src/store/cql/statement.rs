@@ -61,6 +61,8 @@ pub(super) enum Verb {
     DeleteStamped,
     /// Some rows of a partition.
     Scan(Scan),
+    /// The first column of every row.
+    Count,
 }
 
 impl Verb {
@@ -74,6 +76,7 @@ impl Verb {
             Self::PutStamped => "put",
             Self::DeleteStamped => "delete",
             Self::Scan(_) => "scan",
+            Self::Count => "count",
         }
     }
 }
@@ -147,7 +150,7 @@ fn set_up(statement: &mut PreparedStatement, verb: Verb) {
     });
     statement.set_serial_consistency(Some(SerialConsistency::LocalSerial));
     let (idempotent, timeout) = match verb {
-        Verb::Get | Verb::GetSerial | Verb::Scan(_) => (true, READ_TIMEOUT),
+        Verb::Get | Verb::GetSerial | Verb::Scan(_) | Verb::Count => (true, READ_TIMEOUT),
         Verb::PutStamped | Verb::DeleteStamped => (true, WRITE_TIMEOUT),
         Verb::PutOnce | Verb::Replace => (false, WRITE_TIMEOUT),
     };
@@ -173,6 +176,7 @@ pub(super) fn text(keyspace: &str, table: &CqlTable, verb: Verb) -> String {
         Verb::PutStamped => {
             format!("INSERT INTO {name} ({columns}) VALUES ({marks}) USING TIMESTAMP ?")
         }
+        Verb::Count => format!("SELECT {} FROM {name}", names(&table.columns[..1])),
         Verb::DeleteStamped => format!("DELETE FROM {name} USING TIMESTAMP ? WHERE {key}"),
         Verb::Scan(scan) => scan_text(&name, &columns, table, scan),
     }

@@ -136,7 +136,7 @@ pub(super) fn plan(cassandra: &Cassandra, kafka: &Kafka, name: &str) -> (Plan, G
 }
 
 /// A campaign that has started, with its contacts no longer in a node's folder.
-fn started(plan: Plan, recipients: u32) -> Running {
+pub(super) fn started(plan: Plan, recipients: u32) -> Running {
     let mut running = Running::start(plan, recipients);
     let started = Stage::Started(CampaignId::from_bytes([0; 16]));
     running.wait("the start", |running| running.is_at(started));
