@@ -183,6 +183,7 @@ fn who_is_refused_hears_why_and_tells_no_secret() {
         let program = env!("CARGO_BIN_EXE_node");
         let settings = ChildSettings::write(program, &folder, 8, nowhere, 1, 1.0);
         settings.and(&ground.sections());
+        listen_anywhere(&settings);
         (refused, ChildNode::spawn(&settings), settings)
     });
     let started: Vec<_> = started.collect();
@@ -193,6 +194,16 @@ fn who_is_refused_hears_why_and_tells_no_secret() {
         assert!(said.contains(refused.says), "{}: {said}", refused.name);
         assert_keeps_secrets(&settings.folder);
     }
+}
+
+/// All of them run at once, and a port that was free a moment ago is another's by now.
+fn listen_anywhere(settings: &ChildSettings) {
+    let file = settings.folder.join("settings.toml");
+    let text = fs::read_to_string(&file).expect("it was written");
+    let listen = |address: &str| format!("\nlisten = \"{address}\"\n");
+    let own = listen(&settings.listen.to_string());
+    assert!(text.contains(&own));
+    fs::write(file, text.replace(&own, &listen("127.0.0.1:0"))).expect("it can be written");
 }
 
 /// Nothing that a node said is a password.
