@@ -1,14 +1,15 @@
 //! Checkpoints: what a partition needs to go on without its older records.
 
-use schemas::Partition;
 use schemas::position::Sequence;
+use schemas::{Partition, PartitionCount};
 use serde::{Deserialize, Serialize};
 
+use super::projector::{PARTITION_COUNT, Projector};
 use super::state::OpenAttempt;
-use crate::store::StoreError;
-use crate::store::kv::Space;
+use crate::store::kv::{KvPairs, KvRead, Space};
 use crate::store::overlay::Overlay;
 use crate::store::row;
+use crate::store::{LATEST, StoreError};
 
 /// A checkpoint is written after this many records of a partition, and what it includes
 /// is removed. A record is one group commit, so at 300 commits a second this is five
@@ -63,6 +64,31 @@ pub fn partition_of(key: &[u8]) -> Option<Partition> {
         [b'c', high, low] => Some(Partition(u16::from_be_bytes([*high, *low]))),
         _ => None,
     }
+}
+
+/// The journals' own entries as a start would go on from them, with a checkpoint of each
+/// partition where it ends: no record is needed beside them.
+///
+/// # Errors
+/// When the journals cannot be read, are damaged or have a gap.
+pub fn entries(kv: &dyn KvRead, partitions: PartitionCount) -> Result<KvPairs, StoreError> {
+    let recovered = Projector::recover(&mut Overlay::new(kv), partitions, true)?;
+    let mut entries = Vec::new();
+    for key in [PARTITION_COUNT, LATEST] {
+        if let Some(bytes) = kv.get(Space::Journal, key)? {
+            entries.push((key.to_vec(), bytes));
+        }
+    }
+    // In those where nothing was committed nothing is to be gone on from.
+    for state in recovered.into_states().filter(|state| state.sequence > 0) {
+        let checkpoint = Checkpoint {
+            sequence: state.sequence,
+            trimmed: state.sequence,
+            open: state.open.into_values().collect(),
+        };
+        entries.push(entry(state.partition, &checkpoint)?);
+    }
+    Ok(entries)
 }
 
 /// Checkpoints lie before all records.

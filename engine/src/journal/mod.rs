@@ -45,7 +45,7 @@ use schemas::{Partition, PartitionCount, UnixMicros};
 pub use held::{CAMPAIGN_HELD, NO_PROVIDER};
 pub use lives::TIMELINE_ENTRIES;
 pub use poison::POISON;
-pub(crate) use projector::{Projector, Reply, Request, checkpointed, stored_partition_count};
+pub(crate) use projector::{Projector, Reply, Request, stored_partition_count};
 pub use rebuild::Difference;
 pub(crate) use rebuild::compare_with_rebuilt;
 pub use state::{EarlyReceipt, OpenAttempt};

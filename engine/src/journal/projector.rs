@@ -14,10 +14,10 @@ use super::checkpoint::{self, CHECKPOINT_EVERY, Checkpoint};
 use super::state::{OpenAttempt, PartitionState};
 use super::view::View;
 use super::{Refusal, Verdict, reads, receipts, records};
-use crate::store::kv::{KvPairs, KvRead, Space};
+use crate::store::StoreError;
+use crate::store::kv::Space;
 use crate::store::overlay::Overlay;
 use crate::store::writer::GroupParticipant;
-use crate::store::{LATEST, StoreError};
 
 /// What is asked of the journal inside a group.
 #[derive(Debug)]
@@ -118,6 +118,11 @@ impl Projector {
         })
     }
 
+    /// Where each partition stands.
+    pub(super) fn into_states(self) -> impl Iterator<Item = PartitionState> {
+        self.partitions.into_values().map(|log| log.state)
+    }
+
     fn commit(
         &mut self,
         view: &mut Overlay<'_>,
@@ -190,7 +195,7 @@ impl PartitionLog {
 }
 
 /// Where the number of partitions is kept that the journal was begun with.
-const PARTITION_COUNT: &[u8] = b"p";
+pub(super) const PARTITION_COUNT: &[u8] = b"p";
 
 /// Tells whether the number is written down already.
 fn check_partition_count(
@@ -221,38 +226,6 @@ pub(crate) fn stored_partition_count(
         let detail = "the number of partitions is not a number";
         StoreError::damaged("journal", detail)
     })
-}
-
-/// The journals' own entries as a start would go on from them, with a checkpoint of each
-/// partition where it ends: no record is needed beside them.
-///
-/// # Errors
-/// As [`Projector::recover`].
-pub(crate) fn checkpointed(
-    kv: &dyn KvRead,
-    partitions: PartitionCount,
-) -> Result<KvPairs, StoreError> {
-    let recovered = Projector::recover(&mut Overlay::new(kv), partitions, true)?;
-    let mut entries = Vec::new();
-    for key in [PARTITION_COUNT, LATEST] {
-        if let Some(entry) = kv.get(Space::Journal, key)? {
-            entries.push((key.to_vec(), entry));
-        }
-    }
-    for (partition, log) in recovered.partitions {
-        let sequence = log.state.sequence;
-        // Nothing was committed in it.
-        if sequence == 0 {
-            continue;
-        }
-        let checkpoint = Checkpoint {
-            sequence,
-            trimmed: sequence,
-            open: log.state.open.into_values().collect(),
-        };
-        entries.push(checkpoint::entry(partition, &checkpoint)?);
-    }
-    Ok(entries)
 }
 
 /// What the cursors of due entries have passed stays closed after a start too: the

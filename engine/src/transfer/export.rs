@@ -7,9 +7,9 @@ use schemas::position::{CommittedPosition, SourceId};
 use schemas::record::{Record, tables};
 use schemas::{MessageClass, Partition, PartitionCount};
 
-use super::file::{Header, Item, Writer};
+use super::file::{Header, Item, Reader, Writer};
 use super::{Counts, TransferError};
-use crate::journal::{self, stored_partition_count};
+use crate::journal::{checkpoint, stored_partition_count};
 use crate::log::{Topic, embedded};
 use crate::store::kv::{Direction, KvRead, Space};
 use crate::store::overlay::Overlay;
@@ -43,13 +43,20 @@ pub fn export(folder: &Path, file: &Path, asked: PartitionCount) -> Result<Count
         partitions: partitions.get(),
     };
     let mut writer = Writer::create(file, &header)?;
-    match write(&*kv, partitions, &mut writer) {
-        Ok(()) => writer.finish(),
-        Err(error) => {
-            writer.discard();
-            Err(error)
-        }
+    if let Err(error) = write(&*kv, partitions, &mut writer) {
+        writer.discard();
+        return Err(error);
     }
+    let written = writer.finish()?;
+    // As an import will see it.
+    let read = Reader::open(file)?.each(|_| Ok(()))?;
+    if read != written {
+        return Err(TransferError::Damaged {
+            file: file.to_owned(),
+            detail: "the disk gives back something else than was written".to_owned(),
+        });
+    }
+    Ok(read.counts)
 }
 
 /// What there is, in the order in which an import needs it.
@@ -72,7 +79,7 @@ pub(super) fn write(
             work(kv, class, partition, writer)?;
         }
     }
-    for (key, entry) in journal::checkpointed(kv, partitions)? {
+    for (key, entry) in checkpoint::entries(kv, partitions)? {
         writer.item(&Item::Journal { key, entry })?;
     }
     Ok(())

@@ -115,9 +115,9 @@ impl Writer {
     }
 
     /// Ends the file. It is there when this returns, and not before.
-    pub(super) fn finish(mut self) -> Result<Counts, TransferError> {
+    pub(super) fn finish(mut self) -> Result<Whole, TransferError> {
         let counts = json(&self.counts)?;
-        let digest = self.digest.clone().finalize();
+        let digest: [u8; 32] = self.digest.clone().finalize().into();
         self.frame(END, &counts, &digest)?;
         let Self {
             file,
@@ -132,7 +132,7 @@ impl Writer {
             .map_err(failed(&being_written))?;
         std::fs::rename(&being_written, &file).map_err(failed(&file))?;
         sync_folder(&file).map_err(failed(&file))?;
-        Ok(counts)
+        Ok(Whole { counts, digest })
     }
 
     fn frame(&mut self, kind: u8, first: &[u8], second: &[u8]) -> Result<(), TransferError> {
@@ -175,7 +175,7 @@ pub(super) struct Reader {
 }
 
 /// What a whole file holds.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Whole {
     pub(super) counts: Counts,
     /// Of everything in it.

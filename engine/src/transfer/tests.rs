@@ -38,7 +38,7 @@ fn write(file: &Path, items: &[Item]) -> super::Counts {
     for item in items {
         writer.item(item).expect("it is written");
     }
-    writer.finish().expect("it is written")
+    writer.finish().expect("it is written").counts
 }
 
 fn read(file: &Path) -> Result<(Vec<Item>, super::Counts), TransferError> {
