@@ -82,7 +82,7 @@ pub const LIST_LIMIT: usize = 10_000;
 #[derive(Clone)]
 pub struct Store {
     backend: Backend,
-    /// Whoever reads here waits for servers that are away, by this clock.
+    /// Whoever reads or replaces here waits for servers that are away, by this clock.
     patience: Option<Runtime>,
 }
 
@@ -187,8 +187,8 @@ impl Store {
         Self { backend, patience }
     }
 
-    /// The same store for those who go on by themselves and have nobody to tell: reads wait for
-    /// as long as servers are away.
+    /// The same store for those who go on by themselves and have nobody to tell: reads, and
+    /// replacements of what was read, wait for as long as servers are away.
     pub fn patient(&self, runtime: &Runtime) -> Self {
         Self {
             backend: self.backend.clone(),
@@ -291,8 +291,16 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::put_once`]; only new rows are refused for want of space.
-    pub async fn replace<R: Versioned>(&self, row: R) -> Result<Replaced<R>, StoreError> {
-        on_backend!(self, rows => rows.replace(row).await)
+    pub async fn replace<R: Versioned + Clone>(&self, row: R) -> Result<Replaced<R>, StoreError> {
+        match &self.patience {
+            None => on_backend!(self, rows => rows.replace(row).await),
+            // Whether a write without an answer was done nobody knows. Done once more it finds
+            // its own row, which is a conflict like any other: whoever asked reads it again.
+            Some(_) => patiently!(
+                self,
+                on_backend!(self, rows => rows.replace(row.clone()).await)
+            ),
+        }
     }
 
     /// A page of the rows whose keys start with `prefix`, after a cursor of an earlier
