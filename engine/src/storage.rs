@@ -1,27 +1,39 @@
 //! Everything that keeps something, opened together: store, log, journal and intake
 //! over one writer, so that what they do at the same time becomes durable together.
 
+#[cfg(feature = "testkit")]
+mod in_memory;
+#[cfg(feature = "cluster")]
+mod on_servers;
+
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(feature = "servers")]
+use futures::future::BoxFuture;
 use schemas::PartitionCount;
 
 use crate::intake::Intake;
 use crate::journal::{Difference, Journal, Projector, compare_with_rebuilt};
 use crate::log::Log;
-#[cfg(feature = "cluster")]
-use crate::log::{GroupTopic, KafkaLogSettings, LogError, Turn, begun_import, open_log};
+#[cfg(feature = "servers")]
+use crate::log::groups::{Groups, OWNER};
+#[cfg(feature = "servers")]
+use crate::log::{LogError, Turn};
 use crate::runtime::Runtime;
-#[cfg(feature = "cluster")]
-use crate::settings::{CqlSettings, KafkaSettings};
-#[cfg(feature = "cluster")]
-use crate::store::cluster::{ClusterKv, read_journals};
+#[cfg(feature = "servers")]
+use crate::store::cluster::{ClusterKv, Tables, Waiting, read_journals};
 use crate::store::embedded::Embedded;
 use crate::store::kv::Kv;
+#[cfg(feature = "servers")]
+use crate::store::writer;
 use crate::store::{MemoryKv, OpenError, Store, StoreError, WriterClosed};
-#[cfg(feature = "cluster")]
-use crate::store::{cql, writer};
 use crate::verify::Verifier;
+
+#[cfg(feature = "testkit")]
+pub use self::in_memory::{MemoryServers, Network, Request, Trip};
+#[cfg(feature = "cluster")]
+pub use self::on_servers::Servers;
 
 /// How the journal is kept.
 #[derive(Clone, Copy, Debug)]
@@ -33,18 +45,8 @@ pub struct JournalSettings {
     pub trim: bool,
 }
 
-/// Where the servers are that keep what a data folder does not.
-#[cfg(feature = "cluster")]
-#[derive(Clone, Debug)]
-pub struct Servers {
-    /// Rows.
-    pub cql: CqlSettings,
-    /// Journals and logs.
-    pub kafka: KafkaSettings,
-}
-
 /// Why storage on servers cannot be opened.
-#[cfg(feature = "cluster")]
+#[cfg(feature = "servers")]
 #[derive(Debug, thiserror::Error)]
 pub enum ServersError {
     /// The rows cannot be had.
@@ -59,6 +61,28 @@ pub enum ServersError {
          its file again"
     )]
     HalfImported,
+}
+
+/// What a node that is to own the journals of a deployment asks of its servers.
+#[cfg(feature = "servers")]
+pub(crate) trait Deployment: Send + Sync {
+    /// Waits until it is this node's turn to own the journals.
+    fn turn(&self) -> BoxFuture<'_, Result<Turn, LogError>>;
+
+    /// Takes the journals over, and fences whoever had them under this name.
+    fn take_over<'a>(
+        &'a self,
+        transactional_id: &'a str,
+    ) -> BoxFuture<'a, Result<Arc<dyn Groups>, LogError>>;
+
+    /// Whether an import of a folder has begun here, of which nothing counts until it is whole.
+    fn is_half_imported(&self) -> BoxFuture<'_, Result<bool, LogError>>;
+
+    /// The owner's tables.
+    fn tables(&self) -> Arc<dyn Tables>;
+
+    /// How the owner waits for what it reads.
+    fn waiting(&self) -> Waiting;
 }
 
 /// Open storage.
@@ -77,7 +101,7 @@ pub struct Storage {
     pub verifier: Verifier,
     /// On servers, this node's turn to own the journals. Whoever drops it hands them on, so
     /// nothing may be committed any more.
-    #[cfg(feature = "cluster")]
+    #[cfg(feature = "servers")]
     pub turn: Option<Turn>,
     kv: Arc<dyn Kv>,
 }
@@ -123,51 +147,34 @@ impl Storage {
             journal: Journal::new(embedded.participant, partitions),
             closed: embedded.closed,
             verifier: Verifier::new(&embedded.kv, runtime.clone()),
-            #[cfg(feature = "cluster")]
+            #[cfg(feature = "servers")]
             turn: None,
             kv: embedded.kv,
         }
     }
 
-    /// Opens storage on servers: rows in CQL, journals and logs in Kafka. Waits for as long as
-    /// another node owns the journals.
+    /// Opens the journals of a deployment, when it is this node's turn, over rows and logs that
+    /// are no part of this process.
     ///
     /// # Errors
-    /// When servers cannot be reached or what is on them cannot be read; the text names the
-    /// cure.
-    #[cfg(feature = "cluster")]
-    pub async fn on_servers(
-        servers: Servers,
-        runtime: &Runtime,
-        settings: JournalSettings,
-    ) -> Result<Self, ServersError> {
-        let (sender, opened) = tokio::sync::oneshot::channel();
-        let opener = runtime.clone();
-        // The servers' clients live on the runtime that they are made on: the shared one, which
-        // no actor holds up.
-        runtime.spawn(async move {
-            let _ = sender.send(Self::open_servers(&servers, &opener, settings).await);
-        });
-        opened.await.unwrap_or(Err(StoreError::Closed.into()))
-    }
-
-    #[cfg(feature = "cluster")]
-    async fn open_servers(
-        servers: &Servers,
+    /// When the servers cannot be reached or what is on them cannot be read.
+    #[cfg(feature = "servers")]
+    async fn own(
+        servers: &dyn Deployment,
+        (store, log): (Store, Log),
         runtime: &Runtime,
         settings: JournalSettings,
     ) -> Result<Self, ServersError> {
         let partitions = settings.partitions;
-        let store = cql::connect(&servers.cql, runtime).await?;
-        let kafka = KafkaLogSettings::from(&servers.kafka);
-        let log = open_log(&store, &kafka, partitions, runtime).await?;
-        let turn = Turn::wait(&kafka, runtime).await?;
-        let groups = GroupTopic::open(&kafka, partitions, runtime).await?;
-        let found = read_journals(&groups).await?;
-        if found.is_new() && begun_import(&store, &kafka).await?.is_some() {
+        let turn = servers.turn().await?;
+        // From here on nobody else commits, so that what is read is all there is.
+        let groups = servers.take_over(OWNER).await?;
+        let found = read_journals(&*groups).await?;
+        if found.is_new() && servers.is_half_imported().await? {
             return Err(ServersError::HalfImported);
         }
-        let kv = Arc::new(ClusterKv::open(&store, groups, found, runtime).await?);
+        let (tables, waiting) = (servers.tables(), servers.waiting());
+        let kv = Arc::new(ClusterKv::open(tables, groups, waiting, found, runtime).await?);
         let starter = runtime.clone();
         let start = move || {
             writer::open(kv, &starter, Box::new(|_| {}), |view| {

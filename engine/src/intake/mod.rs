@@ -2,20 +2,20 @@
 //! work log. Whoever got an answer finds the message, and it is sent, whatever dies.
 //! Which backend runs is known here and nowhere else.
 
-#[cfg(feature = "cluster")]
+#[cfg(feature = "servers")]
 mod cluster;
 mod embedded;
 
 use schemas::message::{IdempotencyKey, Intake as IntakeRow, WorkItem};
 use schemas::{Envelope, MessageId, PartitionCount};
 
-#[cfg(feature = "cluster")]
+#[cfg(feature = "servers")]
 use self::cluster::ClusterIntake;
 use self::embedded::EmbeddedIntake;
-#[cfg(feature = "cluster")]
+#[cfg(feature = "servers")]
 use crate::log::Log;
 use crate::log::LogError;
-#[cfg(feature = "cluster")]
+#[cfg(feature = "servers")]
 use crate::store::Store;
 use crate::store::StoreError;
 use crate::store::writer::Operations;
@@ -52,7 +52,7 @@ pub struct Intake {
 #[derive(Clone)]
 enum Backend {
     Embedded(EmbeddedIntake),
-    #[cfg(feature = "cluster")]
+    #[cfg(feature = "servers")]
     Cluster(Box<ClusterIntake>),
 }
 
@@ -66,7 +66,7 @@ impl Intake {
     }
 
     /// Over a store and logs that are no part of this process.
-    #[cfg(feature = "cluster")]
+    #[cfg(feature = "servers")]
     pub fn on_cluster(store: Store, log: Log, partitions: PartitionCount) -> Self {
         let intake = ClusterIntake::new(store, log, partitions);
         Self {
@@ -88,7 +88,7 @@ impl Intake {
     ) -> Result<Acceptance, IntakeError> {
         match &self.backend {
             Backend::Embedded(intake) => intake.accept(envelope, idempotency).await,
-            #[cfg(feature = "cluster")]
+            #[cfg(feature = "servers")]
             Backend::Cluster(intake) => intake.accept(envelope, idempotency).await,
         }
     }
@@ -100,7 +100,7 @@ impl Intake {
     /// # Errors
     /// As [`Intake::accept`].
     #[cfg_attr(
-        not(feature = "cluster"),
+        not(feature = "servers"),
         expect(clippy::unused_async, reason = "the other backend asks servers")
     )]
     pub async fn confirm(&self, intake: &IntakeRow) -> Result<(), IntakeError> {
@@ -110,7 +110,7 @@ impl Intake {
                 let _ = intake;
                 Ok(())
             }
-            #[cfg(feature = "cluster")]
+            #[cfg(feature = "servers")]
             Backend::Cluster(cluster) => cluster.confirm(intake).await,
         }
     }

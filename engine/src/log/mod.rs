@@ -10,6 +10,8 @@ pub(crate) mod embedded;
 #[cfg(test)]
 mod embedded_tests;
 mod error;
+#[cfg(feature = "servers")]
+pub(crate) mod groups;
 #[cfg(feature = "cluster")]
 mod kafka;
 
@@ -21,14 +23,18 @@ use tokio::sync::watch;
 use self::embedded::EmbeddedLog;
 pub(crate) use self::embedded::append;
 pub use self::error::LogError;
+#[cfg(feature = "servers")]
+pub use self::groups::Turn;
+#[cfg(feature = "servers")]
+pub(crate) use self::groups::{EventRecord, Groups};
 #[cfg(feature = "cluster")]
 use self::kafka::KafkaLog;
 #[cfg(feature = "cluster")]
-pub(crate) use self::kafka::{EventRecord, GroupTopic, begin_import, begun_import};
+pub use self::kafka::describe as describe_metrics;
+#[cfg(feature = "cluster")]
+pub(crate) use self::kafka::{GroupTopic, Membership, begin_import, begun_import};
 #[cfg(feature = "cluster")]
 pub use self::kafka::{KafkaLogSettings, TopicMarks, open_log};
-#[cfg(feature = "cluster")]
-pub use self::kafka::{Turn, describe as describe_metrics};
 use crate::runtime::Runtime;
 use crate::store::AGAIN_AFTER;
 

@@ -83,8 +83,10 @@ impl From<KvError> for StoreError {
             KvError::Io { .. } => Self::Backend {
                 detail: error.to_string(),
             },
-            #[cfg(feature = "cluster")]
+            #[cfg(feature = "servers")]
             KvError::Servers { detail } => Self::Backend { detail },
+            #[cfg(feature = "servers")]
+            KvError::Away { detail } => Self::Unavailable { detail },
         }
     }
 }

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use super::kv::{Direction, Kv, KvBatch, KvError, KvPairs, KvRead, Space};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::kv::{Direction, FarKv, Kv, KvBatch, KvError, KvPairs, KvRead, Space};
 
 /// A database and whether it has failed.
 pub(super) struct FailStop {
@@ -77,12 +80,8 @@ impl Kv for FailStop {
         self.note(self.kv.sync())
     }
 
-    fn is_far(&self) -> bool {
-        self.kv.is_far()
-    }
-
-    fn fetch(&self, keys: Vec<Vec<u8>>) {
-        self.kv.fetch(keys);
+    fn far(&self) -> Option<&dyn FarKv> {
+        self.kv.far().map(|_| self as &dyn FarKv)
     }
 
     fn free_bytes(&self) -> Result<u64, KvError> {
@@ -91,6 +90,27 @@ impl Kv for FailStop {
 
     fn folder(&self) -> PathBuf {
         self.kv.folder()
+    }
+}
+
+impl FarKv for FailStop {
+    fn fetch(&self, keys: Vec<Vec<u8>>) -> BoxFuture<'_, ()> {
+        match self.kv.far() {
+            Some(far) => far.fetch(keys),
+            None => std::future::ready(()).boxed(),
+        }
+    }
+
+    fn commit(&self, batch: KvBatch) -> BoxFuture<'_, Result<(), KvError>> {
+        async move {
+            self.check()?;
+            let committed = match self.kv.far() {
+                Some(far) => far.commit(batch).await,
+                None => self.kv.write(batch).and_then(|()| self.kv.sync()),
+            };
+            self.note(committed)
+        }
+        .boxed()
     }
 }
 

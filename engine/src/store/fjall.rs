@@ -370,8 +370,8 @@ fn folder_error(path: &Path, error: fjall::Error) -> FolderError {
             folder,
             detail: "it has failed before".to_owned(),
         },
-        #[cfg(feature = "cluster")]
-        KvError::Servers { detail } => FolderError::Failed {
+        #[cfg(feature = "servers")]
+        KvError::Servers { detail } | KvError::Away { detail } => FolderError::Failed {
             folder: path.to_owned(),
             detail,
         },

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use futures::future::BoxFuture;
 use schemas::Partition;
 use schemas::record::{Table, tables};
 
@@ -140,20 +141,28 @@ pub(crate) trait Kv: KvRead {
     /// the disk: a second try could succeed without having written it.
     fn sync(&self) -> Result<(), KvError>;
 
-    /// Whether a read takes so long that what a group will read is better fetched together,
-    /// before it is applied.
-    fn is_far(&self) -> bool {
-        false
+    /// The same database where it is no part of this process, and so far away that whoever
+    /// writes waits for it.
+    fn far(&self) -> Option<&dyn FarKv> {
+        None
     }
-
-    /// Fetches rows that will be read soon, by their keys. What cannot be fetched now is fetched when it is read.
-    fn fetch(&self, _keys: Vec<Vec<u8>>) {}
 
     /// Bytes that can still be stored, as far as the disk tells.
     fn free_bytes(&self) -> Result<u64, KvError>;
 
     /// The folder, for errors that people read.
     fn folder(&self) -> PathBuf;
+}
+
+/// A database on servers, as its writer's thread uses it.
+pub(crate) trait FarKv: Send + Sync {
+    /// Fetches rows that will be read soon, by their keys: reads take so long that what a group
+    /// will read is better fetched together, before it is applied. What cannot be fetched now is
+    /// fetched when it is read.
+    fn fetch(&self, keys: Vec<Vec<u8>>) -> BoxFuture<'_, ()>;
+
+    /// [`Kv::write`] and [`Kv::sync`] in one.
+    fn commit(&self, batch: KvBatch) -> BoxFuture<'_, Result<(), KvError>>;
 }
 
 /// Why the database could not do it.
@@ -180,10 +189,17 @@ pub(crate) enum KvError {
         detail: String,
     },
     /// Servers refused, or another process took over.
-    #[cfg(feature = "cluster")]
+    #[cfg(feature = "servers")]
     #[error("{detail}")]
     Servers {
         /// What they said, without any content.
+        detail: String,
+    },
+    /// Servers do not answer just now.
+    #[cfg(feature = "servers")]
+    #[error("{detail}")]
+    Away {
+        /// Which, without any content.
         detail: String,
     },
     /// The disk failed in another way.

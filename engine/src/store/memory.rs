@@ -74,6 +74,14 @@ impl MemoryKv {
         }
     }
 
+    /// Another one that holds the same.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn forked(&self) -> Self {
+        let forked = Self::new();
+        forked.lock().spaces = self.lock().spaces.clone();
+        forked
+    }
+
     /// Power is lost: everything that was not synced is gone, and what is left can be
     /// opened again.
     pub fn crash(&self) {

@@ -18,6 +18,8 @@
 //! - [`key`], [`row`], [`unknown`]: from records to bytes;
 //! - [`overlay`], [`submit`], [`writer`]: the group commit.
 
+#[cfg(feature = "cluster")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemas::record::{Key, KeyPart, Record, Versioned, WriteOnce};
@@ -26,7 +28,7 @@ use self::embedded::EmbeddedRows;
 use self::range::RowRange;
 use crate::runtime::Runtime;
 
-#[cfg(feature = "cluster")]
+#[cfg(feature = "servers")]
 pub(crate) mod cluster;
 mod commit_record;
 mod commit_times;
@@ -162,6 +164,19 @@ pub struct Page<R> {
 }
 
 impl Store {
+    /// Rows that `kv` reads and `operations` write.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn over(
+        kv: std::sync::Arc<dyn kv::Kv>,
+        operations: writer::Operations,
+        runtime: &Runtime,
+    ) -> Self {
+        Self {
+            backend: Backend::Embedded(EmbeddedRows::new(kv, operations, runtime.clone())),
+            patience: None,
+        }
+    }
+
     /// The same store for commands to what was taken in, such as a pause: they are few and
     /// small, and whoever needs one when the disk is nearly full needs it most, so nothing that
     /// is written here is refused for want of space.
@@ -183,6 +198,20 @@ impl Store {
         Self {
             backend: self.backend.clone(),
             patience: Some(runtime.clone()),
+        }
+    }
+
+    /// The same rows as the owner of the journals writes them.
+    ///
+    /// # Errors
+    /// [`StoreError::Backend`] when they are not in CQL.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn cql_tables(&self) -> Result<Arc<dyn cluster::Tables>, StoreError> {
+        match &self.backend {
+            Backend::Cql(rows) => Ok(Arc::new(rows.clone())),
+            Backend::Embedded(_) => Err(StoreError::Backend {
+                detail: "journals on Kafka need rows in CQL".to_owned(),
+            }),
         }
     }
 
@@ -277,10 +306,15 @@ impl Store {
     /// # Errors
     /// As [`Store::put_once`]; only new rows are refused for want of space.
     pub async fn replace<R: Versioned + Clone>(&self, row: R) -> Result<Replaced<R>, StoreError> {
-        patiently!(
-            self,
-            on_backend!(self, rows => rows.replace(row.clone()).await)
-        )
+        match &self.patience {
+            None => on_backend!(self, rows => rows.replace(row).await),
+            // Whether a write without an answer was done nobody knows. Done once more it finds
+            // its own row, which is a conflict like any other: whoever asked reads it again.
+            Some(_) => patiently!(
+                self,
+                on_backend!(self, rows => rows.replace(row.clone()).await)
+            ),
+        }
     }
 
     /// A page of the rows whose keys start with `prefix`, after a cursor of an earlier

@@ -25,7 +25,7 @@ pub(crate) enum Admission {
 }
 
 /// One operation: a piece of work over the overlay and who waits for its result.
-pub(super) trait Operation: Send {
+pub(crate) trait Operation: Send {
     fn admission(&self) -> Admission;
     /// Works on the overlay and keeps the result; false when it failed.
     fn apply(&mut self, overlay: &mut Overlay<'_>) -> bool;
@@ -154,7 +154,9 @@ impl<P: GroupParticipant> Submitter<P> {
     }
 }
 
-trait Inbox: Send + Sync {
+/// Who takes operations.
+pub(crate) trait Inbox: Send + Sync {
+    /// Takes one, and sees to it that it is answered.
     fn send(&self, operation: Box<dyn Operation>) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 
@@ -176,6 +178,15 @@ pub(crate) struct Operations {
 }
 
 impl Operations {
+    /// Over whatever takes them.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn through(inbox: Arc<dyn Inbox>) -> Self {
+        Self {
+            inbox,
+            for_commands: false,
+        }
+    }
+
     /// The same for commands to what was taken in: never refused for want of space.
     pub(crate) fn for_commands(&self) -> Self {
         Self {

@@ -22,6 +22,8 @@ use super::submit::{Submission, Waiting};
 use crate::runtime::Runtime;
 
 pub(crate) use super::submit::{Admission, Operations, Submitter};
+#[cfg(feature = "testkit")]
+pub(crate) use super::submit::{Inbox, Operation};
 
 /// Submissions that wait for the writer. More than two full groups, so that it never
 /// runs dry; beyond it those who submit wait, which is how they learn to slow down.
@@ -222,21 +224,21 @@ impl<P: GroupParticipant> GroupCommit<P> {
             let Some(first) = first else {
                 return WriterEnd::Stopped;
             };
-            if let Err(error) = self.commit(first, &mut submissions) {
+            if let Err(error) = self.commit(first, &mut submissions).await {
                 return WriterEnd::Failed(error);
             }
         }
     }
 
     /// Takes what waits, where rows are far away, and fetches what all of it will read.
-    fn fetch_ahead(
+    async fn fetch_ahead(
         &mut self,
         first: Submission<P>,
         submissions: &mut mpsc::Receiver<Submission<P>>,
     ) -> Option<Submission<P>> {
-        if !self.kv.is_far() {
+        let Some(far) = self.kv.far() else {
             return Some(first);
-        }
+        };
         self.taken.push_front(first);
         while self.taken.len() < GROUP_SUBMISSIONS {
             let Ok(next) = submissions.try_recv() else {
@@ -248,7 +250,7 @@ impl<P: GroupParticipant> GroupCommit<P> {
             Submission::Request { request, .. } => self.participant.reads(request),
             Submission::Operation(_) => Vec::new(),
         });
-        self.kv.fetch(reads.collect());
+        far.fetch(reads.collect()).await;
         self.taken.pop_front()
     }
 
@@ -256,7 +258,7 @@ impl<P: GroupParticipant> GroupCommit<P> {
     ///
     /// # Errors
     /// The write failed: nothing may be written any more.
-    pub(super) fn commit(
+    pub(super) async fn commit(
         &mut self,
         first: Submission<P>,
         submissions: &mut mpsc::Receiver<Submission<P>>,
@@ -266,7 +268,7 @@ impl<P: GroupParticipant> GroupCommit<P> {
         let mut overlay = Overlay::new(&*kv);
         let full = self.full();
         let mut waiting = Vec::new();
-        let mut next = self.fetch_ahead(first, submissions);
+        let mut next = self.fetch_ahead(first, submissions).await;
         let mut taken = 0;
         self.participant.begin();
         while let Some(submission) = next.take() {
@@ -284,9 +286,10 @@ impl<P: GroupParticipant> GroupCommit<P> {
         let announced = overlay.announced();
         let batch = overlay.into_batch();
         let records = batch.changes.len();
-        let written = match &sealed {
-            Ok(()) if records > 0 => kv.write(batch).and_then(|()| kv.sync()),
-            Ok(()) | Err(_) => Ok(()),
+        let written = match (&sealed, kv.far()) {
+            (Ok(()), Some(far)) if records > 0 => far.commit(batch).await,
+            (Ok(()), None) if records > 0 => kv.write(batch).and_then(|()| kv.sync()),
+            (Ok(()) | Err(_), _) => Ok(()),
         };
         let closing = written.map_err(StoreError::from);
         let outcome = sealed.and(closing.clone());
@@ -301,7 +304,7 @@ impl<P: GroupParticipant> GroupCommit<P> {
             submission.answer(outcome.clone());
         }
         let micros = self.runtime.boot().saturating_sub(begun);
-        self.times.note(micros, records, self.kv.is_far());
+        self.times.note(micros, records, self.kv.far().is_some());
         closing
     }
 
@@ -358,8 +361,8 @@ impl<P: GroupParticipant> GroupCommit<P> {
             Err(KvError::DiskFull { folder }) => Some(StoreError::DiskFull { folder }),
             // What cannot be asked now shows when it is written.
             Err(KvError::Damaged { .. } | KvError::Io { .. } | KvError::Failed { .. }) => None,
-            #[cfg(feature = "cluster")]
-            Err(KvError::Servers { .. }) => None,
+            #[cfg(feature = "servers")]
+            Err(KvError::Servers { .. } | KvError::Away { .. }) => None,
         }
     }
 }

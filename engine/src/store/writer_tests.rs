@@ -94,7 +94,7 @@ fn one_group(memory: &MemoryKv, fail_seal: bool, numbers: &[u8]) -> OneGroup {
         answers.push(answer);
     }
     let first = submissions.try_recv().expect("a submission");
-    let closing = commit.commit(first, &mut submissions).is_err();
+    let closing = futures::executor::block_on(commit.commit(first, &mut submissions)).is_err();
     let replies = answers
         .into_iter()
         .map(|mut answer| answer.try_recv().expect("answered"))

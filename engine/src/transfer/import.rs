@@ -10,8 +10,10 @@ use schemas::{MessageClass, Partition, PartitionCount};
 
 use super::file::{Item, Next, Reader, Whole};
 use super::{Counts, TransferError, WORK};
+use crate::log::groups::OWNER;
 use crate::log::{
-    GroupTopic, KafkaLogSettings, Log, Topic, Turn, begin_import, begun_import, open_log,
+    GroupTopic, Groups, KafkaLogSettings, Log, Membership, Topic, begin_import, begun_import,
+    open_log,
 };
 use crate::runtime::Runtime;
 use crate::storage::Servers;
@@ -75,7 +77,7 @@ pub async fn import(
     let kafka = KafkaLogSettings::from(&servers.kafka);
     let log = open_log(&store, &kafka, partitions, runtime).await?;
     let _turn = turn(&kafka, runtime).await?;
-    let groups = GroupTopic::open(&kafka, partitions, runtime).await?;
+    let groups = GroupTopic::open(&kafka, OWNER, partitions, runtime).await?;
     let is_new = read_journals(&groups).await?.is_new();
     let [a, b, c, d, e, f, g, h, ..] = digest;
     let mark = i64::from_be_bytes([a, b, c, d, e, f, g, h]);
@@ -96,18 +98,14 @@ pub async fn import(
     compare(&store, &log, &counts, &ends).await?;
     // From here on it counts.
     let records = first_group(journal);
-    let commit = move || groups.commit(&records, &[]);
-    runtime
-        .blocking(commit)
-        .await
-        .map_err(crate::log::LogError::from)??;
+    groups.commit(&records, &[]).await?;
     let was_done = false;
     Ok(Imported { counts, was_done })
 }
 
 /// This process's turn, while no node has it or waits for it.
-async fn turn(kafka: &KafkaLogSettings, runtime: &Runtime) -> Result<Turn, TransferError> {
-    let turn = pin!(Turn::wait(kafka, runtime));
+async fn turn(kafka: &KafkaLogSettings, runtime: &Runtime) -> Result<Membership, TransferError> {
+    let turn = pin!(Membership::wait(kafka, runtime));
     match select(turn, pin!(runtime.sleep(TURN_WITHIN))).await {
         Either::Left((turn, _)) => Ok(turn?),
         Either::Right(_) => Err(TransferError::NodeRuns),

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 
 use clap::Parser;
-use tests::simulation::{EXERCISED, Report, catch_panics, run};
+use tests::simulation::{EXERCISED, EXERCISED_ON_SERVERS, Kind, Report, catch_panics, run};
 use tikv_jemallocator::Jemalloc;
 
 /// A schedule is little but small allocations; this allocator hands out again first what was
@@ -27,6 +27,9 @@ struct Arguments {
     /// One seed.
     #[arg(long)]
     seed: Option<u64>,
+    /// Several nodes that share servers, instead of one with a disk.
+    #[arg(long)]
+    servers: bool,
     /// Tells what happens, line by line.
     #[arg(long, requires = "seed")]
     trace: bool,
@@ -90,7 +93,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     catch_panics();
     if let Some(seed) = arguments.seed {
-        return one(seed, arguments.trace);
+        return one(kind(&arguments), seed, arguments.trace);
     }
     let began = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let sum = many(&arguments);
@@ -105,8 +108,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         };
     }
-    let never: Vec<&str> = EXERCISED
-        .into_iter()
+    let exercised = match kind(&arguments) {
+        Kind::Embedded => &EXERCISED[..],
+        Kind::Servers => &EXERCISED_ON_SERVERS,
+    };
+    let never: Vec<&str> = exercised
+        .iter()
+        .copied()
         .filter(|name| !sum.counts.contains_key(name))
         .collect();
     if !arguments.quiet {
@@ -139,10 +147,19 @@ fn main() -> ExitCode {
     }
 }
 
+/// What kind of schedules is asked for.
+fn kind(arguments: &Arguments) -> Kind {
+    if arguments.servers {
+        Kind::Servers
+    } else {
+        Kind::Embedded
+    }
+}
+
 #[allow(clippy::print_stdout)]
-fn one(seed: u64, is_told: bool) -> ExitCode {
+fn one(kind: Kind, seed: u64, is_told: bool) -> ExitCode {
     let folder = folder(0);
-    let report = run(seed, &folder, is_told);
+    let report = run(kind, seed, &folder, is_told);
     remove(&folder);
     for line in &report.story {
         println!("{line}");
@@ -169,6 +186,7 @@ const TOLD_EVERY: u64 = 10_000;
 #[allow(clippy::print_stdout, clippy::print_stderr)]
 fn many(arguments: &Arguments) -> Sum {
     let (first, end) = arguments.seeds;
+    let kind = kind(arguments);
     let next = AtomicU64::new(first);
     let threads = arguments
         .threads
@@ -185,7 +203,7 @@ fn many(arguments: &Arguments) -> Sum {
                     if seed >= end {
                         break;
                     }
-                    let report = run(seed, &folder, false);
+                    let report = run(kind, seed, &folder, false);
                     remove(&folder);
                     if reports.send(report).is_err() {
                         break;

@@ -31,6 +31,10 @@ pub enum Stream {
     SlowSender,
     /// Which process is started without its provider accounts.
     Bare,
+    /// How owners take turns on servers, and how these answer.
+    Servers,
+    /// How long requests to the servers take.
+    Network,
 }
 
 /// A source of random numbers.

@@ -41,7 +41,7 @@ impl Life<'_> {
     }
 
     fn ask(&self, errand: usize) {
-        let simulation = Rc::clone(self.simulation);
+        let (simulation, life) = (Rc::clone(self.simulation), self.machine.life);
         let wall = UnixMicros(simulation.time.true_wall() as i64);
         let mut calls = simulation.customers.ask(errand, wall).into_iter();
         let Some(first) = calls.next().map(|request| self.call(request)) else {
@@ -52,6 +52,7 @@ impl Life<'_> {
             simulation.tally.count("W17: a request twice at once");
             spawn(async move {
                 if let Ok(Some(answer)) = twin.await
+                    && simulation.world.life() == life
                     && let Err(wrong) = simulation.customers.twin_heard(errand, &answer)
                 {
                     simulation.violated(wrong);
@@ -60,6 +61,10 @@ impl Life<'_> {
         }
         spawn(async move {
             let answer = first.await.ok().flatten();
+            if simulation.world.life() != life {
+                // It slept, and whoever asked has long given up.
+                return;
+            }
             let status = answer.as_ref().map_or(0, |answer| answer.status);
             let now = simulation.time.now();
             simulation

@@ -49,7 +49,7 @@ const DRAIN_LIMIT: u64 = 30_000_000;
 const GIVES_UP_WITHIN: u64 = 60_000_000;
 
 /// How often a life looks whether there is anything left to do.
-const LOOK_EVERY: u64 = 500_000;
+pub const LOOK_EVERY: u64 = 500_000;
 
 /// How a life ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -66,6 +66,8 @@ pub enum Ending {
     StoodStill,
     /// Its store failed, and it went on as if nothing were.
     NotNoticed,
+    /// It sleeps, and is not the owner any more when it wakes.
+    Asleep,
 }
 
 /// What ends a life besides its plan.
@@ -89,6 +91,7 @@ pub fn live(simulation: &Rc<Simulation>, number: usize, plan: &LifePlan, until: 
         .expect("a runtime");
     let local = LocalSet::new();
     let machine = Machine::new(
+        (number, 0),
         &simulation.plan,
         &simulation.time,
         &simulation.machine_chance,
@@ -98,10 +101,9 @@ pub fn live(simulation: &Rc<Simulation>, number: usize, plan: &LifePlan, until: 
         simulation.time.life_begins(Instant::now());
         simulation.world.life_begins(number);
         let runtime = machine.runtime(simulation.seed.wrapping_mul(1_000) + number as u64);
-        let ending = match process::start(simulation, &machine, runtime, number, plan.is_bare).await
-        {
-            Ok(process) => {
-                Life::of(simulation, &machine, process)
+        let ending = match process::start(simulation, &machine, runtime, plan.is_bare).await {
+            Ok(mut process) => {
+                Life::of(simulation, &machine, &mut process)
                     .run(plan, until)
                     .await
             }
@@ -135,7 +137,7 @@ pub struct Life<'a> {
     /// What it runs on.
     pub machine: &'a Arc<Machine>,
     /// What runs.
-    pub process: Process,
+    pub process: &'a mut Process,
     began: u64,
     /// When the machine last woke.
     woke: u64,
@@ -150,7 +152,12 @@ pub struct Life<'a> {
 }
 
 impl<'a> Life<'a> {
-    fn of(simulation: &'a Rc<Simulation>, machine: &'a Arc<Machine>, process: Process) -> Self {
+    /// The life of a process that has started.
+    pub fn of(
+        simulation: &'a Rc<Simulation>,
+        machine: &'a Arc<Machine>,
+        process: &'a mut Process,
+    ) -> Self {
         let now = simulation.time.now();
         Self {
             simulation,
@@ -165,7 +172,8 @@ impl<'a> Life<'a> {
         }
     }
 
-    async fn run(mut self, plan: &LifePlan, until: Until) -> Ending {
+    /// Drives it to its end.
+    pub async fn run(mut self, plan: &LifePlan, until: Until) -> Ending {
         self.arm(plan.end);
         let mut disturbances = plan.disturbances.iter().peekable();
         loop {
@@ -209,7 +217,13 @@ impl<'a> Life<'a> {
             End::FailedWrite(nth) => memory.fail_write(nth),
             End::SyncLost(nth) => memory.fail_sync(nth, Fate::Lost),
             End::SyncKept(nth) => memory.fail_sync(nth, Fate::Kept),
-            End::AfterStart(_) | End::AtTime(_) | End::Drained(_) | End::Calm => {}
+            // That was armed before it had its turn.
+            End::WhileOpening(_) => {}
+            End::AfterStart(_)
+            | End::AtTime(_)
+            | End::Drained(_)
+            | End::Asleep { .. }
+            | End::Calm => {}
         }
     }
 
@@ -294,7 +308,9 @@ impl<'a> Life<'a> {
         }
         let is_over = match end {
             End::AtTime(ms) if passed >= ms * 1_000 => return Some(Ending::Killed),
+            End::Asleep { at_ms, .. } if passed >= at_ms * 1_000 => return Some(Ending::Asleep),
             End::AtStep(_)
+            | End::WhileOpening(_)
             | End::AfterStart(_)
             | End::FailedWrite(_)
             | End::SyncLost(_)
@@ -314,6 +330,8 @@ impl<'a> Life<'a> {
             },
             End::AtTime(_)
             | End::AtStep(_)
+            | End::WhileOpening(_)
+            | End::Asleep { .. }
             | End::AfterStart(_)
             | End::FailedWrite(_)
             | End::SyncLost(_)

@@ -25,6 +25,10 @@ pub struct Planted;
 
 /// One life of a process.
 pub struct Machine {
+    /// Which life it is for.
+    pub life: usize,
+    /// How much longer than others it has been up, in microseconds.
+    up_longer: u64,
     time: Arc<Time>,
     chance: Arc<Mutex<Chance>>,
     task_hold: (f64, u64),
@@ -49,6 +53,8 @@ struct State {
     actors_fail: Range<u64>,
     /// The process runs in circles.
     is_lost: bool,
+    /// Tasks that are held up just now.
+    held: usize,
 }
 
 /// More steps than any life needs, by a factor of ten.
@@ -64,12 +70,15 @@ enum Kind {
 impl Machine {
     /// A process that has just been started.
     pub fn new(
+        (life, up_longer): (usize, u64),
         plan: &Plan,
         time: &Arc<Time>,
         chance: &Arc<Mutex<Chance>>,
         died: &Arc<Notify>,
     ) -> Arc<Self> {
         Arc::new(Self {
+            life,
+            up_longer,
             time: Arc::clone(time),
             chance: Arc::clone(chance),
             task_hold: plan.task_hold,
@@ -127,6 +136,11 @@ impl Machine {
     /// Stands still until this instant of the simulation, in microseconds.
     pub fn stand_still(&self, until: u64) {
         self.state().still_until = until;
+    }
+
+    /// Whether any task is held up.
+    pub fn holds_any(&self) -> bool {
+        self.state().held > 0
     }
 
     /// Steps so far.
@@ -251,7 +265,10 @@ impl Future for Step {
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                Some(wait) => this.hold = Some(Box::pin(sleep(wait))),
+                Some(wait) => {
+                    this.hold = Some(Box::pin(sleep(wait)));
+                    this.machine.state().held += 1;
+                }
             }
         }
         if let Some(hold) = &mut this.hold {
@@ -259,12 +276,21 @@ impl Future for Step {
                 return Poll::Pending;
             }
             this.hold = None;
+            this.machine.state().held -= 1;
         }
         if !this.machine.step() {
             return Poll::Pending;
         }
         let _in_step = InStep::of(&this.machine);
         this.task.as_mut().poll(context)
+    }
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        if self.hold.is_some() {
+            self.machine.state().held -= 1;
+        }
     }
 }
 
@@ -295,7 +321,7 @@ impl Clock for Seam {
 
     fn boot(&self) -> BootMicros {
         self.0.call();
-        self.0.time.boot()
+        self.0.time.boot() + self.0.up_longer
     }
 }
 

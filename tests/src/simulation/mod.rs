@@ -9,6 +9,8 @@
 //! - [`world`], [`weakness`], [`wire`], [`ledger`]: what is around it, and what really happened;
 //! - [`customers`]: what is asked for and promised;
 //! - [`process`], [`life`], [`doors`]: one process from start to end;
+//! - [`fleet`]: several of them on servers that they share, one after the other and beside each
+//!   other;
 //! - [`judge`]: whether all is well;
 //! - [`broken_sender`], [`hot_path()`]: schedules that are not drawn, for a rate that others must
 //!   keep and for what a text costs.
@@ -17,6 +19,7 @@ mod broken_sender;
 mod chance;
 mod customers;
 mod doors;
+mod fleet;
 mod gone_account;
 mod held_back;
 mod hot_path;
@@ -53,6 +56,7 @@ use schemas::{MessageId, MessageStatus};
 
 use chance::{Chance, Stream};
 use customers::Customers;
+use fleet::Fleet;
 use life::{Ending, PLENTY, Until, live};
 use plan::{Disturbance, End, LifePlan, Plan};
 use story::Story;
@@ -64,7 +68,7 @@ pub use broken_sender::{BESIDE, Beside, beside_a_broken_sender};
 pub use gone_account::{GONE_FOR_MS, while_its_account_is_gone};
 pub use hot_path::hot_path;
 pub use panics::catch_panics;
-pub use tally::EXERCISED;
+pub use tally::{EXERCISED, EXERCISED_ON_SERVERS};
 
 /// Seconds that the machine sleeps in its last life, one after the other, while there is
 /// anything to come: behind each of the instants at which providers are asked.
@@ -81,6 +85,10 @@ pub struct Simulation {
     world: Arc<World>,
     customers: Customers,
     memory: MemoryKv,
+    /// The nodes, where there are several on the same servers; what these hold is the memory.
+    fleet: Option<Fleet>,
+    /// Who fell asleep with a task that was held up, and when it woke.
+    drowsy: RefCell<Vec<(usize, u64)>>,
     /// Where uploaded files lie: the one thing on a real disk.
     folder: PathBuf,
     http: HttpSettings,
@@ -129,9 +137,21 @@ pub struct Report {
     pub story: Vec<String>,
 }
 
+/// Where the nodes of a schedule keep everything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// One node, on its own disk.
+    Embedded,
+    /// Several nodes, on servers that they share.
+    Servers,
+}
+
 /// Runs the schedule of a seed. `folder` is its own for that time.
-pub fn run(seed: u64, folder: &Path, is_told: bool) -> Report {
-    let plan = Plan::draw(seed);
+pub fn run(kind: Kind, seed: u64, folder: &Path, is_told: bool) -> Report {
+    let plan = match kind {
+        Kind::Embedded => Plan::draw(seed),
+        Kind::Servers => Plan::draw_on_servers(seed),
+    };
     let (messages, providers) = (plan.messages(), plan.providers.len() as u64);
     let (simulation, crashes) = run_plan(seed, plan, folder, is_told);
     Report {
@@ -152,6 +172,8 @@ fn run_plan(seed: u64, mut plan: Plan, folder: &Path, is_told: bool) -> (Rc<Simu
     let customers = Customers::new(seed, &plan);
     let lives = std::mem::take(&mut plan.lives);
     let requests_per_second = plan.requests_per_second;
+    let servers = plan.servers.take();
+    let fleet = servers.map(|servers| Fleet::new(seed, servers, &time, &tally));
     let world = World::new(seed, &mut plan, &time, &tally);
     let simulation = Rc::new(Simulation {
         seed,
@@ -159,7 +181,11 @@ fn run_plan(seed: u64, mut plan: Plan, folder: &Path, is_told: bool) -> (Rc<Simu
         time,
         world,
         customers,
-        memory: MemoryKv::new(),
+        memory: fleet
+            .as_ref()
+            .map_or_else(MemoryKv::new, |fleet| fleet.servers.rows()),
+        fleet,
+        drowsy: RefCell::default(),
         folder: folder.to_owned(),
         http: http(requests_per_second),
         metrics: PrometheusBuilder::new().build_recorder().handle(),
@@ -178,6 +204,7 @@ fn run_plan(seed: u64, mut plan: Plan, folder: &Path, is_told: bool) -> (Rc<Simu
         violations: RefCell::default(),
     });
     let crashes = simulation.run(&lives);
+    simulation.fleet.iter().for_each(Fleet::end_all);
     for panic in panics::taken() {
         simulation.violated(format!("an unplanned panic: {panic}"));
     }
@@ -200,7 +227,7 @@ impl Simulation {
             };
             let mut ending = self.one_life(number, life, until);
             // What a panic of its disturbances cut short is done by a life without any.
-            while is_last && matches!(ending, Ending::Failed(_)) && self.is_well() {
+            while is_last && !has_come_to_its_end(&ending) && self.is_well() {
                 number += 1;
                 crashes += 1;
                 ending = self.one_life(number, &LifePlan::calm(), until);
@@ -228,7 +255,10 @@ impl Simulation {
         self.has_started.set(false);
         self.story
             .tell(begun, || format!("life {number} begins: {:?}", life.end));
-        let ending = live(self, number, life, until);
+        let ending = match &self.fleet {
+            Some(fleet) => fleet::live(self, fleet, life, until),
+            None => live(self, number, life, until),
+        };
         let now = self.time.now();
         self.story
             .tell(now, || format!("life {number} has ended: {ending:?}"));
@@ -311,8 +341,12 @@ impl Simulation {
         let panicked = life.stalls || any(Disturbance::panics);
         // Where no actor can be built, nobody is there to see that the store has failed.
         let nobody_is_there = any(Disturbance::is_for_good);
+        // Who finds the servers away as it starts ends, and is started anew.
+        let were_away =
+            self.fleet.is_some() && self.tally.counts().contains_key("servers were away");
         let is_right = match ending {
-            Ending::Killed | Ending::Drained => true,
+            Ending::Killed | Ending::Drained | Ending::Asleep => true,
+            Ending::NotStarted(_) if were_away => true,
             Ending::Failed(_) | Ending::NotStarted(_) => store_fails || panicked,
             Ending::NotNoticed => nobody_is_there,
             Ending::StoodStill => false,
@@ -335,6 +369,8 @@ impl Simulation {
 
     fn count_ending(&self, life: &LifePlan, ending: &Ending) {
         let name = match (ending, life.end) {
+            (Ending::Asleep, _) => "an owner slept through its turn",
+            (Ending::Killed, End::WhileOpening(_)) => "crash while taking over",
             (Ending::Killed, End::AtStep(step)) if step <= 400 => "crash while starting",
             (Ending::Killed, End::AtStep(_)) => "crash at a step",
             (Ending::Killed, End::AfterStart(_)) => "crash while a campaign starts",
@@ -379,6 +415,18 @@ impl Simulation {
         self.story
             .tell(self.time.now(), || format!("VIOLATED: {what}"));
         self.violations.borrow_mut().push(what);
+    }
+}
+
+/// Whether a last life has done what it had to, or never will.
+fn has_come_to_its_end(ending: &Ending) -> bool {
+    match ending {
+        Ending::Failed(_) | Ending::NotStarted(_) => false,
+        Ending::Killed
+        | Ending::Drained
+        | Ending::StoodStill
+        | Ending::NotNoticed
+        | Ending::Asleep => true,
     }
 }
 

@@ -4,6 +4,7 @@ mod composed;
 mod lives;
 mod poison;
 mod providers;
+mod servers;
 mod slow_sender;
 mod stranded;
 mod weak;
@@ -21,6 +22,7 @@ use wishes::{campaign, singles, stops};
 pub use composed::AccountPlan;
 pub use lives::{Disturbance, End, LifePlan};
 pub use providers::{LONG_OUTAGE_MS, LinePlan, OrderPlan, Outage, ProviderPlan, Weakness};
+pub use servers::ServersPlan;
 pub use wishes::{CampaignPlan, ChangePlan, CommandsPlan, Poison, SinglePlan, StopPlan};
 
 /// One schedule.
@@ -64,6 +66,10 @@ pub struct Plan {
     pub orders: Vec<OrderPlan>,
     /// Lives of the process, the calm one at the end.
     pub lives: Vec<LifePlan>,
+    /// Whether nothing disturbs it but what it is made for.
+    pub is_plain: bool,
+    /// What several nodes share; none where one has all on its own disk.
+    pub servers: Option<ServersPlan>,
 }
 
 /// The share of a busy machine's tasks that are held up, and for how many milliseconds.
@@ -131,6 +137,8 @@ impl Plan {
             stops: stops(orders, receipts_come, places),
             orders: provider_orders,
             lives,
+            is_plain: false,
+            servers: None,
         };
         if chance.hits(0.1) {
             plan.rush(chance);
@@ -163,6 +171,7 @@ impl Plan {
         (self.stranded, self.read_ahead) = (None, READ_AHEAD);
         self.requests_per_second = NonZeroU32::MAX;
         self.lives = vec![LifePlan::calm()];
+        self.is_plain = true;
     }
 
     /// Single texts come all at once to a machine that is busy, and most are to leave in a

@@ -56,7 +56,6 @@ pub async fn start(
     simulation: &Rc<Simulation>,
     machine: &Arc<Machine>,
     runtime: Runtime,
-    number: usize,
     is_bare: bool,
 ) -> Result<Process, String> {
     let plan = &simulation.plan;
@@ -65,8 +64,7 @@ pub async fn start(
         partitions,
         trim: plan.trim,
     };
-    let storage = Storage::in_memory(simulation.memory.clone(), &runtime, settings)
-        .map_err(|error| format!("the store cannot be opened: {error}"))?;
+    let storage = open(simulation, machine, &runtime, settings).await?;
     let providers = providers(simulation, machine);
     let imports = simulation.folder.join("imports");
     let doors = Doors {
@@ -83,13 +81,13 @@ pub async fn start(
     };
     let opened = InProcess::open(&routes().await, doors, &simulation.http);
     let doors = opened.map_err(|error| format!("the doors cannot be opened: {error}"))?;
-    if number == 0 {
+    if simulation.customers.state().accounts.is_empty() {
         sign_up(simulation, &storage, &runtime).await?;
     }
     let parts = NodeParts {
+        store: storage.store.patient(&runtime),
+        log: storage.log.patient(&runtime),
         runtime,
-        store: storage.store.clone(),
-        log: storage.log.clone(),
         journal: storage.journal.clone(),
         providers: if is_bare { Vec::new() } else { providers },
         retry: RetryPolicy {
@@ -117,6 +115,24 @@ pub async fn start(
         drain: Some(drain),
         ended,
     })
+}
+
+/// Opens what the process keeps everything in: what is its own, or servers when it is its turn.
+async fn open(
+    simulation: &Simulation,
+    machine: &Arc<Machine>,
+    runtime: &Runtime,
+    settings: JournalSettings,
+) -> Result<Storage, String> {
+    let opened = match &simulation.fleet {
+        Some(fleet) => fleet
+            .open(machine, runtime, settings)
+            .await
+            .map_err(|error| error.to_string()),
+        None => Storage::in_memory(simulation.memory.clone(), runtime, settings)
+            .map_err(|error| error.to_string()),
+    };
+    opened.map_err(|error| format!("the store cannot be opened: {error}"))
 }
 
 /// The routes of this thread, compiled by the first who asks.

@@ -113,3 +113,17 @@ pub const EXERCISED: [&str; 79] = [
     "skipped after STOP",
     "stopped by itself",
 ];
+
+/// The same where several nodes share servers, beside what is the same for all.
+pub const EXERCISED_ON_SERVERS: [&str; 10] = [
+    "a commit was lost",
+    "a commit was unknown",
+    "a node got its turn",
+    "a node that slept ended itself",
+    "a node was fenced",
+    "a row was written again",
+    "a write was unknown",
+    "an owner slept through its turn",
+    "crash while taking over",
+    "rows of the last group were missing",
+];

@@ -59,7 +59,7 @@ impl Wire {
             segments: segments::count(&field("Body")),
             at: self.world.time.now(),
             wall: self.world.time.wall(),
-            life: 0,
+            life: self.machine.life,
             attempt: attempt_of(&field("StatusCallback")),
             pause: None,
             is_throttled: false,
@@ -133,7 +133,7 @@ struct Open<'a> {
 
 impl<'a> Open<'a> {
     fn new(wire: &'a Wire, creates: bool) -> Self {
-        wire.world.begun();
+        wire.world.begun(wire.machine.life);
         Self { wire, creates }
     }
 }
@@ -141,7 +141,7 @@ impl<'a> Open<'a> {
 impl Drop for Open<'_> {
     fn drop(&mut self) {
         let provider = self.creates.then_some(self.wire.provider);
-        self.wire.world.ended(provider);
+        self.wire.world.ended(self.wire.machine.life, provider);
     }
 }
 

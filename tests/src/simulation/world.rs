@@ -130,6 +130,11 @@ impl World {
         state.waited_for = 0;
     }
 
+    /// Whose life it is: the owner's, where there are several nodes.
+    pub fn life(&self) -> usize {
+        self.state().life
+    }
+
     /// Requests that were open when the process ended: those that the provider has not
     /// seen yet, and those that it has.
     pub fn cut_off(&self) -> (u64, u64) {
@@ -175,13 +180,13 @@ impl World {
         let mut state = self.state();
         let state = &mut *state;
         state.last_wire = state.last_wire.max(now);
-        if let Some(mut call) = call {
-            call.life = state.life;
+        if let Some(call) = call {
+            let is_owners = call.life == state.life;
             let mut entries = self.ledger.entries();
             request.call = Some(entries.calls.len());
             entries.calls.push(call);
             let open = &mut state.open[request.provider];
-            *open += 1;
+            *open += u32::from(is_owners);
             let most = &mut state.most_open[request.provider];
             *most = (*most).max(*open);
         }
@@ -232,15 +237,20 @@ impl World {
         self.state().is_calm = true;
     }
 
-    /// A request begins in the process.
-    pub fn begun(&self) {
-        self.state().waited_for += 1;
+    /// A request begins in the process of a life.
+    pub fn begun(&self, life: usize) {
+        let mut state = self.state();
+        state.waited_for += u32::from(life == state.life);
     }
 
-    /// A request has ended in the process; one that creates a text names its provider.
-    pub fn ended(&self, provider: Option<usize>) {
+    /// A request has ended in the process of a life; one that creates a text names its provider.
+    /// Of who is not the owner any more nothing is counted.
+    pub fn ended(&self, life: usize, provider: Option<usize>) {
         let now = self.time.now();
         let mut state = self.state();
+        if life != state.life {
+            return;
+        }
         state.waited_for = state.waited_for.saturating_sub(1);
         state.last_wire = state.last_wire.max(now);
         if let Some(provider) = provider {

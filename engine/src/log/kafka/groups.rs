@@ -14,7 +14,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -26,6 +27,7 @@ use super::client::{BATCH_BYTES, Kafka, Listener, WAIT};
 use super::read::{READERS, Readers};
 use super::topics::{ensure_kept, events_name, journal_name};
 use super::{KafkaLogSettings, Place, written};
+use crate::log::groups::{EventRecord, Groups, ShowRecord};
 use crate::log::{LogError, Offset, RECORDS_LIMIT};
 use crate::runtime::Runtime;
 
@@ -40,8 +42,7 @@ const RECORDS: Duration = Duration::from_secs(20);
 /// asked in a circle.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
 
-/// The journals of a deployment, as their owner writes them. All but [`GroupTopic::trim`] and
-/// [`GroupTopic::read`] blocks.
+/// The journals of a deployment, as their owner writes them.
 pub(crate) struct GroupTopic {
     kafka: Arc<Kafka>,
     topic: Arc<str>,
@@ -57,16 +58,6 @@ pub(crate) struct GroupTopic {
 /// transaction's marker and no record, so that only the answer to such a fetch tells that
 /// nothing more comes; and there is nothing else to wait for.
 const FETCH_HELD: Duration = Duration::from_millis(10);
-
-/// One record of the topic of events.
-pub(crate) struct EventRecord {
-    /// The partition of the message.
-    pub(crate) partition: Partition,
-    /// The message's id.
-    pub(crate) key: String,
-    /// What happened, as JSON.
-    pub(crate) payload: Vec<u8>,
-}
 
 /// Why a transaction did not happen.
 enum Failed {
@@ -84,11 +75,12 @@ impl GroupTopic {
     /// refuses.
     pub(crate) async fn open(
         settings: &KafkaLogSettings,
+        transactional_id: &str,
         partitions: PartitionCount,
         runtime: &Runtime,
     ) -> Result<Self, LogError> {
         let kafka = Arc::new(Kafka::new(settings, runtime)?);
-        let config = config(&kafka, &settings.topic_prefix);
+        let config = config(&kafka, &settings.topic_prefix, transactional_id);
         let opener = Arc::clone(&kafka);
         let open = move || {
             let producer: BaseProducer<Acknowledged> =
@@ -110,14 +102,7 @@ impl GroupTopic {
         })
     }
 
-    /// Reads every record that was committed, those of one partition in order.
-    ///
-    /// # Errors
-    /// [`LogError::Unavailable`] while Kafka does not answer, and what `each` says.
-    pub(crate) async fn read(
-        &self,
-        mut each: impl FnMut(Partition, Offset, Vec<u8>) -> Result<(), LogError>,
-    ) -> Result<(), LogError> {
+    async fn read_all(&self, each: ShowRecord<'_>) -> Result<(), LogError> {
         let readers = Readers::new(&self.kafka, &self.runtime, FETCH_HELD);
         let partitions = futures::stream::iter(self.partitions.all());
         let readers = &readers;
@@ -152,13 +137,8 @@ impl GroupTopic {
         Ok(all)
     }
 
-    /// Writes one record to each of some partitions, and the events, all or none. It goes on
-    /// until they are durable, however long Kafka is away; gives back where each record lies.
-    ///
-    /// # Errors
-    /// [`LogError::Backend`] when another node has taken the topic over, or the client cannot
-    /// go on: whether the records are there is not known then.
-    pub(crate) fn commit(
+    /// Blocks.
+    fn commit_all(
         &self,
         records: &[(Partition, Vec<u8>)],
         events: &[EventRecord],
@@ -177,15 +157,6 @@ impl GroupTopic {
                 }
             }
         }
-    }
-
-    /// Deletes what lies before an offset of a partition.
-    ///
-    /// # Errors
-    /// [`LogError::Unavailable`] while Kafka does not answer.
-    pub(crate) async fn trim(&self, partition: Partition, before: Offset) -> Result<(), LogError> {
-        let place = self.place(partition);
-        self.kafka.delete_records(&place, before).await
     }
 
     fn place(&self, partition: Partition) -> Place {
@@ -283,10 +254,32 @@ impl GroupTopic {
     }
 }
 
-fn config(kafka: &Kafka, prefix: &str) -> ClientConfig {
+impl Groups for GroupTopic {
+    fn read<'a>(&'a self, each: ShowRecord<'a>) -> BoxFuture<'a, Result<(), LogError>> {
+        self.read_all(each).boxed()
+    }
+
+    fn commit<'a>(
+        &'a self,
+        records: &'a [(Partition, Vec<u8>)],
+        events: &'a [EventRecord],
+    ) -> BoxFuture<'a, Result<Vec<(Partition, Offset)>, LogError>> {
+        async move { self.commit_all(records, events) }.boxed()
+    }
+
+    fn trim(&self, partition: Partition, before: Offset) -> BoxFuture<'_, Result<(), LogError>> {
+        async move {
+            let place = self.place(partition);
+            self.kafka.delete_records(&place, before).await
+        }
+        .boxed()
+    }
+}
+
+fn config(kafka: &Kafka, prefix: &str, transactional_id: &str) -> ClientConfig {
     let mut config = kafka.config();
     config
-        .set("transactional.id", format!("{prefix}owner"))
+        .set("transactional.id", format!("{prefix}{transactional_id}"))
         .set("transaction.timeout.ms", TRANSACTION.as_millis().to_string())
         .set("message.timeout.ms", RECORDS.as_millis().to_string())
         .set("request.timeout.ms", "5000")

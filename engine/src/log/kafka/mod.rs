@@ -26,10 +26,10 @@ use tokio::sync::watch;
 
 use self::append::Producers;
 use self::client::Kafka;
-pub(crate) use self::groups::{EventRecord, GroupTopic};
+pub(crate) use self::groups::GroupTopic;
 pub use self::marks::open_log;
 pub(crate) use self::marks::{begin_import, begun_import};
-pub use self::owner::Turn;
+pub(crate) use self::owner::Membership;
 use self::read::Readers;
 pub use self::settings::KafkaLogSettings;
 pub use self::topics::TopicMarks;

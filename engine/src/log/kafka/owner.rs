@@ -37,15 +37,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 const OWNS: &str = "volley_owns_journals";
 
-/// The turn of this node. Dropped, it is another's.
+/// This node as a member that owns. Dropped, it has left.
 #[derive(Debug)]
-pub struct Turn {
+pub(crate) struct Membership {
     ended: Arc<AtomicBool>,
     /// Disconnected when the group was left.
     left: Mutex<Receiver<()>>,
 }
 
-impl Turn {
+impl Membership {
     /// Waits until it is this node's turn.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for Membership {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Release);
         let left = self.left.get_mut().unwrap_or_else(PoisonError::into_inner);

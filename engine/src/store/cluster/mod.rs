@@ -1,8 +1,9 @@
-//! The owner's database on servers: what the group commit writes, made durable in the journals'
-//! topic of Kafka and then written to the tables of CQL.
+//! The owner's database on servers: what the group commit writes, made durable in the journals
+//! and then written to the tables. It knows neither Kafka nor CQL: it stands on [`Groups`] and
+//! [`Tables`], which a simulation has in memory.
 //!
 //! ```text
-//! group ─▶ one transaction of Kafka ─▶ rows in CQL ─▶ answers ─▶ next group
+//! group ─▶ one transaction of the journals ─▶ rows in tables ─▶ answers ─▶ next group
 //! ```
 //!
 //! A group counts when its transaction does. Its rows follow before the next group begins, so
@@ -23,27 +24,29 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use schemas::Partition;
+#[cfg(feature = "cluster")]
 use tokio::runtime::Handle;
 
 use self::remembered::Remembered;
-use super::cql::CqlRows;
-use super::cql::projection::{Stamp, WRITES_IN_FLIGHT};
-use super::cql::raw::{RawTable, table_of};
+use super::AGAIN_AFTER;
 use super::error::StoreError;
-use super::kv::{Direction, Kv, KvBatch, KvChange, KvError, KvPairs, KvRead, Space};
-use super::{AGAIN_AFTER, Backend, Store};
+use super::kv::{Direction, FarKv, Kv, KvBatch, KvChange, KvError, KvPairs, KvRead, Space};
+#[cfg(feature = "cluster")]
 use crate::journal::checkpoint;
-use crate::log::{GroupTopic, Offset};
+use crate::log::{Groups, Offset};
 use crate::runtime::Runtime;
 
 mod events;
 mod group;
 mod recover;
 mod remembered;
+mod tables;
 
 pub(crate) use recover::{Found, read_journals};
+pub(crate) use tables::{Stamp, Tables, WRITES_IN_FLIGHT};
 
 /// The records of a first group that holds nothing but these entries of the journals.
+#[cfg(feature = "cluster")]
 pub(crate) fn first_group(entries: KvPairs) -> Vec<(Partition, Vec<u8>)> {
     let changes = entries.into_iter().map(|(key, entry)| KvChange {
         space: Space::Journal,
@@ -60,18 +63,43 @@ pub(crate) fn first_group(entries: KvPairs) -> Vec<(Partition, Vec<u8>)> {
 pub(in crate::store) const EPOCH: u32 = 0;
 
 /// The number of the group that an import begins the journals with.
+#[cfg(feature = "cluster")]
 pub(crate) const FIRST_GROUP: u64 = 1;
 
 /// How often records that no start needs any more are deleted. One request for each partition
 /// that has some; what lies there meanwhile is read at the next start.
 const TRIM_EVERY: Duration = Duration::from_secs(10);
 
-/// The owner's database. All of it blocks.
+/// How whoever reads in the middle of a group waits for the servers.
+pub(crate) enum Waiting {
+    /// Its thread blocks; the servers' clients live on this runtime.
+    #[cfg(feature = "cluster")]
+    Blocks(Handle),
+    /// There is nothing to wait for.
+    #[cfg(feature = "testkit")]
+    Never,
+}
+
+impl Waiting {
+    fn wait<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, KvError> {
+        match self {
+            #[cfg(feature = "cluster")]
+            Self::Blocks(tasks) => tasks.block_on(work).map_err(told),
+            #[cfg(feature = "testkit")]
+            Self::Never => match work.now_or_never() {
+                Some(done) => done.map_err(told),
+                None => Err(told("a read of the owner was not answered at once")),
+            },
+        }
+    }
+}
+
+/// The owner's database. Its reads block.
 pub(crate) struct ClusterKv {
-    rows: CqlRows,
-    groups: Arc<GroupTopic>,
+    tables: Arc<dyn Tables>,
+    groups: Arc<dyn Groups>,
     runtime: Runtime,
-    tasks: Handle,
+    waiting: Waiting,
     /// The journals' own entries that were not removed: bounded by the checkpoints.
     journal: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
     remembered: Remembered,
@@ -89,26 +117,22 @@ struct Trimming {
 
 impl ClusterKv {
     /// Goes on with the journals of a deployment as they were `found`, and finishes what their
-    /// last owner left. Must be called on the tokio runtime that the servers' clients live on.
+    /// last owner left.
     ///
     /// # Errors
-    /// [`StoreError::Backend`] when the rows are not in CQL, or are refused there.
+    /// When the rows are refused.
     pub(crate) async fn open(
-        store: &Store,
-        groups: GroupTopic,
+        tables: Arc<dyn Tables>,
+        groups: Arc<dyn Groups>,
+        waiting: Waiting,
         found: Found,
         runtime: &Runtime,
     ) -> Result<Self, StoreError> {
-        let Backend::Cql(rows) = &store.backend else {
-            return Err(StoreError::Backend {
-                detail: "journals on Kafka need rows in CQL".to_owned(),
-            });
-        };
         let kv = Self {
-            rows: rows.clone(),
-            groups: Arc::new(groups),
+            tables,
+            groups,
             runtime: runtime.clone(),
-            tasks: Handle::current(),
+            waiting,
             journal: Mutex::new(found.journal),
             remembered: Remembered::new(),
             number: AtomicU64::new(found.number),
@@ -121,14 +145,10 @@ impl ClusterKv {
     /// Writes the rows of a group to their tables, however long that takes.
     async fn project(&self, number: u64, changes: &[KvChange]) -> Result<(), StoreError> {
         let stamp = Stamp::new(EPOCH, number)?;
-        let write = move || async move {
-            let rows = changes.iter().filter(|it| it.space != Space::Journal);
-            let rows = rows.map(|change| {
-                table(&change.key)?.project(&change.key, change.value.as_deref(), stamp)
-            });
-            self.rows.project(rows.collect::<Result<_, _>>()?).await
-        };
-        self.insist("rows are written", || write().boxed()).await
+        let rows = changes.iter().filter(|it| it.space != Space::Journal);
+        let rows: Vec<&KvChange> = rows.collect();
+        self.insist("rows are written", || self.tables.project(&rows, stamp))
+            .await
     }
 
     /// Does something until the servers have done it. What it says other than that they are
@@ -164,9 +184,24 @@ impl ClusterKv {
 
     /// The row with a key, as the tables have it.
     async fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let table = table(key)?;
-        self.insist("rows are read", || table.get(&self.rows, key))
-            .await
+        self.insist("rows are read", || self.tables.get(key)).await
+    }
+
+    /// Makes a group durable, and then writes its rows.
+    async fn commit_group(&self, batch: KvBatch) -> Result<(), StoreError> {
+        let number = self.number.load(Ordering::Acquire) + 1;
+        let records = group::encode(number, &batch);
+        let events = self.events(&batch).await?;
+        let committed = self.groups.commit(&records, &events).await;
+        let offsets = committed.map_err(|error| StoreError::Backend {
+            detail: error.to_string(),
+        })?;
+        drop((records, events));
+        self.number.store(number, Ordering::Release);
+        self.project(number, &batch.changes).await?;
+        self.keep(batch, &offsets);
+        self.trim_sometimes();
+        Ok(())
     }
 
     fn journal(&self) -> MutexGuard<'_, BTreeMap<Vec<u8>, Vec<u8>>> {
@@ -226,18 +261,13 @@ impl Trimming {
     }
 }
 
-fn table(key: &[u8]) -> Result<&'static dyn RawTable, StoreError> {
-    table_of(key).ok_or_else(|| StoreError::damaged("database", "a key of no table"))
-}
-
 impl KvRead for ClusterKv {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
         match space {
             Space::Journal => Ok(self.journal().get(key).cloned()),
             Space::Log => Err(no_log()),
             Space::Rows | Space::Messages | Space::Bindings | Space::Due => {
-                let found = self.known_or_read(key);
-                self.tasks.block_on(found).map_err(told)
+                self.waiting.wait(self.known_or_read(key))
             }
         }
     }
@@ -263,11 +293,8 @@ impl KvRead for ClusterKv {
             (Space::Log, _) => Err(no_log()),
             (_, Direction::Backward) => Err(told("the journal's owner reads rows forwards only")),
             (_, Direction::Forward) => {
-                let table = table(start).map_err(told)?;
-                let scan = self.insist("rows are read", || {
-                    table.scan(&self.rows, start, end, limit)
-                });
-                self.tasks.block_on(scan).map_err(told)
+                let scan = || self.tables.scan(start, end, limit);
+                self.waiting.wait(self.insist("rows are read", scan))
             }
         }
     }
@@ -282,17 +309,7 @@ impl Kv for ClusterKv {
     }
 
     fn write(&self, batch: KvBatch) -> Result<(), KvError> {
-        let number = self.number.load(Ordering::Acquire) + 1;
-        let records = group::encode(number, &batch);
-        let events = self.tasks.block_on(self.events(&batch)).map_err(told)?;
-        let offsets = self.groups.commit(&records, &events).map_err(told)?;
-        drop((records, events));
-        self.number.store(number, Ordering::Release);
-        let projected = self.project(number, &batch.changes);
-        self.tasks.block_on(projected).map_err(told)?;
-        self.keep(batch, &offsets);
-        self.trim_sometimes();
-        Ok(())
+        self.waiting.wait(self.commit_group(batch))
     }
 
     /// What was written is durable.
@@ -300,23 +317,8 @@ impl Kv for ClusterKv {
         Ok(())
     }
 
-    fn is_far(&self) -> bool {
-        true
-    }
-
-    fn fetch(&self, mut keys: Vec<Vec<u8>>) {
-        keys.sort_unstable();
-        keys.dedup();
-        keys.retain(|key| self.remembered.get(key).is_none());
-        let reads = keys.into_iter().map(|key| async move {
-            let found = table(&key)?.get(&self.rows, &key).await?;
-            self.remembered.put(key, found);
-            Ok::<_, StoreError>(())
-        });
-        let reads = futures::stream::iter(reads).buffer_unordered(WRITES_IN_FLIGHT);
-        // What failed is read again by whoever needs it, who insists.
-        let fetched = reads.for_each(|_| std::future::ready(()));
-        self.tasks.block_on(fetched);
+    fn far(&self) -> Option<&dyn FarKv> {
+        Some(self)
     }
 
     /// They say nothing of their disks.
@@ -326,6 +328,27 @@ impl Kv for ClusterKv {
 
     fn folder(&self) -> PathBuf {
         PathBuf::from("the servers")
+    }
+}
+
+impl FarKv for ClusterKv {
+    fn fetch(&self, mut keys: Vec<Vec<u8>>) -> BoxFuture<'_, ()> {
+        keys.sort_unstable();
+        keys.dedup();
+        keys.retain(|key| self.remembered.get(key).is_none());
+        let reads = keys.into_iter().map(move |key| async move {
+            let found = self.tables.get(&key).await?;
+            self.remembered.put(key, found);
+            Ok::<_, StoreError>(())
+        });
+        let reads = futures::stream::iter(reads).buffer_unordered(WRITES_IN_FLIGHT);
+        // What failed is read again by whoever needs it, who insists.
+        reads.for_each(|_| std::future::ready(())).boxed()
+    }
+
+    fn commit(&self, batch: KvBatch) -> BoxFuture<'_, Result<(), KvError>> {
+        let committed = self.commit_group(batch);
+        committed.map(|done| done.map_err(told)).boxed()
     }
 }
 

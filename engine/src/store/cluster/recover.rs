@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use schemas::Partition;
+
 use super::group;
-use crate::log::{GroupTopic, LogError};
+use crate::log::{Groups, LogError, Offset};
 use crate::store::kv::{KvChange, Space};
 
 /// What was found.
@@ -22,18 +24,10 @@ pub(crate) struct Found {
 /// # Errors
 /// [`LogError::Unavailable`] while Kafka does not answer, [`LogError::Damaged`] when what is
 /// there cannot be understood.
-pub(crate) async fn read_journals(groups: &GroupTopic) -> Result<Found, LogError> {
+pub(crate) async fn read_journals(groups: &dyn Groups) -> Result<Found, LogError> {
     let mut found = Found::default();
-    let read = groups.read(|partition, offset, record| {
-        let Some(group) = group::decode(partition, &record) else {
-            let partition = partition.0;
-            let detail = format!("journal {partition}: record {offset} is none of ours");
-            return Err(LogError::Damaged { detail });
-        };
-        found.take(group);
-        Ok(())
-    });
-    read.await?;
+    let mut take = |partition, offset, record: Vec<u8>| found.read(partition, offset, &record);
+    groups.read(&mut take).await?;
     Ok(found)
 }
 
@@ -41,6 +35,31 @@ impl Found {
     /// Whether nobody has committed anything yet.
     pub(crate) fn is_new(&self) -> bool {
         self.number == 0
+    }
+
+    /// Takes the next record of a partition in.
+    ///
+    /// # Errors
+    /// [`LogError::Damaged`] when it is none of ours.
+    pub(crate) fn read(
+        &mut self,
+        partition: Partition,
+        offset: Offset,
+        record: &[u8],
+    ) -> Result<(), LogError> {
+        let Some(group) = group::decode(partition, record) else {
+            let partition = partition.0;
+            let detail = format!("journal {partition}: record {offset} is none of ours");
+            return Err(LogError::Damaged { detail });
+        };
+        self.take(group);
+        Ok(())
+    }
+
+    /// The journals' own entries, and what the last group changed.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn into_parts(self) -> (BTreeMap<Vec<u8>, Vec<u8>>, Vec<KvChange>) {
+        (self.journal, self.unfinished)
     }
 
     /// Takes the next group of a partition in. Groups of one partition come in order, those of

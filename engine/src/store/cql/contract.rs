@@ -10,11 +10,12 @@ use schemas::{ContactId, JobId, ListId, Slice, UnixMicros};
 
 use super::CqlRows;
 use super::columns::{Cell, from_cells, key_cells, to_cells};
-use super::projection::{Projected, Stamp, WRITES_IN_FLIGHT};
+use super::projection::Projected;
 use super::statement::Verb;
 use super::table::{CqlTable, Schema};
 use super::to_value::{Wrong, to_value};
 use super::value::Value;
+use crate::store::cluster::{Stamp, WRITES_IN_FLIGHT};
 use crate::store::contract::StoreSubject;
 use crate::store::golden_samples::{Samples, show_all};
 use crate::store::{Backend, Order, Store};

@@ -53,7 +53,7 @@ pub(super) use statement::describe;
 const LISTS_AT_ONCE: usize = 4;
 
 /// Rows of [`CqlRows::get_each`] that are read at once: as many as writes are on their way.
-const ROWS_AT_ONCE: usize = projection::WRITES_IN_FLIGHT;
+const ROWS_AT_ONCE: usize = crate::store::cluster::WRITES_IN_FLIGHT;
 
 /// Rows in tables.
 #[derive(Clone)]

@@ -9,7 +9,6 @@
 //! other tables.
 
 use futures::{StreamExt, TryStreamExt};
-use schemas::position::Sequence;
 use schemas::record::{KeyPart, Projection, Record};
 use scylla::value::CqlValue;
 
@@ -17,35 +16,8 @@ use super::CqlRows;
 use super::columns::{Cell, key_cells, to_cells};
 use super::statement::Verb;
 use super::table::{CqlTable, Schema};
+use crate::store::cluster::{Stamp, WRITES_IN_FLIGHT};
 use crate::store::error::StoreError;
-
-/// Writes of one call that are on their way at once. On two cores with the server beside, 64
-/// write 24,000 to 29,000 rows a second and 256 no more; at 1 kB each they hold 64 kB.
-pub(crate) const WRITES_IN_FLIGHT: usize = 64;
-
-/// The bits of a stamp that are the position: 2^40 journal records of one partition, years at
-/// 10,000 a second. The epoch has the 23 above it; the sign stays clear.
-const POSITION_BITS: u32 = 40;
-const EPOCH_BITS: u32 = 63 - POSITION_BITS;
-
-/// What a row includes: the epoch of the journals, which grows whenever they are made anew, and
-/// the position in one of them.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Stamp(i64);
-
-impl Stamp {
-    /// # Errors
-    /// [`StoreError::Backend`] when the epoch has no place in 23 bits or the position none in 40.
-    pub(crate) fn new(epoch: u32, position: Sequence) -> Result<Self, StoreError> {
-        if epoch >> EPOCH_BITS != 0 || position >> POSITION_BITS != 0 {
-            return Err(StoreError::Backend {
-                detail: format!("epoch {epoch}, position {position} are beyond what rows stamp"),
-            });
-        }
-        let position = position.cast_signed();
-        Ok(Self((i64::from(epoch) << POSITION_BITS) + position))
-    }
-}
 
 /// One row to be put or deleted.
 pub(crate) struct Projected {
@@ -146,19 +118,5 @@ impl CqlRows {
         let statement = self.access.prepare(table, verb).await?;
         self.access.execute(table, &statement, &values).await?;
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Stamp;
-
-    #[test]
-    fn a_later_epoch_is_above_every_position_of_the_one_before() {
-        let stamp = |epoch, position| Stamp::new(epoch, position).expect("it fits");
-        assert!(stamp(1, (1 << 40) - 1) < stamp(2, 0));
-        assert!(stamp(1, 7) < stamp(1, 8));
-        assert!(stamp((1 << 23) - 1, (1 << 40) - 1).0 > 0);
-        assert!(Stamp::new(1 << 23, 0).is_err() && Stamp::new(0, 1 << 40).is_err());
     }
 }

@@ -23,16 +23,17 @@ use schemas::{Message, record};
 
 use super::CqlRows;
 use super::columns::{key_of_bytes, parts_of_bytes};
-use super::projection::{Projected, Stamp};
+use super::projection::Projected;
 use super::table::Schema;
 use crate::store::Order;
+use crate::store::cluster::{Stamp, Tables};
 use crate::store::error::StoreError;
-use crate::store::kv::KvPairs;
+use crate::store::kv::{KvChange, KvPairs};
 use crate::store::range::RowRange;
 use crate::store::{key, row};
 
 /// One table of bytes.
-pub(crate) trait RawTable: Send + Sync {
+trait RawTable: Send + Sync {
     /// The row with this key.
     fn get<'a>(
         &'a self,
@@ -62,8 +63,41 @@ pub(crate) trait RawTable: Send + Sync {
     ) -> Result<Projected, StoreError>;
 }
 
+impl Tables for CqlRows {
+    fn get<'a>(&'a self, key: &'a [u8]) -> BoxFuture<'a, Result<Option<Vec<u8>>, StoreError>> {
+        async move { table(key)?.get(self, key).await }.boxed()
+    }
+
+    fn scan<'a>(
+        &'a self,
+        start: &'a [u8],
+        end: &'a [u8],
+        limit: usize,
+    ) -> BoxFuture<'a, Result<KvPairs, StoreError>> {
+        async move { table(start)?.scan(self, start, end, limit).await }.boxed()
+    }
+
+    fn project<'a>(
+        &'a self,
+        rows: &'a [&'a KvChange],
+        stamp: Stamp,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            let rows = rows.iter().map(|change| {
+                table(&change.key)?.project(&change.key, change.value.as_deref(), stamp)
+            });
+            self.project(rows.collect::<Result<_, _>>()?).await
+        }
+        .boxed()
+    }
+}
+
+fn table(key: &[u8]) -> Result<&'static dyn RawTable, StoreError> {
+    table_of(key).ok_or_else(|| StoreError::damaged("database", "a key of no table"))
+}
+
 /// The table of a key, if it is one of those that the journal's owner writes.
-pub(crate) fn table_of(key: &[u8]) -> Option<&'static dyn RawTable> {
+fn table_of(key: &[u8]) -> Option<&'static dyn RawTable> {
     let tag = key.first()?;
     let found = TABLES.iter().find(|(table, _)| table.tag == *tag);
     found.map(|(_, table)| *table)

@@ -22,9 +22,10 @@ use schemas::text::{Binding, ParkedReceipt, UnknownAttempt};
 use scylla::response::{PagingState, PagingStateResponse};
 
 use super::CqlRows;
-use super::projection::{Projected, Stamp};
+use super::projection::Projected;
 use super::statement::Verb;
 use super::table::Schema;
+use crate::store::cluster::Stamp;
 use crate::store::error::StoreError;
 use crate::store::{Backend, Store, row};
 

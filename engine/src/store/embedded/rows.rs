@@ -29,7 +29,7 @@ pub(super) struct KeyRange {
 }
 
 impl EmbeddedRows {
-    pub(super) fn new(kv: Arc<dyn Kv>, operations: Operations, runtime: Runtime) -> Self {
+    pub(in crate::store) fn new(kv: Arc<dyn Kv>, operations: Operations, runtime: Runtime) -> Self {
         Self {
             kv,
             operations,

@@ -3,7 +3,8 @@
 //! `planted --check` for whether all still apply and compile. Ends with 1 if one is missed.
 //!
 //! A bug is a patch in `tests/planted` that undoes one protection of the product. It is
-//! applied to a copy of the sources, never to the sources themselves.
+//! applied to a copy of the sources, never to the sources themselves. Those in `servers` undo
+//! what several nodes on the same servers need, and are looked for there.
 
 mod copy;
 
@@ -62,13 +63,14 @@ fn plant(arguments: &Arguments) -> io::Result<bool> {
     let target = target(&root);
     let copy = target.join("planted");
     copy_sources(&root, &copy)?;
-    let (caught, open) = (root.join("tests/planted"), root.join("tests/planted/open"));
+    let planted = root.join("tests/planted");
+    let (on_servers, open) = (planted.join(SERVERS), planted.join("open"));
     let folders = if arguments.check || !arguments.names.is_empty() {
-        vec![caught, open]
+        vec![planted, on_servers, open]
     } else if arguments.open {
         vec![open]
     } else {
-        vec![caught]
+        vec![planted, on_servers]
     };
     let mut patches = patches(&folders, &arguments.names)?;
     if let Some(pick) = arguments.pick {
@@ -97,6 +99,9 @@ fn plant(arguments: &Arguments) -> io::Result<bool> {
     ));
     Ok(caught == patches.len())
 }
+
+/// The folder of those that several nodes on the same servers catch.
+const SERVERS: &str = "servers";
 
 /// Whether all of them apply and compile. As many are planted at once as apply beside
 /// each other: so a few compilations answer for all.
@@ -149,7 +154,13 @@ fn try_out(copy: &Path, target: &Path, patch: &Path, seeds: u64) -> io::Result<O
     let built = build(copy, target);
     apply(copy, patch, &["--reverse"]).map_err(io::Error::other)?;
     match built? {
-        Ok(simulate) => hunt(&simulate, &target.join(SOUND), seeds),
+        Ok(simulate) => {
+            let is_on_servers = patch
+                .parent()
+                .is_some_and(|folder| folder.ends_with(SERVERS));
+            let kind: &[&str] = if is_on_servers { &["--servers"] } else { &[] };
+            hunt(&simulate, &target.join(SOUND), kind, seeds)
+        }
         Err(error) => Ok(Outcome::Broken(error)),
     }
 }
@@ -183,13 +194,14 @@ fn cargo(copy: &Path, target: &Path, verb: &[&str]) -> io::Result<Result<(), Str
 }
 
 /// Simulates until a seed is violated that is not without the bug.
-fn hunt(simulate: &Path, sound: &Path, seeds: u64) -> io::Result<Outcome> {
+fn hunt(simulate: &Path, sound: &Path, kind: &[&str], seeds: u64) -> io::Result<Outcome> {
     let mut from = 0;
     loop {
         let mut simulating = Command::new(simulate)
             .arg("--seeds")
             .arg(format!("{from}..{seeds}"))
             .args(["--fail-fast", "--quiet"])
+            .args(kind)
             .stdout(Stdio::piped())
             .spawn()?;
         let mut told = String::new();
@@ -205,7 +217,8 @@ fn hunt(simulate: &Path, sound: &Path, seeds: u64) -> io::Result<Outcome> {
             });
         };
         let seed = caught.split([' ', ':']).nth(1).unwrap_or_default();
-        let alone = Command::new(sound).args(["--seed", seed]).output()?;
+        let mut alone = Command::new(sound);
+        let alone = alone.args(["--seed", seed]).args(kind).output()?;
         if alone.status.success() {
             return Ok(Outcome::Caught(caught.to_owned()));
         }

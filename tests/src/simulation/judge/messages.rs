@@ -149,7 +149,9 @@ fn promises(simulation: &Simulation) -> BTreeMap<Key, Vec<Promise>> {
         match &errand.kind {
             // Of two twins one may come too late for its `send_at` and the other not.
             Kind::Person(_) | Kind::Operator(_) | Kind::Account(_) => {}
-            Kind::Single(single) if single.is_refused() && !single.plan.has_twin => {}
+            // A node that slept may take in on waking what another refused meanwhile as too late.
+            Kind::Single(single)
+                if single.is_refused() && !single.plan.has_twin && simulation.fleet.is_none() => {}
             Kind::Single(single) => {
                 let is_owed = single.accepted.is_some() && !single.is_unsure();
                 let key = (single.to.clone(), single.body.clone());

@@ -4,6 +4,7 @@
 mod campaign_limits;
 mod commands;
 mod consent;
+mod events;
 mod limits;
 mod messages;
 mod orders;
@@ -18,6 +19,7 @@ mod wire;
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::storage::compare_memory_with_rebuilt;
+use engine::store::MemoryKv;
 use engine::verify;
 use schemas::campaign::{Campaign, CampaignState, CampaignTally};
 use schemas::{CampaignId, Message, MessageClass, MessageStatus, PartitionCount, UnixMicros};
@@ -29,6 +31,9 @@ use super::time::Time;
 /// Microseconds within which the first of a campaign is frozen, also where the disk and
 /// every task are as slow as a schedule makes them.
 const TAKEN_UP_WITHIN: u64 = 1_500_000;
+
+/// Microseconds that a process takes to end in good order, at most.
+const ENDS_WITHIN: u64 = 15_000_000;
 
 /// Microseconds from the answer to a command until it is kept.
 const KEPT_WITHIN: u64 = 1_000_000;
@@ -47,19 +52,24 @@ fn instant(at: UnixMicros) -> u64 {
     Time::of_true_wall(at.0.unsigned_abs())
 }
 
-/// When the process has had so many microseconds since an instant. While it stands still it can
-/// do nothing.
+/// When the process has had so many microseconds since an instant. While it stands still, or its
+/// servers do not answer, it can do nothing.
 pub fn after(simulation: &Simulation, since: u64, micros: u64) -> u64 {
     let frozen = simulation.frozen.borrow();
     let frozen = frozen.iter().filter(|(_, until)| *until > since);
     let frozen: u64 = frozen.map(|(from, until)| until - from).sum();
-    since + micros + frozen
+    let until = since + micros + frozen;
+    let fleet = simulation.fleet.as_ref();
+    until + fleet.map_or(0, |fleet| fleet.takes_longer(since, until))
 }
 
 /// After each life: what is on the disk agrees with itself, and no end was taken back.
 pub fn after_a_life(simulation: &Simulation, in_good_order: bool) {
+    let Some(memory) = image(simulation) else {
+        return;
+    };
     let mut ends = simulation.ends.borrow_mut();
-    let verified = verify::memory(&simulation.memory, &mut |message| {
+    let verified = verify::memory(&memory, &mut |message| {
         let (id, status) = (message.envelope.id, message.status);
         if let Some(end) = ends.get(&id).filter(|end| **end != status) {
             simulation.violated(format!("{id} was {end:?} and is {status:?}"));
@@ -69,6 +79,8 @@ pub fn after_a_life(simulation: &Simulation, in_good_order: bool) {
         }
     });
     match verified {
+        // While servers do not answer nothing is written down, and nobody waits for ever.
+        Ok(_) if in_good_order && is_cut_short(simulation) => {}
         Ok(verified) if in_good_order && verified.open_attempts > 0 => {
             let open = verified.open_attempts;
             simulation.violated(format!("stopped in good order with {open} open attempts"));
@@ -78,11 +90,40 @@ pub fn after_a_life(simulation: &Simulation, in_good_order: bool) {
     }
 }
 
+/// What the next process finds: what is on the disk, or what is on the servers with the rows of
+/// the last group, which it writes again.
+fn image(simulation: &Simulation) -> Option<MemoryKv> {
+    let Some(fleet) = &simulation.fleet else {
+        return Some(simulation.memory.clone());
+    };
+    fleet.servers.settle(simulation.time.now());
+    match fleet.servers.image() {
+        Ok((image, missing)) => {
+            let times = u64::from(missing > 0);
+            simulation
+                .tally
+                .add("rows of the last group were missing", times);
+            Some(image)
+        }
+        Err(error) => {
+            simulation.violated(format!("the journals cannot be read: {error}"));
+            None
+        }
+    }
+}
+
+/// Whether servers did not answer as a process ended.
+fn is_cut_short(simulation: &Simulation) -> bool {
+    let now = simulation.time.now();
+    let fleet = simulation.fleet.as_ref();
+    fleet.is_some_and(|fleet| fleet.was_troubled(now.saturating_sub(ENDS_WITHIN), now))
+}
+
 /// In a life in which nothing went wrong, a campaign that was started to run at once is taken
 /// up soon.
 pub fn starts_were_heard(simulation: &Simulation, begun: u64, ended: u64) {
     let state = simulation.customers.state();
-    let is_in_time = |at: u64| at >= begun && at + TAKEN_UP_WITHIN <= ended;
+    let is_in_time = |at: u64| at >= begun && after(simulation, at, TAKEN_UP_WITHIN) <= ended;
     let started = state
         .errands
         .iter()
@@ -141,6 +182,7 @@ pub fn everything(simulation: &Simulation) {
     consent::judge(simulation, &messages);
     stranded::judge(simulation, &messages);
     poison::judge(simulation, &messages);
+    events::judge(simulation, &messages);
     campaigns(simulation, &messages);
     if !simulation.plan.trim {
         rebuilt(simulation);
@@ -287,7 +329,10 @@ fn finished_for_good(
 fn rebuilt(simulation: &Simulation) {
     let partitions = PartitionCount::new(simulation.plan.partitions).expect("a power of two");
     simulation.tally.count("all projections made again");
-    match compare_memory_with_rebuilt(&simulation.memory, partitions) {
+    let Some(memory) = image(simulation) else {
+        return;
+    };
+    match compare_memory_with_rebuilt(&memory, partitions) {
         Ok(Ok(_)) => {}
         Ok(Err(difference)) => simulation.violated(format!("made again: {difference:?}")),
         Err(error) => simulation.violated(format!("cannot be made again: {error}")),

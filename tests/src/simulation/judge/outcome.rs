@@ -276,6 +276,8 @@ fn unknown(
     if may_resend
         && resends == 0
         && !may_expire(simulation, message)
+        // Where searches wait for a move, for how long depends on more than is known here.
+        && simulation.fleet.is_none()
         && had_time_to_search(simulation, message)
     {
         return Err("it is unknown and was never sent again".to_owned());

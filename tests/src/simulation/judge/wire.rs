@@ -74,6 +74,7 @@ pub(super) fn calls_of<'a>(simulation: &Simulation, entries: &'a Entries) -> Vec
     let calls = entries.calls.iter();
     calls
         .filter(|call| !is_behind_a_freeze(simulation, call.at))
+        .filter(|call| !is_of_who_was_drowsy(simulation, call))
         .collect()
 }
 
@@ -83,6 +84,14 @@ fn is_behind_a_freeze(simulation: &Simulation, at: u64) -> bool {
     frozen
         .iter()
         .any(|(from, until)| (*from..until + 500_000).contains(&at))
+}
+
+/// The same of who slept through its turn as a task of it was held up.
+fn is_of_who_was_drowsy(simulation: &Simulation, call: &Call) -> bool {
+    let drowsy = simulation.drowsy.borrow();
+    drowsy
+        .iter()
+        .any(|(life, woke)| *life == call.life && (*woke..woke + 500_000).contains(&call.at))
 }
 
 /// What got its permit as the machine fell asleep leaves when it wakes; nobody can help that

@@ -58,6 +58,15 @@ pub enum End {
     SyncKept(u64),
     /// In good order at this millisecond.
     Drained(u64),
+    /// Before this step of a task, counted from when it was its turn to own the journals.
+    WhileOpening(u64),
+    /// It sleeps from this millisecond, for so many, and wakes when another may have its turn.
+    Asleep {
+        /// From when.
+        at_ms: u64,
+        /// For how long.
+        for_ms: u64,
+    },
     /// In good order when there is nothing left to do.
     Calm,
 }
@@ -183,7 +192,7 @@ fn end(chance: &mut Chance) -> End {
     }
 }
 
-fn disturbances(chance: &mut Chance, until_ms: u64) -> Vec<(u64, Disturbance)> {
+pub(super) fn disturbances(chance: &mut Chance, until_ms: u64) -> Vec<(u64, Disturbance)> {
     let mut drawn = Vec::new();
     let at = |chance: &mut Chance, share: f64| {
         let hit = chance.hits(share);

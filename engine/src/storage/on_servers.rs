@@ -1,0 +1,108 @@
+//! Storage on servers: rows in CQL, journals and logs in Kafka.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use schemas::PartitionCount;
+use tokio::runtime::Handle;
+
+use super::{Deployment, JournalSettings, ServersError, Storage};
+use crate::log::{
+    GroupTopic, Groups, KafkaLogSettings, LogError, Membership, Turn, begun_import, open_log,
+};
+use crate::runtime::Runtime;
+use crate::settings::{CqlSettings, KafkaSettings};
+use crate::store::cluster::{Tables, Waiting};
+use crate::store::{Store, StoreError, cql};
+
+/// Where the servers are that keep what a data folder does not.
+#[derive(Clone, Debug)]
+pub struct Servers {
+    /// Rows.
+    pub cql: CqlSettings,
+    /// Journals and logs.
+    pub kafka: KafkaSettings,
+}
+
+impl Storage {
+    /// Opens storage on servers. Waits for as long as another node owns the journals.
+    ///
+    /// # Errors
+    /// When servers cannot be reached or what is on them cannot be read; the text names the
+    /// cure.
+    pub async fn on_servers(
+        servers: Servers,
+        runtime: &Runtime,
+        settings: JournalSettings,
+    ) -> Result<Self, ServersError> {
+        let (sender, opened) = tokio::sync::oneshot::channel();
+        let opener = runtime.clone();
+        // The servers' clients live on the runtime that they are made on: the shared one, which
+        // no actor holds up.
+        runtime.spawn(async move {
+            let _ = sender.send(open(&servers, &opener, settings).await);
+        });
+        opened.await.unwrap_or(Err(StoreError::Closed.into()))
+    }
+}
+
+async fn open(
+    servers: &Servers,
+    runtime: &Runtime,
+    settings: JournalSettings,
+) -> Result<Storage, ServersError> {
+    let store = cql::connect(&servers.cql, runtime).await?;
+    let kafka = KafkaLogSettings::from(&servers.kafka);
+    let log = open_log(&store, &kafka, settings.partitions, runtime).await?;
+    let real = KafkaAndCql {
+        tables: store.cql_tables()?,
+        store: store.clone(),
+        kafka,
+        partitions: settings.partitions,
+        runtime: runtime.clone(),
+    };
+    Storage::own(&real, (store, log), runtime, settings).await
+}
+
+/// Kafka and CQL.
+struct KafkaAndCql {
+    tables: Arc<dyn Tables>,
+    store: Store,
+    kafka: KafkaLogSettings,
+    partitions: PartitionCount,
+    runtime: Runtime,
+}
+
+impl Deployment for KafkaAndCql {
+    fn turn(&self) -> BoxFuture<'_, Result<Turn, LogError>> {
+        let member = Membership::wait(&self.kafka, &self.runtime);
+        member.map(|member| member.map(Turn::new)).boxed()
+    }
+
+    fn take_over<'a>(
+        &'a self,
+        transactional_id: &'a str,
+    ) -> BoxFuture<'a, Result<Arc<dyn Groups>, LogError>> {
+        async move {
+            let (kafka, partitions) = (&self.kafka, self.partitions);
+            let opened = GroupTopic::open(kafka, transactional_id, partitions, &self.runtime);
+            Ok(Arc::new(opened.await?) as Arc<dyn Groups>)
+        }
+        .boxed()
+    }
+
+    fn is_half_imported(&self) -> BoxFuture<'_, Result<bool, LogError>> {
+        let begun = begun_import(&self.store, &self.kafka);
+        begun.map(|begun| Ok(begun?.is_some())).boxed()
+    }
+
+    fn tables(&self) -> Arc<dyn Tables> {
+        Arc::clone(&self.tables)
+    }
+
+    /// The writer has a thread of its own, and the clients live where storage is opened.
+    fn waiting(&self) -> Waiting {
+        Waiting::Blocks(Handle::current())
+    }
+}
