@@ -121,7 +121,7 @@ impl Beginner {
             (partition, self.change(&pick, ready, now))
         });
         let changes = changes.collect();
-        let verdicts = self.journal.commit(changes).await?;
+        let verdicts = self.journal.begin(changes).await?;
         let (mut finished, mut ends) = (Vec::new(), Vec::new());
         let mut tickets = Vec::with_capacity(pick.messages.len());
         for ((ready, share), verdict) in pick.messages.into_iter().zip(verdicts) {

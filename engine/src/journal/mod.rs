@@ -52,7 +52,7 @@ pub use state::{EarlyReceipt, OpenAttempt};
 pub use unknown::{CLOCK_TOLERANCE, SEARCH_WINDOW};
 
 use crate::store::StoreError;
-use crate::store::writer::{Admission, Submitter};
+use crate::store::writer::{Admission, AnsweredWhen, Submitter};
 
 /// What became of a change that was handed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,14 +138,21 @@ impl Journal {
         &self,
         changes: Vec<(Partition, Change)>,
     ) -> Result<Vec<Verdict>, CommitError> {
-        match self
-            .submitter
-            .submit(Admission::Outcome, Request::Commit(changes))
-            .await?
-        {
-            Reply::Verdicts(verdicts) => Ok(verdicts),
-            Reply::OpenAttempts(_) | Reply::Done => Ok(Vec::new()),
-        }
+        self.hand_in(Admission::Outcome, AnsweredWhen::Readable, changes)
+            .await
+    }
+
+    /// As [`Journal::commit`], for attempts, which wait for nothing but that they are durable: on
+    /// servers what they change may be seen by others a moment later.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn begin(
+        &self,
+        changes: Vec<(Partition, Change)>,
+    ) -> Result<Vec<Verdict>, CommitError> {
+        self.hand_in(Admission::Outcome, AnsweredWhen::Durable, changes)
+            .await
     }
 
     /// As [`Journal::commit`], for changes that take something new in: refused while
@@ -157,11 +164,18 @@ impl Journal {
         &self,
         changes: Vec<(Partition, Change)>,
     ) -> Result<Vec<Verdict>, CommitError> {
-        match self
-            .submitter
-            .submit(Admission::Intake, Request::Commit(changes))
-            .await?
-        {
+        self.hand_in(Admission::Intake, AnsweredWhen::Readable, changes)
+            .await
+    }
+
+    async fn hand_in(
+        &self,
+        admission: Admission,
+        when: AnsweredWhen,
+        changes: Vec<(Partition, Change)>,
+    ) -> Result<Vec<Verdict>, CommitError> {
+        let request = Request::Commit(changes);
+        match self.submitter.submit(admission, when, request).await? {
             Reply::Verdicts(verdicts) => Ok(verdicts),
             Reply::OpenAttempts(_) | Reply::Done => Ok(Vec::new()),
         }
@@ -181,6 +195,7 @@ impl Journal {
         self.submitter
             .submit(
                 Admission::Outcome,
+                AnsweredWhen::Readable,
                 Request::RaiseDueMark {
                     partition,
                     kind,
@@ -198,7 +213,11 @@ impl Journal {
     pub async fn open_attempts(&self) -> Result<Vec<OpenAttempt>, CommitError> {
         match self
             .submitter
-            .submit(Admission::Outcome, Request::OpenAttempts)
+            .submit(
+                Admission::Outcome,
+                AnsweredWhen::Readable,
+                Request::OpenAttempts,
+            )
             .await?
         {
             Reply::OpenAttempts(open) => Ok(open),
@@ -212,7 +231,11 @@ impl Journal {
     /// As [`Journal::commit`].
     pub async fn checkpoint(&self) -> Result<(), CommitError> {
         self.submitter
-            .submit(Admission::Outcome, Request::Checkpoint)
+            .submit(
+                Admission::Outcome,
+                AnsweredWhen::Readable,
+                Request::Checkpoint,
+            )
             .await?;
         Ok(())
     }

@@ -43,23 +43,26 @@ impl CommitTimes {
         }
     }
 
-    /// A group of so many records took so long; `is_far` if it went to servers.
-    pub(super) fn note(&self, micros: u64, records: usize, is_far: bool) {
-        self.seconds.record(micros as f64 / 1e6);
+    /// A group of so many records was durable and settled after so many microseconds; `is_far`
+    /// if it went to servers.
+    pub(super) fn note(&self, durable: u64, settled: u64, records: usize, is_far: bool) {
+        self.seconds.record(settled as f64 / 1e6);
         self.records.record(records as f64);
         if is_far && records > 0 {
-            self.latency.note(micros);
+            // What is handed in waits for the group under way to settle, and for its own to be
+            // durable.
+            self.latency.note(settled + durable);
         }
     }
 }
 
-/// How long it takes lately from a submission to its answer, where groups go to servers.
+/// How long it takes lately until what is handed in is durable, where groups go to servers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Latency(Arc<AtomicU64>);
 
 impl Latency {
-    /// A group took so many microseconds. Each counts for an eighth of the mean, so that a
-    /// single slow one does not change what is planned with it.
+    /// It took so many microseconds. Each counts for an eighth of the mean, so that a single slow
+    /// one does not change what is planned with it.
     fn note(&self, micros: u64) {
         let mean = self.0.load(Ordering::Relaxed);
         let noted = match mean {
@@ -69,9 +72,9 @@ impl Latency {
         self.0.store(noted, Ordering::Relaxed);
     }
 
-    /// That of the group under way, and its own. Zero before the first.
+    /// The mean. Zero before the first.
     pub(super) fn get(&self) -> Duration {
-        Duration::from_micros(2 * self.0.load(Ordering::Relaxed))
+        Duration::from_micros(self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -84,12 +87,12 @@ mod tests {
     #[test]
     fn a_slow_group_among_many_changes_little_and_many_change_it() {
         let times = CommitTimes::new();
-        times.note(10_000, 5, true);
+        times.note(5_000, 15_000, 5, true);
         assert_eq!(times.latency.get(), Duration::from_millis(20));
-        times.note(90_000, 5, true);
+        times.note(40_000, 140_000, 5, true);
         assert_eq!(times.latency.get(), Duration::from_millis(40));
         for _ in 0..40 {
-            times.note(90_000, 5, true);
+            times.note(40_000, 140_000, 5, true);
         }
         let latency = times.latency.get();
         assert!((175..=180).contains(&latency.as_millis()), "{latency:?}");
@@ -98,8 +101,8 @@ mod tests {
     #[test]
     fn disks_and_empty_groups_say_nothing() {
         let times = CommitTimes::new();
-        times.note(10_000, 5, false);
-        times.note(10_000, 0, true);
+        times.note(5_000, 5_000, 5, false);
+        times.note(5_000, 5_000, 0, true);
         assert_eq!(times.latency.get(), Duration::ZERO);
     }
 }

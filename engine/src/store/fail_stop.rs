@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::kv::{Direction, FarKv, Kv, KvBatch, KvError, KvPairs, KvRead, Space};
+use super::kv::{Direction, FarKv, Kv, KvBatch, KvError, KvPairs, KvRead, Settling, Space};
 
 /// A database and whether it has failed.
 pub(super) struct FailStop {
@@ -101,14 +101,18 @@ impl FarKv for FailStop {
         }
     }
 
-    fn commit(&self, batch: KvBatch) -> BoxFuture<'_, Result<(), KvError>> {
+    fn commit(&self, batch: KvBatch) -> BoxFuture<'_, Result<Settling<'_>, KvError>> {
         async move {
             self.check()?;
             let committed = match self.kv.far() {
                 Some(far) => far.commit(batch).await,
-                None => self.kv.write(batch).and_then(|()| self.kv.sync()),
+                None => {
+                    let written = self.kv.write(batch).and_then(|()| self.kv.sync());
+                    written.map(|()| std::future::ready(Ok(())).boxed())
+                }
             };
-            self.note(committed)
+            let settling = self.note(committed)?;
+            Ok(async move { self.note(settling.await) }.boxed())
         }
         .boxed()
     }

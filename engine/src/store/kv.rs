@@ -161,9 +161,14 @@ pub(crate) trait FarKv: Send + Sync {
     /// fetched when it is read.
     fn fetch(&self, keys: Vec<Vec<u8>>) -> BoxFuture<'_, ()>;
 
-    /// [`Kv::write`] and [`Kv::sync`] in one.
-    fn commit(&self, batch: KvBatch) -> BoxFuture<'_, Result<(), KvError>>;
+    /// [`Kv::write`] and [`Kv::sync`] in one: the batch is durable when it returns. Its rows can be
+    /// read, by this database too, when what it gives back has ended, which must be before
+    /// anything else is asked here.
+    fn commit(&self, batch: KvBatch) -> BoxFuture<'_, Result<Settling<'_>, KvError>>;
 }
+
+/// A batch that is durable, on its way to where its rows are read.
+pub(crate) type Settling<'a> = BoxFuture<'a, Result<(), KvError>>;
 
 /// Why the database could not do it.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -76,14 +76,30 @@ pub(super) enum Submission<P: GroupParticipant> {
     Request {
         admission: Admission,
         request: P::Request,
-        reply: oneshot::Sender<Result<P::Reply, StoreError>>,
+        /// Who hands it in and when that is answered.
+        reply: Reply<P>,
     },
+}
+
+/// The way of an answer.
+pub(super) struct Reply<P: GroupParticipant> {
+    pub(super) sender: oneshot::Sender<Result<P::Reply, StoreError>>,
+    pub(super) when: AnsweredWhen,
+}
+
+/// When whoever hands a request in is answered. Without servers both come at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum AnsweredWhen {
+    /// When nothing can undo it.
+    Durable,
+    /// When its rows can be read, too.
+    Readable,
 }
 
 /// Who is told when the group is durable.
 pub(super) enum Waiting<P: GroupParticipant> {
     Operation(Box<dyn Operation>),
-    Request(P::Reply, oneshot::Sender<Result<P::Reply, StoreError>>),
+    Request(P::Reply, Reply<P>),
 }
 
 impl<P: GroupParticipant> Waiting<P> {
@@ -91,9 +107,14 @@ impl<P: GroupParticipant> Waiting<P> {
         match self {
             Self::Operation(operation) => operation.answer(group),
             Self::Request(result, reply) => {
-                let _ = reply.send(group.map(|()| result));
+                let _ = reply.sender.send(group.map(|()| result));
             }
         }
+    }
+
+    /// Whether it is answered before the rows of its group can be read.
+    pub(super) fn is_prompt(&self) -> bool {
+        matches!(self, Self::Request(_, reply) if reply.when == AnsweredWhen::Durable)
     }
 }
 
@@ -132,13 +153,14 @@ impl<P: GroupParticipant> Submitter<P> {
     pub(crate) async fn submit(
         &self,
         admission: Admission,
+        when: AnsweredWhen,
         request: P::Request,
     ) -> Result<P::Reply, StoreError> {
-        let (reply, answer) = oneshot::channel();
+        let (sender, answer) = oneshot::channel();
         let submission = Submission::Request {
             admission,
             request,
-            reply,
+            reply: Reply { sender, when },
         };
         let sent = self.inbox.send(submission).await;
         sent.map_err(|_| StoreError::Closed)?;

@@ -21,7 +21,7 @@ use super::overlay::Overlay;
 use super::submit::{Submission, Waiting};
 use crate::runtime::Runtime;
 
-pub(crate) use super::submit::{Admission, Operations, Submitter};
+pub(crate) use super::submit::{Admission, AnsweredWhen, Operations, Submitter};
 #[cfg(feature = "testkit")]
 pub(crate) use super::submit::{Inbox, Operation};
 
@@ -287,12 +287,18 @@ impl<P: GroupParticipant> GroupCommit<P> {
         let batch = overlay.into_batch();
         let records = batch.changes.len();
         let written = match (&sealed, kv.far()) {
-            (Ok(()), Some(far)) if records > 0 => far.commit(batch).await,
-            (Ok(()), None) if records > 0 => kv.write(batch).and_then(|()| kv.sync()),
-            (Ok(()) | Err(_), _) => Ok(()),
+            (Ok(()), Some(far)) if records > 0 => far.commit(batch).await.map(Some),
+            (Ok(()), None) if records > 0 => {
+                kv.write(batch).and_then(|()| kv.sync()).map(|()| None)
+            }
+            (Ok(()) | Err(_), _) => Ok(None),
         };
-        let closing = written.map_err(StoreError::from);
-        let outcome = sealed.and(closing.clone());
+        let durable = self.runtime.boot().saturating_sub(begun);
+        let (mut closing, settling) = match written {
+            Ok(settling) => (Ok(()), settling),
+            Err(error) => (Err(StoreError::from(error)), None),
+        };
+        let mut outcome = sealed.and(closing.clone());
         match outcome {
             Ok(()) => {
                 self.participant.committed();
@@ -300,11 +306,19 @@ impl<P: GroupParticipant> GroupCommit<P> {
             }
             Err(_) => self.participant.aborted(),
         }
+        if let Some(settling) = settling {
+            for prompt in waiting.extract_if(.., |submission| submission.is_prompt()) {
+                prompt.answer(outcome.clone());
+            }
+            closing = settling.await.map_err(StoreError::from);
+            outcome = closing.clone();
+        }
         for submission in waiting {
             submission.answer(outcome.clone());
         }
-        let micros = self.runtime.boot().saturating_sub(begun);
-        self.times.note(micros, records, self.kv.far().is_some());
+        let settled = self.runtime.boot().saturating_sub(begun);
+        self.times
+            .note(durable, settled, records, kv.far().is_some());
         closing
     }
 
@@ -343,7 +357,7 @@ impl<P: GroupParticipant> GroupCommit<P> {
                     Ok(result) => return Some(Waiting::Request(result, reply)),
                     Err(error) => {
                         overlay.rollback(savepoint);
-                        let _ = reply.send(Err(error));
+                        let _ = reply.sender.send(Err(error));
                     }
                 }
             }

@@ -2,17 +2,18 @@
 
 use std::sync::{Arc, Mutex};
 
-use futures::future::join_all;
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all};
 use tokio::sync::{mpsc, oneshot};
 
 use super::StoreError;
 use super::embedded::Embedded;
-use super::kv::{Kv, KvRead, Space};
+use super::kv::{Direction, FarKv, Kv, KvBatch, KvError, KvPairs, KvRead, Settling, Space};
 use super::memory::{Fate, MemoryKv};
 use super::overlay::Overlay;
 use super::subject::{in_memory, runtime};
-use super::submit::Submission;
-use super::writer::{self, Admission, GroupCommit, GroupParticipant, WriterEnd};
+use super::submit::{Reply, Submission};
+use super::writer::{self, Admission, AnsweredWhen, GroupCommit, GroupParticipant, WriterEnd};
 
 /// Writes the numbers asked for, refuses odd ones after having written them, and
 /// notes what the writer told it.
@@ -62,6 +63,18 @@ impl GroupParticipant for Notes {
     }
 }
 
+type Answer = oneshot::Receiver<Result<u8, StoreError>>;
+
+fn request(number: u8, when: AnsweredWhen) -> (Submission<Notes>, Answer) {
+    let (sender, answer) = oneshot::channel();
+    let request = Submission::Request {
+        admission: Admission::Outcome,
+        request: number,
+        reply: Reply { sender, when },
+    };
+    (request, answer)
+}
+
 struct OneGroup {
     told: Vec<&'static str>,
     replies: Vec<Result<u8, StoreError>>,
@@ -84,12 +97,7 @@ fn one_group(memory: &MemoryKv, fail_seal: bool, numbers: &[u8]) -> OneGroup {
     let (inbox, mut submissions) = mpsc::channel(100);
     let mut answers = Vec::new();
     for number in numbers {
-        let (reply, answer) = oneshot::channel();
-        let request = Submission::Request {
-            admission: Admission::Outcome,
-            request: *number,
-            reply,
-        };
+        let (request, answer) = request(*number, AnsweredWhen::Readable);
         assert!(inbox.try_send(request).is_ok());
         answers.push(answer);
     }
@@ -107,14 +115,109 @@ fn one_group(memory: &MemoryKv, fail_seal: bool, numbers: &[u8]) -> OneGroup {
     }
 }
 
+/// A database on servers, whose rows can be read when it is let.
+struct Gated {
+    memory: MemoryKv,
+    gate: Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+impl KvRead for Gated {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Vec<u8>>, KvError> {
+        self.memory.get(space, key)
+    }
+
+    fn scan(
+        &self,
+        space: Space,
+        start: &[u8],
+        end: &[u8],
+        direction: Direction,
+        limit: usize,
+    ) -> Result<KvPairs, KvError> {
+        self.memory.scan(space, start, end, direction, limit)
+    }
+}
+
+impl Kv for Gated {
+    fn snapshot(&self) -> Result<Box<dyn KvRead>, KvError> {
+        self.memory.snapshot()
+    }
+
+    fn write(&self, batch: KvBatch) -> Result<(), KvError> {
+        self.memory.write(batch)
+    }
+
+    fn sync(&self) -> Result<(), KvError> {
+        self.memory.sync()
+    }
+
+    fn far(&self) -> Option<&dyn FarKv> {
+        Some(self)
+    }
+
+    fn free_bytes(&self) -> Result<u64, KvError> {
+        self.memory.free_bytes()
+    }
+
+    fn folder(&self) -> std::path::PathBuf {
+        self.memory.folder()
+    }
+}
+
+impl FarKv for Gated {
+    fn fetch(&self, _: Vec<Vec<u8>>) -> BoxFuture<'_, ()> {
+        std::future::ready(()).boxed()
+    }
+
+    fn commit(&self, batch: KvBatch) -> BoxFuture<'_, Result<Settling<'_>, KvError>> {
+        let written = self.write(batch).and_then(|()| self.sync());
+        let gate = self.gate.lock().expect("no panic holds it").take();
+        let settling = async move {
+            gate.expect("one group").await.map_err(|_| KvError::Failed {
+                folder: self.folder(),
+            })
+        };
+        std::future::ready(written.map(|()| settling.boxed())).boxed()
+    }
+}
+
+/// One that waits for nothing but that it is durable is answered before the rows are there, the
+/// others behind it; and when these do not come, the others hear of it and the writer ends.
+#[tokio::test]
+async fn attempts_do_not_wait_for_rows_on_servers() {
+    for comes in [true, false] {
+        let (open, gate) = oneshot::channel();
+        let gated = Gated {
+            memory: MemoryKv::new(),
+            gate: Mutex::new(Some(gate)),
+        };
+        let participant = Notes {
+            told: Arc::default(),
+            fail_seal: false,
+        };
+        let mut commit =
+            GroupCommit::new(Arc::new(gated), &runtime(), participant, Box::new(|_| {}));
+        let (inbox, mut submissions) = mpsc::channel(2);
+        let (first, mut readable) = request(2, AnsweredWhen::Readable);
+        let (second, mut durable) = request(4, AnsweredWhen::Durable);
+        assert!(inbox.try_send(second).is_ok());
+        let mut committing = Box::pin(commit.commit(first, &mut submissions));
+        assert!(futures::poll!(&mut committing).is_pending());
+        assert!(matches!(durable.try_recv(), Ok(Ok(8))));
+        assert!(readable.try_recv().is_err(), "its rows are not there");
+        if comes {
+            open.send(()).expect("it waits");
+        } else {
+            drop(open);
+        }
+        assert_eq!(committing.await.is_ok(), comes);
+        let answer = readable.try_recv().expect("it is answered");
+        assert_eq!(answer.ok(), comes.then_some(4));
+    }
+}
+
 fn journal(memory: &MemoryKv) -> Vec<Vec<u8>> {
-    let all = memory.scan(
-        Space::Journal,
-        &[],
-        &[0xff],
-        super::kv::Direction::Forward,
-        100,
-    );
+    let all = memory.scan(Space::Journal, &[], &[0xff], Direction::Forward, 100);
     let keys = all.expect("scan").into_iter().map(|(key, _)| key);
     // When it was, which every group writes.
     keys.filter(|key| key != super::latest::KEY).collect()

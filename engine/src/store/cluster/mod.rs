@@ -3,7 +3,7 @@
 //! [`Tables`], which a simulation has in memory.
 //!
 //! ```text
-//! group ─▶ one transaction of the journals ─▶ rows in tables ─▶ answers ─▶ next group
+//! group ─▶ one transaction of the journals ─▶ attempts go ─▶ rows in tables ─▶ answers ─▶ next
 //! ```
 //!
 //! A group counts when its transaction does. Its rows follow before the next group begins, so
@@ -30,7 +30,9 @@ use tokio::runtime::Handle;
 use self::remembered::Remembered;
 use super::AGAIN_AFTER;
 use super::error::StoreError;
-use super::kv::{Direction, FarKv, Kv, KvBatch, KvChange, KvError, KvPairs, KvRead, Space};
+use super::kv::{
+    Direction, FarKv, Kv, KvBatch, KvChange, KvError, KvPairs, KvRead, Settling, Space,
+};
 #[cfg(feature = "cluster")]
 use crate::journal::checkpoint;
 use crate::log::{Groups, Offset};
@@ -187,8 +189,8 @@ impl ClusterKv {
         self.insist("rows are read", || self.tables.get(key)).await
     }
 
-    /// Makes a group durable, and then writes its rows.
-    async fn commit_group(&self, batch: KvBatch) -> Result<(), StoreError> {
+    /// Makes a group durable. What it gives back writes its rows.
+    async fn commit_group(&self, batch: KvBatch) -> Result<Settling<'_>, StoreError> {
         let number = self.number.load(Ordering::Acquire) + 1;
         let records = group::encode(number, &batch);
         let events = self.events(&batch).await?;
@@ -196,12 +198,15 @@ impl ClusterKv {
         let offsets = committed.map_err(|error| StoreError::Backend {
             detail: error.to_string(),
         })?;
-        drop((records, events));
         self.number.store(number, Ordering::Release);
-        self.project(number, &batch.changes).await?;
-        self.keep(batch, &offsets);
-        self.trim_sometimes();
-        Ok(())
+        let settled = async move {
+            let projected = self.project(number, &batch.changes).await;
+            projected.map_err(told)?;
+            self.keep(batch, &offsets);
+            self.trim_sometimes();
+            Ok(())
+        };
+        Ok(settled.boxed())
     }
 
     fn journal(&self) -> MutexGuard<'_, BTreeMap<Vec<u8>, Vec<u8>>> {
@@ -309,7 +314,9 @@ impl Kv for ClusterKv {
     }
 
     fn write(&self, batch: KvBatch) -> Result<(), KvError> {
-        self.waiting.wait(self.commit_group(batch))
+        let settling = self.waiting.wait(self.commit_group(batch))?;
+        let settled = settling.map(|settled| settled.map_err(StoreError::from));
+        self.waiting.wait(settled)
     }
 
     /// What was written is durable.
@@ -346,7 +353,7 @@ impl FarKv for ClusterKv {
         reads.for_each(|_| std::future::ready(())).boxed()
     }
 
-    fn commit(&self, batch: KvBatch) -> BoxFuture<'_, Result<(), KvError>> {
+    fn commit(&self, batch: KvBatch) -> BoxFuture<'_, Result<Settling<'_>, KvError>> {
         let committed = self.commit_group(batch);
         committed.map(|done| done.map_err(told)).boxed()
     }
