@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use super::commit_times::CommitTimes;
 use super::error::StoreError;
 use super::fail_stop::FailStop;
-use super::kv::{Kv, KvError};
+use super::kv::{Kv, KvBatch, KvError, Settling};
 use super::latest;
 use super::overlay::Overlay;
 use super::submit::{Submission, Waiting};
@@ -286,12 +286,9 @@ impl<P: GroupParticipant> GroupCommit<P> {
         let announced = overlay.announced();
         let batch = overlay.into_batch();
         let records = batch.changes.len();
-        let written = match (&sealed, kv.far()) {
-            (Ok(()), Some(far)) if records > 0 => far.commit(batch).await.map(Some),
-            (Ok(()), None) if records > 0 => {
-                kv.write(batch).and_then(|()| kv.sync()).map(|()| None)
-            }
-            (Ok(()) | Err(_), _) => Ok(None),
+        let written = match &sealed {
+            Ok(()) => write(&*kv, batch).await,
+            Err(_) => Ok(None),
         };
         let durable = self.runtime.boot().saturating_sub(begun);
         let (mut closing, settling) = match written {
@@ -379,4 +376,16 @@ impl<P: GroupParticipant> GroupCommit<P> {
             Err(KvError::Servers { .. } | KvError::Away { .. }) => None,
         }
     }
+}
+
+/// Makes a batch durable. On servers its rows follow.
+async fn write(kv: &dyn Kv, batch: KvBatch) -> Result<Option<Settling<'_>>, KvError> {
+    if batch.changes.is_empty() {
+        return Ok(None);
+    }
+    if let Some(far) = kv.far() {
+        return far.commit(batch).await.map(Some);
+    }
+    kv.write(batch).and_then(|()| kv.sync())?;
+    Ok(None)
 }
