@@ -27,6 +27,8 @@ ACCOUNT, TOKEN, SENDER = "AC0123456789abcdef0123456789abcdef", "0123456789abcdef
 # on servers or one that reads from Kafka tells.
 RARE = {
     "volley_owns_journals",
+    "volley_kafka_written_records_total",
+    "volley_cql_statements_total",
     "volley_kafka_records_total",
     "volley_kafka_behind_records",
     "volley_kafka_answers",
