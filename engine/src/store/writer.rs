@@ -290,7 +290,6 @@ impl<P: GroupParticipant> GroupCommit<P> {
             Ok(()) => write(&*kv, batch).await,
             Err(_) => Ok(None),
         };
-        let durable = self.runtime.boot().saturating_sub(begun);
         let (mut closing, settling) = match written {
             Ok(settling) => (Ok(()), settling),
             Err(error) => (Err(StoreError::from(error)), None),
@@ -303,7 +302,9 @@ impl<P: GroupParticipant> GroupCommit<P> {
             }
             Err(_) => self.participant.aborted(),
         }
+        let mut durable = None;
         if let Some(settling) = settling {
+            durable = Some(self.runtime.boot().saturating_sub(begun));
             for prompt in waiting.extract_if(.., |submission| submission.is_prompt()) {
                 prompt.answer(outcome.clone());
             }
@@ -314,8 +315,7 @@ impl<P: GroupParticipant> GroupCommit<P> {
             submission.answer(outcome.clone());
         }
         let settled = self.runtime.boot().saturating_sub(begun);
-        self.times
-            .note(durable, settled, records, kv.far().is_some());
+        self.times.note(settled, records, durable);
         closing
     }
 
