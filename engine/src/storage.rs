@@ -19,6 +19,8 @@ use crate::log::Log;
 #[cfg(feature = "servers")]
 use crate::log::groups::{Groups, OWNER};
 #[cfg(feature = "servers")]
+use crate::log::others;
+#[cfg(feature = "servers")]
 use crate::log::{LogError, Turn};
 use crate::runtime::Runtime;
 #[cfg(feature = "servers")]
@@ -182,6 +184,8 @@ impl Storage {
             })
         };
         let opened = runtime.blocking(start).await.map_err(StoreError::from)??;
+        let (clock, closed) = (runtime.clone(), opened.closed.clone());
+        runtime.spawn(others::watch(log.clone(), partitions, clock, closed));
         Ok(Self {
             intake: Intake::on_cluster(store.clone(), log.clone(), partitions),
             store,

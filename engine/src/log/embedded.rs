@@ -100,6 +100,12 @@ impl EmbeddedLog {
         Ok(())
     }
 
+    /// Who tells of appends.
+    #[cfg(feature = "servers")]
+    pub(super) fn announcer(&self) -> &Appended {
+        &self.appended
+    }
+
     pub(super) fn appended(&self, topic: Topic) -> watch::Receiver<u64> {
         self.appended.of(topic)
     }

@@ -14,6 +14,8 @@ mod error;
 pub(crate) mod groups;
 #[cfg(feature = "cluster")]
 mod kafka;
+#[cfg(feature = "servers")]
+pub(crate) mod others;
 
 #[cfg(feature = "cluster")]
 use schemas::PartitionCount;
@@ -228,7 +230,19 @@ impl Log {
         }
     }
 
-    /// Changes after each durable append to any partition of the topic by this process.
+    /// Tells those who wait for this topic that something was appended to it.
+    #[cfg(feature = "servers")]
+    pub(crate) fn announce(&self, topic: Topic) {
+        let appended = match &self.backend {
+            Backend::Embedded(log) => log.announcer(),
+            #[cfg(feature = "cluster")]
+            Backend::Kafka(log) => log.announcer(),
+        };
+        appended.announce(1 << topic.index());
+    }
+
+    /// Changes after each durable append to any partition of the topic by this process, and on
+    /// servers at most a second after one by another.
     pub fn appended(&self, topic: Topic) -> watch::Receiver<u64> {
         match &self.backend {
             Backend::Embedded(log) => log.appended(topic),

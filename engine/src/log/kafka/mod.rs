@@ -166,6 +166,11 @@ impl KafkaLog {
         self.inner.kafka.delete_records(&place, before).await
     }
 
+    /// Who tells of appends.
+    pub(super) fn announcer(&self) -> &Appended {
+        &self.inner.appended
+    }
+
     pub(super) fn appended(&self, topic: Topic) -> watch::Receiver<u64> {
         self.inner.appended.of(topic)
     }
