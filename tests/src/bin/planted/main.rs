@@ -24,7 +24,7 @@ struct Arguments {
     seeds: u64,
     /// Names of bugs; all if none is given.
     names: Vec<String>,
-    /// Only so many, chosen by the hash of the commit.
+    /// Only so many of those of one node, chosen by the hash of the commit.
     #[arg(long)]
     pick: Option<usize>,
     /// Only looks whether the patches still apply and compile, those in `open` too.
@@ -74,6 +74,8 @@ fn plant(arguments: &Arguments) -> io::Result<bool> {
     };
     let mut patches = patches(&folders, &arguments.names)?;
     if let Some(pick) = arguments.pick {
+        // Schedules of several nodes are not all clean, and no gate, yet.
+        patches.retain(|patch| !is_on_servers(patch));
         patches = chosen(patches, pick, &git(&root, &["rev-parse", "HEAD"])?);
     }
     if arguments.check {
@@ -141,6 +143,11 @@ fn check(copy: &Path, target: &Path, patches: &[PathBuf]) -> io::Result<bool> {
     Ok(sound)
 }
 
+fn is_on_servers(patch: &Path) -> bool {
+    let folder = patch.parent();
+    folder.is_some_and(|folder| folder.ends_with(SERVERS))
+}
+
 fn name(patch: &Path) -> String {
     let stem = patch.file_stem().unwrap_or_default();
     stem.to_string_lossy().into_owned()
@@ -155,10 +162,11 @@ fn try_out(copy: &Path, target: &Path, patch: &Path, seeds: u64) -> io::Result<O
     apply(copy, patch, &["--reverse"]).map_err(io::Error::other)?;
     match built? {
         Ok(simulate) => {
-            let is_on_servers = patch
-                .parent()
-                .is_some_and(|folder| folder.ends_with(SERVERS));
-            let kind: &[&str] = if is_on_servers { &["--servers"] } else { &[] };
+            let kind: &[&str] = if is_on_servers(patch) {
+                &["--servers"]
+            } else {
+                &[]
+            };
             hunt(&simulate, &target.join(SOUND), kind, seeds)
         }
         Err(error) => Ok(Outcome::Broken(error)),
