@@ -47,7 +47,7 @@ pub struct DemoArguments {
     /// [default: 6000, on servers 600]
     #[arg(long, value_name = "SEGMENTS", value_parser = rate)]
     rate: Option<f64>,
-    /// Keep everything on servers: a settings file whose sections [cql] and [kafka] say where they
+    /// Keep everything on servers: a settings file whose sections `cql` and `kafka` say where they
     /// are. The demonstration makes a keyspace and topics of its own there, and leaves them.
     #[cfg(feature = "cluster")]
     #[arg(long, value_name = "FILE")]
