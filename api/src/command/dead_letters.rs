@@ -176,7 +176,7 @@ async fn each(
         .filter(|(_, kept)| kept.first < kept.end)
         .collect();
     let begin = open.iter().map(|(place, kept)| (place.clone(), kept.first));
-    reader.assign(&begin.collect())?;
+    reader.assign(begin.collect()).await?;
     while !open.is_empty() {
         for record in reader.read().await? {
             let Incoming { origin, .. } = &record;

@@ -102,7 +102,7 @@ impl Ingress {
     async fn read_on(&self) -> Result<(), TakeError> {
         topics::make_missing(&self.settings, self.state.runtime()).await?;
         let (mut positions, from) = Positions::read(self.state.store(), &self.reader).await?;
-        self.reader.assign(&from)?;
+        self.reader.assign(from).await?;
         let mut looked_at = self.state.runtime().boot();
         while !self.state.is_closing() {
             let records = self.reader.read().await?;

@@ -10,6 +10,7 @@
 //! - [`requests`]: reading them from positions of our own.
 
 pub mod cloud_event;
+mod consumers;
 pub mod dead_letter;
 pub mod record;
 pub mod requests;

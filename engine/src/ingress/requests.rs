@@ -2,16 +2,16 @@
 //! what was read, and no offset of one expires.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::{Offset, TopicPartitionList};
 use schemas::MessageClass;
 
 use super::IngressError;
+use super::consumers::{Consumers, Wanted};
 use super::dead_letter::headers_of;
 use super::record::{Incoming, Origin};
 use crate::runtime::Runtime;
@@ -42,7 +42,9 @@ pub struct Kept {
 /// Reads topics.
 #[derive(Clone)]
 pub struct RecordReader {
-    consumer: Arc<BaseConsumer>,
+    /// Who is asked which partitions there are.
+    asked: Arc<BaseConsumer>,
+    consumers: Arc<Reading>,
     runtime: Runtime,
     classes: Arc<BTreeMap<String, MessageClass>>,
 }
@@ -70,14 +72,16 @@ impl RecordReader {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("isolation.level", "read_committed")
-            .set("auto.offset.reset", "error")
-            // Read ahead of what is handed on: some batches, whatever the backlog is.
-            .set("queued.max.messages.kbytes", "16384");
-        let consumer = config
+            .set("auto.offset.reset", "error");
+        let asked = config
             .create()
             .map_err(IngressError::of("a consumer for Kafka"))?;
         Ok(Self {
-            consumer: Arc::new(consumer),
+            asked: Arc::new(asked),
+            consumers: Arc::new(Reading {
+                consumers: Mutex::new(Some(Consumers::new(config))),
+                runtime: runtime.clone(),
+            }),
             runtime: runtime.clone(),
             classes: Arc::new(topics.into_iter().collect()),
         })
@@ -96,16 +100,14 @@ impl RecordReader {
         let failed = IngressError::of("the topics of requests cannot be looked at");
         let mut found = BTreeMap::new();
         for topic in self.classes.keys() {
-            let metadata = self.consumer.fetch_metadata(Some(topic), ANSWER);
+            let metadata = self.asked.fetch_metadata(Some(topic), ANSWER);
             let metadata = metadata.map_err(&failed)?;
             for known in metadata.topics() {
                 if let Some(error) = known.error() {
                     return Err(failed(KafkaError::MetadataFetch(error.into())));
                 }
                 for partition in known.partitions() {
-                    let kept = self
-                        .consumer
-                        .fetch_watermarks(topic, partition.id(), ANSWER);
+                    let kept = self.asked.fetch_watermarks(topic, partition.id(), ANSWER);
                     let (first, end) = kept.map_err(&failed)?;
                     let kept = Kept {
                         first: u64::try_from(first).unwrap_or(0),
@@ -123,16 +125,14 @@ impl RecordReader {
     ///
     /// # Errors
     /// When the client refuses.
-    pub fn assign(&self, from: &BTreeMap<Place, u64>) -> Result<(), IngressError> {
+    pub async fn assign(&self, from: BTreeMap<Place, u64>) -> Result<(), IngressError> {
+        let reader = self.clone();
         let failed = IngressError::of("partitions cannot be assigned");
-        let mut list = TopicPartitionList::new();
-        for ((topic, partition), offset) in from {
-            let partition = i32::try_from(*partition).unwrap_or(i32::MAX);
-            let offset = Offset::Offset(i64::try_from(*offset).unwrap_or(i64::MAX));
-            list.add_partition_offset(topic, partition, offset)
-                .map_err(&failed)?;
-        }
-        self.consumer.assign(&list).map_err(failed)
+        self.blocking(move || {
+            let assigned = reader.consumers.with(|consumers| consumers.assign(&from));
+            assigned.map_err(failed)
+        })
+        .await
     }
 
     /// The next records, in the order of each partition; none when none came for a while.
@@ -145,19 +145,17 @@ impl RecordReader {
     }
 
     fn poll(&self) -> Result<Vec<Incoming>, IngressError> {
-        let failed = IngressError::of("requests cannot be read");
         let mut records = Vec::new();
-        let mut wait = WAIT;
-        while records.len() < BATCH_RECORDS {
-            match self.consumer.poll(wait) {
-                None => break,
-                Some(Ok(message)) => records.extend(self.incoming(&message)),
-                // What was read before it counts; an error that stays comes again.
-                Some(Err(_)) if !records.is_empty() => break,
-                Some(Err(error)) => return Err(failed(error)),
+        let take = |message: &BorrowedMessage<'_>| {
+            records.extend(self.incoming(message));
+            if records.len() < BATCH_RECORDS {
+                Wanted::More
+            } else {
+                Wanted::NoMore
             }
-            wait = Duration::ZERO;
-        }
+        };
+        let polled = self.consumers.with(|consumers| consumers.poll(WAIT, take));
+        polled.map_err(IngressError::of("requests cannot be read"))?;
         Ok(records)
     }
 
@@ -186,5 +184,39 @@ impl RecordReader {
             failed(KafkaError::Global(RDKafkaErrorCode::Fail))
         };
         self.runtime.blocking(work).await.map_err(lost)?
+    }
+}
+
+/// The consumers, as long as somebody reads.
+struct Reading {
+    /// `None` once they are closed.
+    consumers: Mutex<Option<Consumers>>,
+    runtime: Runtime,
+}
+
+impl Reading {
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&mut Consumers) -> Result<T, KafkaError>,
+    ) -> Result<T, KafkaError> {
+        let mut consumers = self
+            .consumers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        consumers.as_mut().map_or(Err(KafkaError::Canceled), work)
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        // Closing a consumer waits for its threads.
+        let consumers = self
+            .consumers
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (consumers, runtime) = (consumers.take(), self.runtime.clone());
+        self.runtime.spawn(async move {
+            let _ = runtime.blocking(move || drop(consumers)).await;
+        });
     }
 }

@@ -232,7 +232,8 @@ async fn dead_letters(setup: &Setup, count: usize) -> Vec<DeadLetter> {
     let topics = [(topic.clone(), MessageClass::Marketing)];
     let reader =
         RecordReader::open(&settings(setup.kafka), topics, &setup.runtime).expect("a reader");
-    reader.assign(&[((topic, 0), 0)].into()).expect("assigned");
+    let assigned = reader.assign([((topic, 0), 0)].into()).await;
+    assigned.expect("assigned");
     let mut letters = Vec::new();
     for _ in 0..LOOKS {
         if letters.len() >= count {

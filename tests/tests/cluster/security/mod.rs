@@ -108,7 +108,8 @@ async fn carries_records(kafka: &KafkaSettings, text: &str, runtime: &Runtime) {
     let aside = topics::dead_letters(&topic);
     let reader = RecordReader::open(kafka, [(aside.clone(), class)], runtime);
     let reader = reader.expect("a reader");
-    reader.assign(&[((aside, 0), 0)].into()).expect("assigned");
+    let assigned = reader.assign([((aside, 0), 0)].into()).await;
+    assigned.expect("assigned");
     let is_it = |letter: &DeadLetter| letter.record.value.as_deref() == Some(text.as_bytes());
     loop {
         let records = reader.read().await.expect("Kafka answers");
