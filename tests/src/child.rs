@@ -13,6 +13,9 @@ use crate::fixture;
 /// How often the test looks how far real work is.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
+/// Lines of a node's log that are shown when it ended otherwise than it should.
+const END_LINES: usize = 40;
+
 /// A node's folder and settings; it is started on them again and again.
 #[derive(Clone, Debug)]
 pub struct ChildSettings {
@@ -141,6 +144,13 @@ impl ChildSettings {
         words.unwrap_or("nothing").to_owned()
     }
 
+    /// What a node wrote last.
+    fn end_of_log(&self) -> String {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(END_LINES)..].join("\n")
+    }
+
     /// All attempts that were open when a node stopped, as its successors told.
     pub fn attempts_cut_off(&self) -> u64 {
         let log = fs::read_to_string(self.log()).expect("the log can be read");
@@ -250,7 +260,11 @@ impl ChildNode {
 
     fn must_run(&mut self) {
         let ended = self.process.try_wait().expect("a child can be asked");
-        assert!(ended.is_none(), "the node ended by itself: {ended:?}");
+        assert!(
+            ended.is_none(),
+            "the node ended by itself, {ended:?}:\n{}",
+            self.settings.end_of_log()
+        );
     }
 
     /// Kills it with SIGKILL and waits until it is gone.
@@ -276,7 +290,11 @@ impl ChildNode {
         self.must_run();
         self.signal(Signal::TERM);
         let status = self.process.wait().expect("a child can be waited for");
-        assert!(status.success(), "the node ended with {status}");
+        assert!(
+            status.success(),
+            "the node ended with {status}:\n{}",
+            self.settings.end_of_log()
+        );
     }
 
     fn signal(&self, signal: Signal) {
