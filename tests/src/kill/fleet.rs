@@ -3,6 +3,7 @@
 //! disk, and comes back.
 
 use std::net::TcpStream;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use engine::store::Store;
@@ -27,8 +28,10 @@ const KINDS: [Kind; 3] = [Kind::KillSending, Kind::Freeze, Kind::Terminate];
 /// Of so many disturbances one meets whichever node, and the others the one that owns.
 const ANYBODY: u32 = 3;
 
-/// Seconds that a node is frozen: some less than a session of owners, which is 6 s, some more.
-const FROZEN_SECONDS: (u64, u64) = (1, 14);
+/// Seconds that a node is frozen: well below a session of owners, which is 6 s, or well above.
+const DOZES: RangeInclusive<u64> = 1..=4;
+/// See [`DOZES`].
+const SLEEPS: RangeInclusive<u64> = 9..=14;
 
 /// How often it is looked how far the campaign is.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -40,7 +43,7 @@ const STANDSTILL_MICROS: u64 = 180_000_000;
 struct Member {
     settings: ChildSettings,
     node: ChildNode,
-    /// Whether it slept: it ends when it wakes after its turn.
+    /// Whether it slept through its turn: it ends when it wakes.
     slept: bool,
 }
 
@@ -161,22 +164,21 @@ impl Fleet {
             if let Some(status) = member.node.ended_before(|| true) {
                 let words = member.settings.last_words();
                 say(&format!("a node ended by itself, {status}: {words}"));
-                assert!(member.slept && !status.success(), "it did not sleep");
+                assert!(member.slept, "it did not sleep through its turn");
+                assert!(!status.success(), "it cannot have ended well");
                 member = again(member.settings);
             }
             *place = Some(member);
         }
     }
 
-    /// Which node owns: of two that say that they do, one has slept through its turn.
+    /// Which node owns. Who slept through its turn has ended by then.
     fn owner(&self) -> Option<usize> {
-        let members = self.members.iter().map(|member| member.as_ref());
-        let members = members.map(|member| member.expect("a member"));
-        let serving = members
-            .enumerate()
-            .filter(|(_, member)| member.node.serves());
-        let owner = serving.min_by_key(|(_, member)| member.slept);
-        owner.map(|(place, _)| place)
+        let serves = |member: &Option<Member>| {
+            let member = member.as_ref().expect("a member");
+            member.node.serves()
+        };
+        self.members.iter().position(serves)
     }
 
     fn disturb(&mut self, figures: &mut Figures) {
@@ -199,12 +201,12 @@ impl Fleet {
         self.disturbances += 1;
         let mut member = self.members[place].take().expect("a member");
         if kind == Kind::Freeze {
+            let is_long = self.random.random();
+            let seconds = if is_long { SLEEPS } else { DOZES };
             member.node.freeze();
-            let (least, most) = FROZEN_SECONDS;
-            let seconds = self.random.random_range(least..=most);
-            std::thread::sleep(Duration::from_secs(seconds));
+            std::thread::sleep(Duration::from_secs(self.random.random_range(seconds)));
             member.node.thaw();
-            member.slept = true;
+            member.slept = is_long && owner == Some(place);
         } else {
             let Member { settings, node, .. } = member;
             if kind == Kind::Terminate {
@@ -215,6 +217,11 @@ impl Fleet {
             member = again(settings);
         }
         self.members[place] = Some(member);
+        // Until then it says that it serves, and is about to end.
+        self.wait("the end of who slept", |fleet| {
+            let slept = |member: &Option<Member>| member.as_ref().is_some_and(|it| it.slept);
+            !fleet.members.iter().any(slept)
+        });
     }
 
     /// Ends all nodes, and judges.
