@@ -7,7 +7,7 @@ use schemas::http::campaigns::{CampaignBody, CampaignRequest};
 use schemas::http::contact_lists::{ContactListBody, ContactListRequest};
 use schemas::http::jobs::JobBody;
 use schemas::job::JobState;
-use schemas::{CampaignId, UnixMicros};
+use schemas::{AccountId, CampaignId, Secret, UnixMicros};
 
 use crate::failure::{BenchError, refused};
 
@@ -19,13 +19,23 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// # Errors
 /// When the node refuses.
 #[cfg(feature = "cluster")]
-pub async fn sign_up(
+pub async fn sign_up(root: &(NodeClient, String)) -> Result<(NodeClient, Secret), BenchError> {
+    let account = root.0.create_account("bench").await;
+    let account = account.map_err(refused("an account"))?;
+    user_of(root, account.id).await
+}
+
+/// A client of an account, and its new key.
+///
+/// # Errors
+/// When the node refuses.
+pub async fn user_of(
     (root, url): &(NodeClient, String),
-) -> Result<(NodeClient, schemas::Secret), BenchError> {
-    let failed = refused("an account");
-    let account = root.create_account("bench").await.map_err(&failed)?;
-    let key = root.create_key(account.id, "bench").await;
-    let key = schemas::Secret::new(key.map_err(&failed)?.secret);
+    account: AccountId,
+) -> Result<(NodeClient, Secret), BenchError> {
+    let failed = refused("a key");
+    let key = root.create_key(account, "bench").await.map_err(&failed)?;
+    let key = Secret::new(key.secret);
     let client = NodeClient::new(url, key.clone()).map_err(failed)?;
     Ok((client, key))
 }

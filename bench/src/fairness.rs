@@ -138,7 +138,7 @@ async fn sign_up(
     store: &RunStore,
 ) -> Result<Vec<Customer>, BenchError> {
     let failed = refused("an account");
-    let (root, url) = node.root(store).await?;
+    let root = node.root(store).await?;
     let growth = LARGEST.powf(1.0 / f64::from(options.accounts - 1));
     let (mut customers, mut first) = (Vec::new(), 0);
     for place in 0..options.accounts {
@@ -149,11 +149,9 @@ async fn sign_up(
             weight: Some(u64::from(weight)),
             rate: None,
         };
-        let account = root.post("/v1/accounts", &request).await;
+        let account = root.0.post("/v1/accounts", &request).await;
         let account: AccountBody = account.map_err(&failed)?;
-        let key = root.create_key(account.id, "bench").await;
-        let key = schemas::Secret::new(key.map_err(&failed)?.secret);
-        let client = NodeClient::new(&url, key).map_err(&failed)?;
+        let (client, _) = customer::user_of(&root, account.id).await?;
         // Its texts name the account.
         let contacts = contacts(first..first + size);
         let campaign = customer::draft(&client, contacts, place.to_string()).await?;

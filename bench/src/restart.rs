@@ -136,7 +136,10 @@ fn one_kill(
 }
 
 /// Asks the counter until what it counted the last time and now is as wanted.
-fn until(
+///
+/// # Errors
+/// When that is not so within a minute.
+pub(crate) fn until(
     counter: &mut Process,
     is_there: impl Fn(Option<u64>, Option<u64>) -> bool,
 ) -> Result<(), BenchError> {

@@ -5,8 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use engine::client::{NodeClient, RootKeyFile};
-use schemas::Secret;
 
+use crate::customer;
 use crate::engine_run::RunStore;
 use crate::failure::{BenchError, machine, refused};
 use crate::machine::{boot_micros, peak_memory_bytes_of};
@@ -67,10 +67,9 @@ impl Serving {
     /// # Errors
     /// When it does not serve within half a minute, or refuses.
     pub async fn user(&self, store: &RunStore) -> Result<NodeClient, BenchError> {
-        let failed = refused("a key");
-        let (root, url) = self.root(store).await?;
-        let key = root.create_key(ACCOUNT, "bench").await.map_err(&failed)?;
-        NodeClient::new(&url, Secret::new(key.secret)).map_err(failed)
+        let root = self.root(store).await?;
+        let (client, _) = customer::user_of(&root, ACCOUNT).await?;
+        Ok(client)
     }
 
     /// Its process id.

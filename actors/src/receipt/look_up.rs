@@ -125,7 +125,7 @@ impl LookUps {
             return Ok(());
         }
         let found = if is_unknown {
-            if !self.may_ask(&message) {
+            if self.place_of(&message).is_none() {
                 // Nothing was looked for, so it does not count: who is not found must have been
                 // searched for.
                 let next = self.next_after(&message, made - 1, Some(LOOK_FOR_ACCOUNT_EVERY));
@@ -206,22 +206,18 @@ impl LookUps {
         Ok(verdicts.first().copied().unwrap_or(Verdict::Done))
     }
 
-    /// Whether the account that made the last attempt can be asked: it may not be in the settings
+    /// The place of the account that made the last attempt; `None` where it is not in the settings
     /// any more, or by mistake.
-    fn may_ask(&self, message: &Message) -> bool {
+    fn place_of(&self, message: &Message) -> Option<usize> {
         let mut accounts = self.accounts.iter();
-        accounts.any(|account| Some(account.id) == message.provider)
+        accounts.position(|account| Some(account.id) == message.provider)
     }
 
     /// The account that made the last attempt, once it may be asked.
     async fn account_of(&self, message: &Message) -> Option<&Arc<ProviderAccount>> {
-        let provider = message.provider?;
-        let index = self
-            .accounts
-            .iter()
-            .position(|account| account.id == provider)?;
-        self.paces.permit(&self.runtime, index).await;
-        Some(&self.accounts[index])
+        let place = self.place_of(message)?;
+        self.paces.permit(&self.runtime, place).await;
+        Some(&self.accounts[place])
     }
 
     async fn fetch(

@@ -11,8 +11,9 @@ use crate::engine_run::{RunStore, start_counter};
 use crate::failure::BenchError;
 use crate::machine::{Machine, boot_micros, load_average, require_disk};
 use crate::options::Place;
-use crate::provider::{Counted, Reach};
+use crate::provider::Reach;
 use crate::report::{Verdict, percentile, print_json, say};
+use crate::restart::until;
 use crate::serving::Serving;
 
 /// Seconds that the servers wait for a silent owner: the session of the owners' group.
@@ -130,15 +131,7 @@ impl Member {
 
 /// When the next text comes to the counter, once it has read what a dead node wrote.
 fn first_text(counter: &mut Process) -> Result<u64, BenchError> {
-    let mut before = None;
-    loop {
-        let texts = counter.ask::<Counted>("count")?.texts;
-        if before == Some(texts) {
-            break;
-        }
-        before = Some(texts);
-        std::thread::sleep(super::LOOK_EVERY);
-    }
+    until(counter, |before, now| before == now)?;
     counter.ask::<()>("watch")?;
     Ok(counted(counter, 1)?.first_at)
 }

@@ -46,6 +46,12 @@ pub fn locked_cassandra() -> Option<&'static Cassandra> {
     SHARED.get_or_init(Cassandra::start_locked).as_ref()
 }
 
+/// Both that the tests of this binary share, or `None` where the tools for one are missing, and
+/// that was told.
+pub fn servers() -> Option<(&'static Cassandra, &'static Kafka)> {
+    Some((cassandra()?, kafka()?))
+}
+
 /// Tells of a skipped test.
 fn needed(class_path: Option<String>) -> Option<String> {
     if class_path.is_none() {

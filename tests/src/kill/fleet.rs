@@ -131,12 +131,7 @@ impl Fleet {
 
     /// Whether the campaign is.
     fn is_finished(&self) -> bool {
-        self.world.tasks.block_on(async {
-            let (account, campaign) = fixture::only_campaign(&self.store).await?;
-            let key = Campaign::key_of(account, campaign);
-            let row = self.store.get::<Campaign>(&key).await.ok()??;
-            Some(row.state == CampaignState::Finished)
-        }) == Some(true)
+        self.world.tasks.block_on(is_finished(&self.store))
     }
 
     /// Waits until something is true. One that slept through its turn ends, and is started again;
@@ -249,4 +244,18 @@ impl Fleet {
 fn again(settings: ChildSettings) -> Member {
     settings.lose_data();
     Member::start(settings)
+}
+
+/// Whether the one campaign in this store is.
+///
+/// # Panics
+/// When the store does not answer.
+pub async fn is_finished(store: &Store) -> bool {
+    let Some((account, campaign)) = fixture::only_campaign(store).await else {
+        return false;
+    };
+    let key = Campaign::key_of(account, campaign);
+    let row = store.get::<Campaign>(&key).await;
+    let row = row.expect("the store works");
+    row.is_some_and(|row| row.state == CampaignState::Finished)
 }

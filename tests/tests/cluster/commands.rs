@@ -7,7 +7,7 @@ use std::fs;
 use engine::ingress::topics;
 use schemas::MessageClass;
 use tests::backends::kafka::{Kafka, PRODUCER};
-use tests::backends::{cassandra, kafka};
+use tests::backends::servers;
 use tests::child::{ChildNode, ChildSettings};
 use tests::world::World;
 
@@ -20,7 +20,6 @@ const COUNT: usize = 30;
 #[test]
 fn a_rewind_beside_a_node_that_serves_is_minded() {
     let _machine = machine();
-    let servers = || Some((cassandra()?, kafka()?));
     let Some((cassandra, kafka)) = servers() else {
         return;
     };

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use engine::runtime::Runtime;
 use tests::backends::ground::Ground;
-use tests::backends::{cassandra, kafka};
+use tests::backends::servers;
 use tests::fixture;
 
 /// Recipients; of one in some hundred the number is no number, and of some two are one person.
@@ -13,7 +13,6 @@ const RECIPIENTS: &str = "300";
 
 #[test]
 fn the_books_balance_on_servers() {
-    let servers = || Some((cassandra()?, kafka()?));
     let Some((cassandra, kafka)) = servers() else {
         return;
     };

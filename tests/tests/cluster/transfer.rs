@@ -14,13 +14,13 @@ use schemas::position::{CommittedPosition, SourceId};
 use schemas::topic::TopicMark;
 use schemas::{MessageClass, Partition, PartitionCount};
 use tests::backends::ground::Ground;
-use tests::backends::{cassandra, kafka};
+use tests::backends::servers;
 use tests::child::{ChildNode, ChildSettings};
 use tests::fixture;
 use tests::kill::figures::{Figures, Kind};
 use tests::world::{Keeping, Plan, say};
 
-use super::node::{machine, plan, started};
+use super::node::{machine, plan, started, told};
 
 /// Partitions of a folder.
 const PARTITIONS: u16 = 8;
@@ -31,7 +31,6 @@ const RECIPIENTS: u32 = 1_500;
 #[test]
 fn a_campaign_moves_from_a_folder_to_servers() {
     let _machine = machine();
-    let servers = || Some((cassandra()?, kafka()?));
     let Some((cassandra, kafka)) = servers() else {
         return;
     };
@@ -88,23 +87,13 @@ fn a_campaign_moves_from_a_folder_to_servers() {
     drop(kept);
     running.restart();
     running.finish(false, &mut figures);
-    say(&format!(
-        "{} recipients, {} single texts, {} attempts cut off, {} unknown and never taken of {} \
-         that may be",
-        figures.recipients,
-        figures.singles,
-        figures.cut_off,
-        figures.unknown_never_taken,
-        figures.bound,
-    ));
-    assert!(figures.wrongs.is_empty(), "{:?}", figures.wrongs);
+    told(&figures);
 }
 
 /// Of a work log what was not read moves, and its position with it: in a folder that was read
 /// far, and in one of which nothing was committed yet.
 #[test]
 fn work_that_was_not_read_moves_in_its_order() {
-    let servers = || Some((cassandra()?, kafka()?));
     let Some((cassandra, kafka)) = servers() else {
         return;
     };

@@ -7,13 +7,13 @@ use schemas::event::MessageEvent;
 use schemas::{Message, MessageStatus};
 use serde_json::Value;
 use tests::backends::clients::{self, EventRecord};
-use tests::backends::{cassandra, kafka};
+use tests::backends::servers;
 use tests::child::ChildNode;
 use tests::fixture;
+use tests::kill::fleet::is_finished;
 use tests::user::User;
 use tests::world::{TEMPLATE, World, say};
 
-use super::owners::is_finished;
 use super::{machine, plan};
 
 /// Recipients of the campaign whose nodes die.
@@ -28,7 +28,6 @@ const KILLS: u32 = 2;
 #[test]
 fn the_topic_of_events_tells_every_life() {
     let _machine = machine();
-    let servers = || Some((cassandra()?, kafka()?));
     let Some((cassandra, kafka)) = servers() else {
         return;
     };

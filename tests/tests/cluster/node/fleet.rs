@@ -1,7 +1,7 @@
 //! Three nodes on the same servers, any of which is killed, frozen or stopped: a small run of what
 //! `kill --only nodes` does for long.
 
-use tests::backends::{cassandra, kafka};
+use tests::backends::servers;
 use tests::kill::figures::Figures;
 use tests::kill::fleet;
 
@@ -16,7 +16,6 @@ const DISTURBANCES: u32 = 3;
 #[test]
 fn a_campaign_survives_whatever_becomes_of_three_nodes() {
     let _machine = machine();
-    let servers = || Some((cassandra()?, kafka()?));
     let Some((cassandra, kafka)) = servers() else {
         return;
     };

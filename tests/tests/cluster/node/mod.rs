@@ -14,7 +14,7 @@ use schemas::CampaignId;
 use tests::backends::cassandra::Cassandra;
 use tests::backends::ground::Ground;
 use tests::backends::kafka::Kafka;
-use tests::backends::{cassandra, kafka};
+use tests::backends::servers;
 use tests::fixture;
 use tests::kill::figures::{Figures, Kind};
 use tests::kill::running::{Running, Stage};
@@ -51,7 +51,6 @@ pub(super) fn machine() -> MutexGuard<'static, ()> {
 #[test]
 fn a_campaign_survives_its_nodes_and_their_machines() {
     let _machine = machine();
-    let servers = || Some((cassandra()?, kafka()?));
     let Some((cassandra, kafka)) = servers() else {
         return;
     };
@@ -149,7 +148,8 @@ fn pause(random: &mut ChaCha8Rng) {
     std::thread::sleep(std::time::Duration::from_micros(drawn));
 }
 
-fn told(figures: &Figures) {
+/// Tells what a run came to, of which nothing may be wrong.
+pub(crate) fn told(figures: &Figures) {
     say(&format!(
         "{} recipients, {} single texts, {} attempts cut off, {} unknown and never taken of {} \
          that may be",

@@ -1,11 +1,10 @@
 //! Two nodes on the same servers: one owns, the other waits; and what holds over a change of
 //! owners.
 
-use engine::store::Store;
-use schemas::campaign::{Campaign, CampaignState};
-use tests::backends::{cassandra, kafka};
+use tests::backends::servers;
 use tests::child::{ChildNode, ChildSettings};
 use tests::fixture;
+use tests::kill::fleet::is_finished;
 use tests::user::User;
 use tests::world::{Plan, TEMPLATE, World, say};
 
@@ -24,7 +23,6 @@ const SLOW_RECIPIENTS: u32 = 400;
 #[test]
 fn a_node_that_sleeps_through_its_turn_does_no_harm() {
     let _machine = machine();
-    let servers = || Some((cassandra()?, kafka()?));
     let Some((cassandra, kafka)) = servers() else {
         return;
     };
@@ -73,7 +71,6 @@ fn a_node_that_sleeps_through_its_turn_does_no_harm() {
 #[test]
 fn the_pace_holds_over_owners() {
     let _machine = machine();
-    let servers = || Some((cassandra()?, kafka()?));
     let Some((cassandra, kafka)) = servers() else {
         return;
     };
@@ -118,15 +115,4 @@ fn owns(world: &World, settings: &ChildSettings) -> u32 {
         .lines()
         .find_map(|line| line.strip_prefix("volley_owns_journals "));
     said.and_then(|said| said.parse().ok()).expect("a number")
-}
-
-/// Whether the one campaign in this store is.
-pub(super) async fn is_finished(store: &Store) -> bool {
-    let Some((account, campaign)) = fixture::only_campaign(store).await else {
-        return false;
-    };
-    let key = Campaign::key_of(account, campaign);
-    let row = store.get::<Campaign>(&key).await;
-    let row = row.expect("the store works");
-    row.is_some_and(|row| row.state == CampaignState::Finished)
 }
