@@ -21,6 +21,8 @@ mod json;
 pub mod node;
 mod observe;
 mod parameters;
+#[cfg(feature = "cluster")]
+mod pass_on;
 pub mod problem;
 mod progress;
 mod rate;

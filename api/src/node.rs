@@ -10,7 +10,7 @@ use engine::client::RootKeyFile;
 use engine::dispatch::read_ahead::READ_AHEAD;
 use engine::journal::CommitError;
 #[cfg(feature = "cluster")]
-use engine::log::Turn;
+use engine::log::{Nodes, Turn};
 use engine::provider::{ProviderAccount, ProviderSettingsError};
 use engine::retry::RetryPolicy;
 use engine::runtime::{Runtime, WorkLost};
@@ -166,13 +166,18 @@ async fn open_on_servers(
     metrics: &PrometheusHandle,
 ) -> Result<(Storage, TcpListener), StartError> {
     let listener = listen(&settings.http)?;
-    let waiting = WaitingDoors::open(&listener, runtime, metrics);
-    let waiting = waiting.map_err(|cause| refused(&settings.http, cause))?;
+    let doors = |cause| refused(&settings.http, cause);
+    let nodes = Nodes {
+        this: node_url(settings, listener.local_addr().map_err(doors)?),
+        ..Nodes::default()
+    };
+    let waiting = WaitingDoors::open(&listener, runtime, metrics, nodes.owner.subscribe());
+    let waiting = waiting.map_err(doors)?;
     let servers = Servers {
         cql: settings.cql.clone(),
         kafka: settings.kafka.clone(),
     };
-    let opened = Storage::on_servers(servers, runtime, journal_settings(settings)).await?;
+    let opened = Storage::on_servers(servers, nodes, runtime, journal_settings(settings)).await?;
     waiting.close().await;
     Ok((opened, listener))
 }
@@ -291,6 +296,15 @@ fn open_ingress(
         let _ = shut.send(());
     });
     Ok(Some(ended))
+}
+
+/// Where other nodes reach this one; nowhere, where it listens on all addresses of its machine and
+/// nobody has said which of them they can use.
+#[cfg(feature = "cluster")]
+fn node_url(settings: &Settings, address: SocketAddr) -> Option<String> {
+    let url = settings.http.node_url.clone();
+    let listens = (!address.ip().is_unspecified()).then(|| format!("http://{address}"));
+    url.or(listens)
 }
 
 /// Where this machine reaches an address that may stand for all of its own.

@@ -39,6 +39,13 @@ pub fn describe() {
     );
 }
 
+/// Marks an answer that another node gave: it has its problem and its request's id.
+#[cfg_attr(not(feature = "cluster"), allow(dead_code))] // Nobody else gives answers then.
+pub(crate) struct AsItCame;
+
+/// What the numbers call the route of an answer that another node gave.
+const PASSED_ON: &str = "passed on";
+
 /// Runs around every request.
 ///
 /// # Errors
@@ -55,11 +62,22 @@ pub async fn observe(
             .to_string()
     });
     let response = next.call(request).await?.map_into_boxed_body();
+    if response.response().extensions().contains::<AsItCame>() {
+        count(
+            &response,
+            PASSED_ON.to_owned(),
+            runtime.boot().saturating_sub(began),
+        );
+        return Ok(response);
+    }
     let mut response = with_problem(response, &request_id);
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    count(&response, runtime.boot().saturating_sub(began));
+    // The pattern, never the path: paths hold ids, and labels must stay few.
+    let route = response.request().match_pattern();
+    let route = route.unwrap_or_else(|| "unmatched".to_owned());
+    count(&response, route, runtime.boot().saturating_sub(began));
     Ok(response)
 }
 
@@ -115,12 +133,7 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
-fn count(response: &ServiceResponse<BoxBody>, micros: u64) {
-    // The pattern, never the path: paths hold ids, and labels must stay few.
-    let route = response
-        .request()
-        .match_pattern()
-        .unwrap_or_else(|| "unmatched".to_owned());
+fn count(response: &ServiceResponse<BoxBody>, route: String, micros: u64) {
     let method = method_label(response.request().method());
     let status = response.status().as_u16().to_string();
     metrics::counter!(

@@ -1,6 +1,6 @@
 //! The doors of a node that waits for its turn to own the journals: it is alive, shows its
-//! numbers, and is not ready for anything else. Whoever restarts processes must not restart one
-//! that waits, and whoever spreads requests must send it none.
+//! numbers, and leads whoever wants anything else to the node that owns; so it is as ready as that
+//! one. Where it knows of none it says so.
 
 use std::io;
 use std::net::TcpListener;
@@ -11,13 +11,14 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use engine::runtime::Runtime;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::watch;
 
 use crate::http::{health, metrics};
 use crate::observe::{describe, observe};
-use crate::problem::{Problem, ProblemCode};
+use crate::pass_on::{PassOn, pass_on};
 
-/// How long requests may take that are under way when the turn comes: each is answered from
-/// memory.
+/// How long requests may take that are under way when the turn comes: whoever they were passed on to
+/// has lost its own, so that they have ended by then.
 const CLOSE_SECONDS: u64 = 2;
 
 /// Open doors of a node that waits.
@@ -32,14 +33,17 @@ impl WaitingDoors {
         listener: &TcpListener,
         runtime: &Runtime,
         numbers: &PrometheusHandle,
+        owner: watch::Receiver<Option<String>>,
     ) -> io::Result<Self> {
         describe();
+        let to = web::Data::new(PassOn::new(owner)?);
         let observed = web::Data::new(runtime.clone());
         let numbers = web::Data::new(numbers.clone());
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(observed.clone())
                 .app_data(numbers.clone())
+                .app_data(to.clone())
                 .wrap(from_fn(observe))
                 .configure(routes)
         })
@@ -68,46 +72,117 @@ impl WaitingDoors {
 fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/livez").get(health::live))
-        .service(web::resource("/readyz").get(waits))
         .service(web::resource("/metrics").get(show))
-        .default_service(web::to(waits));
+        .default_service(web::to(pass_on));
 }
 
 async fn show(numbers: web::Data<PrometheusHandle>) -> HttpResponse {
     metrics::page(&numbers)
 }
 
-async fn waits() -> Result<HttpResponse, Problem> {
-    Err(Problem::with_detail(
-        ProblemCode::Unavailable,
-        "the node waits for its turn: another one owns the journals, or it is only starting",
-    ))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
     use std::net::{Ipv4Addr, TcpListener};
+    use std::sync::Arc;
 
+    use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
     use engine::runtime::Runtime;
     use metrics_exporter_prometheus::PrometheusBuilder;
+    use reqwest::{Client, Response};
+    use tokio::sync::{Notify, watch};
 
     use super::WaitingDoors;
 
-    /// A node that waits is alive and not ready, and the socket outlives these doors.
-    #[test]
-    fn who_waits_is_alive_and_refuses_the_rest() {
+    /// More than one chunk of a body, and less than a framework takes at once.
+    const BODY_BYTES: usize = 200_000;
+
+    /// Doors, and where they are.
+    struct Open {
+        tasks: tokio::runtime::Runtime,
+        runtime: Runtime,
+        listener: TcpListener,
+        url: String,
+        doors: WaitingDoors,
+        owner: watch::Sender<Option<String>>,
+        client: Client,
+    }
+
+    fn open() -> Open {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
         let tasks = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
             .expect("threads");
         let runtime = Runtime::of_machine(tasks.handle().clone());
         let numbers = PrometheusBuilder::new().build_recorder().handle();
-        tasks.block_on(async {
-            let doors = WaitingDoors::open(&listener, &runtime, &numbers).expect("they open");
-            let client = reqwest::Client::builder().no_proxy().build();
-            let client = client.expect("a client");
+        let owner = watch::Sender::new(None);
+        let doors = WaitingDoors::open(&listener, &runtime, &numbers, owner.subscribe());
+        let client = Client::builder().no_proxy().build();
+        Open {
+            url: format!("http://{}", listener.local_addr().expect("an address")),
+            doors: doors.expect("they open"),
+            client: client.expect("a client"),
+            tasks,
+            runtime,
+            listener,
+            owner,
+        }
+    }
+
+    impl Open {
+        async fn post(&self, path: &str) -> Response {
+            let request = self.client.post(format!("{}{path}", self.url));
+            let answer = request.body(vec![b'x'; BODY_BYTES]).send().await;
+            answer.expect("it answers")
+        }
+
+        /// Refused, with this code, and to be repeated unless it may have been done.
+        async fn refused(answer: Response, status: u16, code: &str) {
+            assert_eq!(answer.status(), status);
+            let later = answer.headers().contains_key("retry-after");
+            assert_eq!(later, status == 503);
+            let problem: serde_json::Value = answer.json().await.expect("a problem");
+            assert_eq!(problem["code"], code);
+        }
+    }
+
+    /// Another node, which hears of `/hang` and answers nothing to it, and to anything else a
+    /// problem of its own.
+    fn other_node(runtime: &Runtime, heard: &Arc<Notify>) -> String {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let heard = web::Data::from(Arc::clone(heard));
+        runtime.spawn_dedicated("other-node", async move {
+            let app = move || {
+                let hang = |heard: web::Data<Notify>| async move {
+                    heard.notify_one();
+                    pending::<HttpResponse>().await
+                };
+                let echo = |request: HttpRequest, body: web::Bytes| async move {
+                    let mut answer = HttpResponse::UnprocessableEntity();
+                    answer.insert_header(("x-request-id", "theirs"));
+                    answer.insert_header(("x-heard", format!("{}", request.uri())));
+                    answer.body(body)
+                };
+                App::new()
+                    .app_data(heard.clone())
+                    .service(web::resource("/hang").to(hang))
+                    .default_service(web::to(echo))
+            };
+            let server = HttpServer::new(app).workers(1).disable_signals();
+            let server = server.listen(listener).expect("it listens");
+            let _ = server.run().await;
+        });
+        url
+    }
+
+    /// A node that waits and knows of no owner is alive and not ready, and the socket outlives
+    /// these doors.
+    #[test]
+    fn who_waits_is_alive_and_refuses_the_rest() {
+        let open = open();
+        open.tasks.block_on(async {
             for (path, status) in [
                 ("/livez", 200),
                 ("/metrics", 200),
@@ -115,17 +190,59 @@ mod tests {
                 ("/v1/messages", 503),
                 ("/docs", 503),
             ] {
-                let answer = client.get(format!("{url}{path}")).send().await;
+                let answer = open.client.get(format!("{}{path}", open.url)).send().await;
                 let answer = answer.expect("it answers");
                 assert_eq!(answer.status(), status, "{path}");
                 let later = answer.headers().contains_key("retry-after");
                 assert_eq!(later, status == 503, "{path}");
             }
-            doors.close().await;
-            let waits = tokio::net::TcpStream::connect(listener.local_addr().expect("one")).await;
+            open.doors.close().await;
+            let address = open.listener.local_addr().expect("one");
+            let waits = tokio::net::TcpStream::connect(address).await;
             waits.expect("a connection waits for the next doors");
-            listener.set_nonblocking(false).expect("a socket");
-            listener.accept().expect("who opens them finds it");
+            open.listener.set_nonblocking(false).expect("a socket");
+            open.listener.accept().expect("who opens them finds it");
+        });
+    }
+
+    /// Requests go to the owner and answers come back as they were, problems included.
+    #[test]
+    fn who_waits_passes_requests_on() {
+        let open = open();
+        let url = other_node(&open.runtime, &Arc::default());
+        open.tasks.block_on(async {
+            open.owner.send_replace(Some(url));
+            let answer = open.post("/v1/messages?limit=3").await;
+            assert_eq!(answer.status(), 422);
+            assert_eq!(answer.headers()["x-request-id"], "theirs");
+            assert_eq!(answer.headers()["x-heard"], "/v1/messages?limit=3");
+            assert_eq!(answer.content_length(), Some(BODY_BYTES as u64));
+            assert_eq!(answer.bytes().await.expect("a body").len(), BODY_BYTES);
+        });
+    }
+
+    /// An owner that is not there has done nothing; of one that is lost, nobody knows.
+    #[test]
+    fn who_waits_tells_what_became_of_a_request() {
+        let open = open();
+        let heard = Arc::new(Notify::new());
+        let url = other_node(&open.runtime, &heard);
+        open.tasks.block_on(async {
+            let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+            let nowhere = nobody.local_addr().expect("an address");
+            drop(nobody);
+            open.owner.send_replace(Some(format!("http://{nowhere}")));
+            Open::refused(open.post("/v1/messages").await, 503, "unavailable").await;
+            open.owner.send_replace(Some(open.url.clone()));
+            Open::refused(open.post("/v1/messages").await, 503, "unavailable").await;
+            open.owner.send_replace(Some(url));
+            let asked = open.post("/hang");
+            let moved = async {
+                heard.notified().await;
+                open.owner.send_replace(None);
+            };
+            let (answer, ()) = futures::join!(asked, moved);
+            Open::refused(answer, 502, "node_lost").await;
         });
     }
 }

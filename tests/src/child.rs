@@ -38,7 +38,7 @@ impl ChildSettings {
         providers: usize,
         rate: f64,
     ) -> Self {
-        let listen = free_address();
+        let listen = free_address(None);
         let mut settings = format!(
             "[node]\npartitions = {partitions}\n[journal]\ntrim = false\n\
              [http]\nlisten = \"{listen}\"\npublic_url = \"http://{listen}\"\n"
@@ -78,9 +78,9 @@ impl ChildSettings {
     }
 
     /// Another node with these settings, with a folder of its own within this one's, and an
-    /// address of its own: this one must serve just now.
+    /// address of its own: other twins must serve just now.
     pub fn twin(&self, name: &str) -> Self {
-        let (folder, listen) = (self.folder.join(name), free_address());
+        let (folder, listen) = (self.folder.join(name), free_address(Some(self.listen)));
         fs::create_dir_all(&folder).expect("a folder can be made");
         let settings = fs::read_to_string(self.folder.join("settings.toml"));
         let settings = settings.expect("a file can be read");
@@ -91,6 +91,15 @@ impl ChildSettings {
             folder,
             listen,
         }
+    }
+
+    /// From the next start on receipts are sent to where another node listens.
+    pub fn have_receipts_sent_to(&self, other: &Self) {
+        let file = self.folder.join("settings.toml");
+        let settings = fs::read_to_string(&file).expect("a file can be read");
+        let url = |listen| format!("public_url = \"http://{listen}\"");
+        let settings = settings.replace(&url(self.listen), &url(other.listen));
+        fs::write(file, settings).expect("a file can be written");
     }
 
     /// What `volley` says to these words with these settings.
@@ -174,10 +183,12 @@ fn provider_section(sandbox: SocketAddr, index: usize, rate: f64) -> String {
 }
 
 /// An address that is free, and below the ports that outgoing connections get: a
-/// connection of the sandbox to a node that is down must not take it.
-fn free_address() -> SocketAddr {
+/// connection of the sandbox to a node that is down must not take it. It is not `but`, which
+/// somebody has who does not listen yet.
+fn free_address(but: Option<SocketAddr>) -> SocketAddr {
     (20_000..32_000_u16)
         .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+        .filter(|address| Some(*address) != but)
         .find(|address| TcpListener::bind(address).is_ok())
         .expect("a port is free")
 }

@@ -3,6 +3,7 @@
 //! every request is repeated until its answer comes, under the same `Idempotency-Key`.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -58,6 +59,14 @@ impl User {
             key: Secret::new(key.expect("a key").secret),
             keys_used: AtomicU64::new(0),
             refusals: Mutex::default(),
+        }
+    }
+
+    /// The same user, who goes to a node that listens there.
+    pub fn at(self, listen: SocketAddr) -> Self {
+        Self {
+            url: format!("http://{listen}"),
+            ..self
         }
     }
 

@@ -36,7 +36,7 @@ pub use self::kafka::describe as describe_metrics;
 #[cfg(feature = "cluster")]
 pub(crate) use self::kafka::{GroupTopic, Membership, begin_import, begun_import};
 #[cfg(feature = "cluster")]
-pub use self::kafka::{KafkaLogSettings, TopicMarks, open_log};
+pub use self::kafka::{KafkaLogSettings, Nodes, TopicMarks, open_log};
 use crate::runtime::Runtime;
 use crate::store::AGAIN_AFTER;
 

@@ -27,6 +27,9 @@ pub struct HttpSettings {
     pub listen: SocketAddr,
     /// `VOLLEY_HTTP__PUBLIC_URL`: how providers reach us, without a slash at its end.
     pub public_url: Option<String>,
+    /// `VOLLEY_HTTP__NODE_URL`: how the other nodes of a deployment reach this one, without a slash
+    /// at its end.
+    pub node_url: Option<String>,
     /// `VOLLEY_HTTP__WORKERS`: threads; 0 is one for each core.
     pub workers: usize,
     /// `VOLLEY_HTTP__JSON_LIMIT_KIB`: the longest JSON body, in bytes.
@@ -52,7 +55,8 @@ impl HttpSettings {
                     "is not an IP address and a port, such as 127.0.0.1:8080".to_owned()
                 })
             })?,
-            public_url: section.optional("public_url", check_public_url)?,
+            public_url: section.optional("public_url", check_url)?,
+            node_url: section.optional("node_url", check_url)?,
             workers: section.checked("workers", |workers: usize| {
                 at_most(workers, WORKERS_MAX, "threads")
             })?,
@@ -85,7 +89,7 @@ fn per_second(requests: u32) -> Result<NonZeroU32, String> {
     NonZeroU32::new(requests).ok_or_else(|| "is less than 1 request".to_owned())
 }
 
-fn check_public_url(text: String) -> Result<String, String> {
+fn check_url(text: String) -> Result<String, String> {
     let url = reqwest::Url::parse(&text).map_err(|error| format!("is not a URL: {error}"))?;
     let usable = matches!(url.scheme(), "http" | "https")
         && url.has_host()

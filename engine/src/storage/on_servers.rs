@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use super::{Deployment, JournalSettings, ServersError, Storage};
 use crate::log::{
-    GroupTopic, Groups, KafkaLogSettings, LogError, Membership, Turn, begun_import, open_log,
+    GroupTopic, Groups, KafkaLogSettings, LogError, Membership, Nodes, Turn, begun_import, open_log,
 };
 use crate::runtime::Runtime;
 use crate::settings::{CqlSettings, KafkaSettings};
@@ -26,13 +26,15 @@ pub struct Servers {
 }
 
 impl Storage {
-    /// Opens storage on servers. Waits for as long as another node owns the journals.
+    /// Opens storage on servers. Waits for as long as another node owns the journals, and tells
+    /// `nodes` where that is.
     ///
     /// # Errors
     /// When servers cannot be reached or what is on them cannot be read; the text names the
     /// cure.
     pub async fn on_servers(
         servers: Servers,
+        nodes: Nodes,
         runtime: &Runtime,
         settings: JournalSettings,
     ) -> Result<Self, ServersError> {
@@ -41,7 +43,7 @@ impl Storage {
         // The servers' clients live on the runtime that they are made on: the shared one, which
         // no actor holds up.
         runtime.spawn(async move {
-            let _ = sender.send(open(&servers, &opener, settings).await);
+            let _ = sender.send(open(&servers, nodes, &opener, settings).await);
         });
         opened.await.unwrap_or(Err(StoreError::Closed.into()))
     }
@@ -49,6 +51,7 @@ impl Storage {
 
 async fn open(
     servers: &Servers,
+    nodes: Nodes,
     runtime: &Runtime,
     settings: JournalSettings,
 ) -> Result<Storage, ServersError> {
@@ -59,6 +62,7 @@ async fn open(
         tables: store.cql_tables()?,
         store: store.clone(),
         kafka,
+        nodes,
         partitions: settings.partitions,
         runtime: runtime.clone(),
     };
@@ -70,13 +74,14 @@ struct KafkaAndCql {
     tables: Arc<dyn Tables>,
     store: Store,
     kafka: KafkaLogSettings,
+    nodes: Nodes,
     partitions: PartitionCount,
     runtime: Runtime,
 }
 
 impl Deployment for KafkaAndCql {
     fn turn(&self) -> BoxFuture<'_, Result<Turn, LogError>> {
-        let member = Membership::wait(&self.kafka, &self.runtime);
+        let member = Membership::wait(&self.kafka, &self.nodes, &self.runtime);
         member.map(|member| member.map(Turn::new)).boxed()
     }
 

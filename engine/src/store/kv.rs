@@ -200,8 +200,9 @@ pub(crate) enum KvError {
         /// What they said, without any content.
         detail: String,
     },
-    /// Servers do not answer just now.
+    /// Servers do not answer just now. Real ones are waited for.
     #[cfg(feature = "servers")]
+    #[cfg_attr(not(any(test, feature = "testkit")), allow(dead_code))]
     #[error("{detail}")]
     Away {
         /// Which, without any content.

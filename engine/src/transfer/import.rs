@@ -12,8 +12,8 @@ use super::file::{Item, Next, Reader, Whole};
 use super::{Counts, TransferError, WORK};
 use crate::log::groups::OWNER;
 use crate::log::{
-    GroupTopic, Groups, KafkaLogSettings, Log, Membership, Topic, begin_import, begun_import,
-    open_log,
+    GroupTopic, Groups, KafkaLogSettings, Log, Membership, Nodes, Topic, begin_import,
+    begun_import, open_log,
 };
 use crate::runtime::Runtime;
 use crate::storage::Servers;
@@ -105,7 +105,8 @@ pub async fn import(
 
 /// This process's turn, while no node has it or waits for it.
 async fn turn(kafka: &KafkaLogSettings, runtime: &Runtime) -> Result<Membership, TransferError> {
-    let turn = pin!(Membership::wait(kafka, runtime));
+    let nodes = Nodes::default();
+    let turn = pin!(Membership::wait(kafka, &nodes, runtime));
     match select(turn, pin!(runtime.sleep(TURN_WITHIN))).await {
         Either::Left((turn, _)) => Ok(turn?),
         Either::Right(_) => Err(TransferError::NodeRuns),

@@ -17,10 +17,11 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use schemas::PartitionCount;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::KafkaLogSettings;
 use super::client::{Kafka, Listener};
+use super::members::{self, Nodes};
 use super::topics::{ensure_kept, owner_name};
 use crate::log::LogError;
 use crate::runtime::Runtime;
@@ -35,6 +36,10 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 /// How often it is looked whether the partition is ours.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// After so many looks in vain it is asked whose it is: each time three questions for the brokers,
+/// once a second from each node that waits.
+const ASK_AFTER: u64 = 10;
+
 const OWNS: &str = "volley_owns_journals";
 
 /// This node as a member that owns. Dropped, it has left.
@@ -46,13 +51,14 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    /// Waits until it is this node's turn.
+    /// Waits until it is this node's turn. Meanwhile `nodes` is told who owns.
     ///
     /// # Errors
     /// [`LogError::Unavailable`] while Kafka does not answer, [`LogError::Backend`] when it
     /// refuses.
     pub(crate) async fn wait(
         settings: &KafkaLogSettings,
+        nodes: &Nodes,
         runtime: &Runtime,
     ) -> Result<Self, LogError> {
         metrics::describe_gauge!(
@@ -63,18 +69,26 @@ impl Membership {
         let kafka = Arc::new(Kafka::new(settings, runtime)?);
         let topic: Arc<str> = owner_name(settings).into();
         ensure_kept(&kafka, settings, &topic, PartitionCount::ONE).await?;
-        let consumer = consumer(&kafka, &topic)?;
+        let consumer = consumer(&kafka, &topic, nodes)?;
         let (sender, owned) = oneshot::channel();
         let (leaving, left) = channel();
         let turn = Self {
             ended: Arc::default(),
             left: Mutex::new(left),
         };
-        let ended = Arc::clone(&turn.ended);
+        let follower = Follower {
+            consumer,
+            group: topic,
+            owner: nodes.owner.clone(),
+            ended: Arc::clone(&turn.ended),
+        };
         runtime.spawn_dedicated("owner", async move {
-            follow(&consumer, &ended, sender);
+            if follower.wait(sender) {
+                follower.stay();
+            }
             tell(false);
-            drop(consumer);
+            // It leaves the group.
+            drop(follower);
             drop(leaving);
         });
         owned.await.map_err(|_| LogError::Closed)?;
@@ -91,7 +105,7 @@ impl Drop for Membership {
     }
 }
 
-fn consumer(kafka: &Kafka, topic: &str) -> Result<BaseConsumer<Listener>, LogError> {
+fn consumer(kafka: &Kafka, topic: &str, nodes: &Nodes) -> Result<BaseConsumer<Listener>, LogError> {
     let mut config = kafka.config();
     config
         .set("group.id", topic)
@@ -99,6 +113,9 @@ fn consumer(kafka: &Kafka, topic: &str) -> Result<BaseConsumer<Listener>, LogErr
         .set("heartbeat.interval.ms", "1000")
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("enable.auto.commit", "false");
+    if let Some(url) = &nodes.this {
+        config.set("client.id", url);
+    }
     let consumer: BaseConsumer<Listener> = config
         .create_with_context(Listener)
         .map_err(|error| kafka.failed(&error))?;
@@ -111,40 +128,73 @@ fn tell(is_ours: bool) {
     metrics::gauge!(OWNS).set(f64::from(u8::from(is_ours)));
 }
 
-/// Stays in the group until the turn is given back. Blocks. When the consumer is dropped, it
-/// leaves the group. What it loses meanwhile, in an outage of the brokers for one, may come
-/// back; where another node has taken over, the next commit fails.
-fn follow(consumer: &BaseConsumer<Listener>, ended: &AtomicBool, owned: oneshot::Sender<()>) {
-    let (mut owned, mut waited, mut was_ours) = (Some(owned), false, false);
-    while !ended.load(Ordering::Acquire) {
-        // The topic has no records: what comes are errors, which were told.
-        consumer.poll(LOOK_EVERY);
-        let is_ours = consumer.assignment().is_ok_and(|list| list.count() > 0);
-        tell(is_ours);
-        match (is_ours, owned.take()) {
-            (true, Some(sender)) => {
-                if sender.send(()).is_err() {
-                    // Nobody waits any more.
-                    return;
-                }
+/// A member of the group, on a thread of its own. All of it blocks.
+struct Follower {
+    consumer: BaseConsumer<Listener>,
+    group: Arc<str>,
+    /// Told where the owner is.
+    owner: watch::Sender<Option<String>>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Follower {
+    /// Waits for the turn; false when nobody waits for it any more.
+    fn wait(&self, owned: oneshot::Sender<()>) -> bool {
+        let mut looks = 0_u64;
+        while !self.is_ours() {
+            if looks == 0 {
+                tracing::info!("waiting for the journals, which another node may own");
             }
-            (false, Some(sender)) => {
-                if !std::mem::replace(&mut waited, true) {
-                    tracing::info!("waiting for the journals, which another node may own");
-                }
-                if sender.is_closed() {
-                    return;
-                }
-                owned = Some(sender);
+            if owned.is_closed() {
+                return false;
             }
-            (_, None) if is_ours != was_ours => {
+            if looks.is_multiple_of(ASK_AFTER) {
+                self.ask();
+            }
+            looks += 1;
+        }
+        self.owner.send_replace(None);
+        owned.send(()).is_ok()
+    }
+
+    /// Hears where the owner is. While Kafka does not answer nobody knows better.
+    fn ask(&self) {
+        match members::owner(&self.consumer, &self.group) {
+            Ok(owner) => {
+                self.owner.send_if_modified(|known| {
+                    let is_news = *known != owner;
+                    *known = owner;
+                    is_news
+                });
+            }
+            Err(error) => tracing::debug!(%error, "it is not known who owns the journals"),
+        }
+    }
+
+    /// Stays in the group until the turn is given back. What it loses meanwhile, in an outage of
+    /// the brokers for one, may come back; where another node has taken over, the next commit
+    /// fails.
+    fn stay(&self) {
+        let mut was_ours = true;
+        while !self.ended.load(Ordering::Acquire) {
+            let is_ours = self.is_ours();
+            if is_ours != was_ours {
                 tracing::warn!(
                     is_ours,
                     "the turn to own the journals was lost, or came back"
                 );
             }
-            (_, None) => {}
+            was_ours = is_ours;
         }
-        was_ours = is_ours;
+    }
+
+    /// Looks for a while whether the partition is ours.
+    fn is_ours(&self) -> bool {
+        // The topic has no records: what comes are errors, which were told.
+        self.consumer.poll(LOOK_EVERY);
+        let assigned = self.consumer.assignment();
+        let is_ours = assigned.is_ok_and(|list| list.count() > 0);
+        tell(is_ours);
+        is_ours
     }
 }

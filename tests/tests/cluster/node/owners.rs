@@ -18,7 +18,8 @@ const SLOW_RATE: f64 = 20.0;
 /// See [`SLOW_RATE`].
 const SLOW_RECIPIENTS: u32 = 400;
 
-/// A node waits while another owns. The owner is frozen, and the one that waited goes on. When
+/// A node waits while another owns, and is as good a door as that one: the campaign is asked for
+/// there, and all receipts come there. The owner is frozen, and the one that waited goes on. When
 /// the first wakes, it can commit nothing, and ends.
 #[test]
 fn a_node_that_sleeps_through_its_turn_does_no_harm() {
@@ -28,20 +29,24 @@ fn a_node_that_sleeps_through_its_turn_does_no_harm() {
     };
     let (plan, ground, _) = plan(cassandra, kafka, "sleeper");
     let world = World::start(plan);
-    let mut owner = ChildNode::start(&world.settings);
-    let (csv, _) = fixture::contacts(RECIPIENTS);
-    world.tasks.block_on(async {
-        let user = User::sign_up(&world.settings.data()).await;
-        user.launch(csv, TEMPLATE).await
-    });
     let twin = world.settings.twin("twin");
+    world.settings.have_receipts_sent_to(&twin);
+    let mut owner = ChildNode::start(&world.settings);
     let mut waiting = ChildNode::spawn(&twin);
-    owner.run_until(|| world.taken() >= u64::from(RECIPIENTS / 3));
-    waiting.run_until(|| asked(&world, &twin, "/livez").is_some_and(|(status, _)| status == 200));
-    assert!(!waiting.serves(), "another owns");
     let ready = |settings| asked(&world, settings, "/readyz").map(|(status, _)| status);
-    assert_eq!(ready(&twin), Some(503), "it waits");
+    waiting.run_until(|| ready(&twin) == Some(200));
+    assert!(!waiting.serves(), "another owns");
     assert_eq!(ready(&world.settings), Some(200), "it serves");
+    let (csv, _) = fixture::contacts(RECIPIENTS);
+    let (user, campaign) = world.tasks.block_on(async {
+        let user = User::sign_up(&world.settings.data()).await;
+        let user = user.at(twin.listen);
+        let campaign = user.launch(csv, TEMPLATE).await;
+        (user, campaign)
+    });
+    owner.run_until(|| world.taken() >= u64::from(RECIPIENTS / 3));
+    let told = || world.tasks.block_on(user.campaign(campaign));
+    owner.run_until(|| told().numbers.delivered > 0);
     assert_eq!((owns(&world, &world.settings), owns(&world, &twin)), (1, 0));
     owner.freeze();
     waiting.run_until_it_serves();

@@ -9,7 +9,7 @@ use engine::ingress::record::{Incoming, Origin, Poison};
 use engine::ingress::requests::RecordReader;
 use engine::ingress::topics;
 use engine::journal::Verdict;
-use engine::log::Topic;
+use engine::log::{Nodes, Topic};
 use engine::runtime::Runtime;
 use engine::settings::KafkaSettings;
 #[cfg(feature = "kafka-tls")]
@@ -63,7 +63,7 @@ async fn works_on(ground: &Ground, runtime: &Runtime) {
         partitions: PARTITIONS,
         trim: false,
     };
-    let storage = Storage::on_servers(servers, runtime, settings).await;
+    let storage = Storage::on_servers(servers, Nodes::default(), runtime, settings).await;
     let storage = storage.expect("it opens");
     let (topic, partition) = (Topic::Work(MessageClass::Marketing), Partition(3));
     let appended = storage.log.append(topic, partition, vec![vec![7]; 3]).await;
