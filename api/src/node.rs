@@ -304,7 +304,11 @@ fn open_ingress(
 fn node_url(settings: &Settings, address: SocketAddr) -> Option<String> {
     let url = settings.http.node_url.clone();
     let listens = (!address.ip().is_unspecified()).then(|| format!("http://{address}"));
-    url.or(listens)
+    let url = url.or(listens);
+    if url.is_none() {
+        tracing::warn!("`http.node_url` is not set: other nodes pass no requests on to this one");
+    }
+    url
 }
 
 /// Where this machine reaches an address that may stand for all of its own.
