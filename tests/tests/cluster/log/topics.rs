@@ -55,7 +55,7 @@ async fn a_topic_that_was_created_again_is_noticed() {
         .expect("append");
     create_again(kafka, &topics.work());
     // What was read so far lies beyond the end now.
-    let read = log.read(WORK, PARTITION, 5, 10).await;
+    let read = when_led(async || log.read(WORK, PARTITION, 5, 10).await).await;
     let stopped = other_topic(&read.expect_err("another topic"));
     assert!(stopped.contains("again.work.marketing"), "{stopped}");
     assert!(stopped.contains("deleted and created again"), "{stopped}");
@@ -78,6 +78,16 @@ async fn a_topic_that_is_gone_is_not_replaced() {
     kafka.tool(TOPICS, &["--delete", "--topic", &topics.work()], "");
     let refused = other_topic(&topics.try_open().await.expect_err("it is gone"));
     assert!(refused.contains("it was deleted"), "{refused}");
+}
+
+/// The answer once the topic has leaders: just after it was created it has none.
+async fn when_led<T>(ask: impl AsyncFn() -> Result<T, LogError>) -> Result<T, LogError> {
+    loop {
+        match ask().await {
+            Err(LogError::Unavailable { .. }) => {}
+            answer => return answer,
+        }
+    }
 }
 
 /// As an operator would, without knowing of any mark.
@@ -110,6 +120,7 @@ async fn the_store_remembers_which_topics_they_were() {
     assert!(mark.is_some_and(|mark| mark.mark > 0));
     open().await.expect("it is the same");
     create_again(kafka, "marks.work.marketing");
-    let refused = other_topic(&open().await.expect_err("another topic"));
+    let opened = when_led(async || open().await).await;
+    let refused = other_topic(&opened.expect_err("another topic"));
     assert!(refused.contains("set another kafka.prefix"), "{refused}");
 }
