@@ -297,15 +297,21 @@ impl ChildNode {
     }
 
     /// Asks it to stop with SIGTERM and waits until it has ended well.
-    pub fn stop(mut self) {
-        self.must_run();
-        self.signal(Signal::TERM);
-        let status = self.process.wait().expect("a child can be waited for");
+    pub fn stop(self) {
+        let settings = self.settings.clone();
+        let status = self.end();
         assert!(
             status.success(),
             "the node ended with {status}:\n{}",
-            self.settings.end_of_log()
+            settings.end_of_log()
         );
+    }
+
+    /// Asks it to stop with SIGTERM and waits until it has ended, whatever with.
+    pub fn end(mut self) -> ExitStatus {
+        self.must_run();
+        self.signal(Signal::TERM);
+        self.process.wait().expect("a child can be waited for")
     }
 
     fn signal(&self, signal: Signal) {

@@ -1,6 +1,8 @@
 //! `volley serve`: one node, until it is asked to stop.
 
 use std::io::IsTerminal;
+use std::pin::pin;
+use std::time::Duration;
 
 use clap::Args;
 use engine::runtime::Runtime;
@@ -23,8 +25,17 @@ const SECONDS_BUCKETS: [f64; 14] = [
 /// The same for how much one commit holds.
 const COMMIT_BUCKETS: [f64; 7] = [1.0, 3.0, 10.0, 30.0, 100.0, 1_000.0, 10_000.0];
 
-/// What is told unless somebody asks for more: the libraries tell each file they open.
-const LOG_FILTER: &str = "info,fjall=warn,lsm_tree=warn,actix_server=warn";
+/// What is told unless somebody asks for more: the libraries tell each file they open, and each
+/// server that they try in vain.
+const LOG_FILTER: &str = "info,fjall=warn,lsm_tree=warn,actix_server=warn,scylla=error";
+
+/// How long stopping may take: the doors close within 10 s and what is in flight ends within 10 s
+/// more, so that it is longer only while servers are away. It is shorter than whoever stops
+/// processes waits before it kills them (`deploy/`: 45 s and more).
+const STOP_WITHIN: Duration = Duration::from_secs(35);
+
+/// What is said then.
+const LATE: &str = "what is in flight could not be committed in time: its attempts are unknown";
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -90,8 +101,8 @@ async fn serve(settings: Settings, runtime: Runtime, metrics: PrometheusHandle) 
     };
     let started = if settings.is_on_servers() {
         // Another node may own the journals for days, and nothing here is cut off half done.
-        let started = std::pin::pin!(start(&settings, &runtime, metrics));
-        match select(started, std::pin::pin!(signals.received())).await {
+        let started = pin!(start(&settings, &runtime, metrics));
+        match select(started, pin!(signals.received())).await {
             Either::Left((started, _)) => started,
             Either::Right(_) => return Exit::Success,
         }
@@ -107,8 +118,8 @@ async fn serve(settings: Settings, runtime: Runtime, metrics: PrometheusHandle) 
     };
     greet(&settings, &node).await;
     let failure = {
-        let stopped = std::pin::pin!(signals.received());
-        let failed = std::pin::pin!(node.failed());
+        let stopped = pin!(signals.received());
+        let failed = pin!(node.failed());
         match select(stopped, failed).await {
             Either::Left(_) => None,
             Either::Right((cause, _)) => Some(cause),
@@ -118,11 +129,16 @@ async fn serve(settings: Settings, runtime: Runtime, metrics: PrometheusHandle) 
     if let Some(cause) = &failure {
         complain(&format!("the node has to stop: {cause}"));
     }
-    match node.stop().await {
-        Ok(()) if failure.is_none() => Exit::Success,
-        Ok(()) => Exit::Failure,
-        Err(error) => {
+    let stopped = pin!(node.stop());
+    match select(stopped, pin!(runtime.sleep(STOP_WITHIN))).await {
+        Either::Left((Ok(()), _)) if failure.is_none() => Exit::Success,
+        Either::Left((Ok(()), _)) => Exit::Failure,
+        Either::Left((Err(error), _)) => {
             complain(&error);
+            Exit::Failure
+        }
+        Either::Right(_) => {
+            complain(&LATE);
             Exit::Failure
         }
     }

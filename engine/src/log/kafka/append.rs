@@ -43,8 +43,14 @@ const LINGER: Duration = WAIT.saturating_sub(Duration::from_millis(1));
 /// looks only while it is being told, for some microseconds, so it takes several times.
 const TELL: u32 = 20;
 
-/// Rounds of that, a millisecond apart, before the broker is taken for slow or away.
-const QUICK_ROUNDS: u32 = 50;
+/// Rounds of that before the broker is taken for slow or away: some 50 ms.
+const QUICK_ROUNDS: u32 = 250;
+
+/// Between two such rounds.
+const QUICK: Duration = Duration::from_micros(200);
+
+/// Between two rounds when it is slow or away.
+const SLOW: Duration = Duration::from_millis(10);
 
 type Sender = BaseProducer<Deliveries>;
 
@@ -267,7 +273,8 @@ async fn send_whole(
                 // It says that not all is sent yet.
                 let _ = producer.flush(Duration::ZERO);
             }
-            producer.poll(Duration::from_millis(if is_quick { 1 } else { 10 }));
+            producer.poll(Duration::ZERO);
+            std::thread::sleep(if is_quick { QUICK } else { SLOW });
             rounds += 1;
         }
         if let Some(renewed) = maker.renew(&producer) {

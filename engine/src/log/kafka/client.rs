@@ -7,6 +7,7 @@ use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::{KafkaLogSettings, Place};
@@ -22,6 +23,35 @@ pub(super) const WAIT: Duration = Duration::from_secs(10);
 /// What one batch may hold, as Kafka counts it: an append of [`BYTES_LIMIT`] with what lies
 /// around each of its records, at most 34 bytes.
 pub(super) const BATCH_BYTES: usize = BYTES_LIMIT + (1 << 20);
+
+/// How long a producer is left alone that has nothing to tell, first while the answer of a healthy
+/// broker is due, some milliseconds, then while it is slow, then while it is away.
+const PAUSES: [(u32, Duration); 3] = [
+    (100, Duration::from_micros(100)),
+    (200, Duration::from_millis(1)),
+    (u32::MAX, Duration::from_millis(10)),
+];
+
+/// Takes what a producer tells until something is true. Blocks.
+///
+/// Its own `poll` is of no use for that: it counts in whole milliseconds, so it spins through the
+/// last one, and it returns when its time is over, not when something was told.
+pub(super) fn serve_until<C: ProducerContext>(
+    producer: &BaseProducer<C>,
+    is_true: impl Fn() -> bool,
+) {
+    let mut in_vain = 0;
+    while !is_true() {
+        let in_flight = producer.in_flight_count();
+        producer.poll(Duration::ZERO);
+        if producer.in_flight_count() < in_flight {
+            in_vain = 0;
+        } else if let Some((_, pause)) = PAUSES.iter().find(|(until, _)| in_vain < *until) {
+            std::thread::sleep(*pause);
+            in_vain += 1;
+        }
+    }
+}
 
 /// A cluster, and the client for its topics.
 pub(super) struct Kafka {
@@ -159,9 +189,14 @@ impl ClientContext for Listener {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // The client says it to whoever polls and here; only to the former it is news.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
-            tracing::warn!(%error, reason, "Kafka");
+        match error.rdkafka_error_code() {
+            // The client says it to whoever polls and here; only to the former it is news.
+            Some(RDKafkaErrorCode::PartitionEOF) => {}
+            // Said some times a second in an outage; whose work waits for it tells once.
+            Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure) => {
+                tracing::debug!(%error, reason, "Kafka");
+            }
+            Some(_) | None => tracing::warn!(%error, reason, "Kafka"),
         }
     }
 }

@@ -23,7 +23,7 @@ use rdkafka::message::{Message, ToBytes};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use schemas::{Partition, PartitionCount};
 
-use super::client::{BATCH_BYTES, Kafka, Listener, WAIT};
+use super::client::{BATCH_BYTES, Kafka, Listener, WAIT, serve_until};
 use super::read::{READERS, Readers};
 use super::topics::{ensure_kept, events_name, journal_name};
 use super::{KafkaLogSettings, Place, written};
@@ -190,9 +190,7 @@ impl GroupTopic {
                 .payload(&event.payload);
             self.send(record)?;
         }
-        while self.producer.in_flight_count() > 0 {
-            self.producer.poll(Duration::from_millis(1));
-        }
+        serve_until(&self.producer, || self.producer.in_flight_count() == 0);
         let offsets = self.producer.client().context().ended().map_err(told)?;
         loop {
             match self.producer.commit_transaction(TRANSACTION) {

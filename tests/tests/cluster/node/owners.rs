@@ -1,7 +1,8 @@
 //! Two nodes on the same servers: one owns, the other waits; and what holds over a change of
 //! owners.
 
-use tests::backends::servers;
+use tests::backends::kafka::Kafka;
+use tests::backends::{cassandra, servers};
 use tests::child::{ChildNode, ChildSettings};
 use tests::fixture;
 use tests::kill::fleet::is_finished;
@@ -102,6 +103,29 @@ fn the_pace_holds_over_owners() {
     node.run_until(|| world.tasks.block_on(is_finished(&store)));
     node.stop();
     world.close().keep_pace();
+}
+
+/// Whoever is asked to stop while its servers are away ends, and says what that means.
+#[test]
+fn a_node_stops_while_its_servers_are_away() {
+    let _machine = machine();
+    let servers = || Some((cassandra()?, Kafka::start(1)?));
+    let Some((cassandra, kafka)) = servers() else {
+        return;
+    };
+    let (plan, _, _) = plan(cassandra, &kafka, "left");
+    let world = World::start(plan);
+    let mut node = ChildNode::start(&world.settings);
+    let (csv, _) = fixture::contacts(RECIPIENTS);
+    world.tasks.block_on(async {
+        let user = User::sign_up(&world.settings.data()).await;
+        user.launch(csv, TEMPLATE).await
+    });
+    node.run_until(|| world.taken() > 0);
+    kafka.kill(0);
+    assert!(!node.end().success());
+    let words = world.settings.last_words();
+    assert!(words.contains("could not be committed in time"), "{words}");
 }
 
 /// What a node answers to a path, if it does.
