@@ -10,6 +10,7 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
+use actors::import::Imports;
 use engine::intake::Intake;
 use engine::journal::Journal;
 use engine::log::Log;
@@ -49,7 +50,7 @@ pub struct Doors {
     /// The provider accounts.
     pub providers: Vec<Arc<ProviderAccount>>,
     /// The folder that uploaded files are kept in; see [`imports_folder`].
-    pub imports: PathBuf,
+    pub imports: Imports,
     /// What opens the administration of the node.
     pub root_key: Secret,
     /// Where the metrics of this process are rendered.
@@ -214,7 +215,7 @@ pub fn serve(
     listener: TcpListener,
     settings: &HttpSettings,
 ) -> Result<RunningServer, OpenDoorsError> {
-    prepare_imports(&doors.imports)?;
+    prepare_imports(doors.imports.folder())?;
     let listen_error = |cause| refused(settings, cause);
     let address = listener.local_addr().map_err(listen_error)?;
     let runtime = doors.runtime.clone();

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use actors::import::Imports;
 use actors::node::{Node, NodeParts};
 use engine::client::RootKeyFile;
 use engine::dispatch::read_ahead::READ_AHEAD;
@@ -219,6 +220,11 @@ pub async fn start(
     #[cfg(not(feature = "cluster"))]
     let (storage, listener) = open_in_folder(settings, runtime).await?;
     let folder = settings.node.data.clone();
+    let imports = if settings.is_on_servers() {
+        Imports::shared(imports_folder(&folder))
+    } else {
+        Imports::own(imports_folder(&folder))
+    };
     let root_key = new_secret(runtime);
     let server = serve(
         Doors {
@@ -229,7 +235,7 @@ pub async fn start(
             journal: storage.journal.clone(),
             verifier: storage.verifier.clone(),
             providers: providers.clone(),
-            imports: imports_folder(&folder),
+            imports: imports.clone(),
             root_key: root_key.clone(),
             metrics,
         },
@@ -258,7 +264,7 @@ pub async fn start(
         },
         receipts_come: settings.http.public_url.is_some(),
         read_ahead: READ_AHEAD,
-        imports: imports_folder(&folder),
+        imports,
     })
     .await?;
     Ok(RunningNode {

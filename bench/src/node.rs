@@ -5,11 +5,11 @@
 //! told to, and measures until every outcome is durable.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::import::importer::file_of;
+use actors::import::Imports;
 use actors::node::{Node, NodeParts};
 use engine::dispatch::read_ahead::READ_AHEAD;
 use engine::log::Topic;
@@ -102,7 +102,7 @@ where
 struct Running {
     storage: Storage,
     node: Node,
-    imports: PathBuf,
+    imports: Imports,
 }
 
 async fn start(
@@ -116,8 +116,8 @@ async fn start(
         trim: true,
     };
     let storage = Storage::open(folder, runtime, settings).map_err(refused("the store"))?;
-    let imports = folder.join("imports");
-    std::fs::create_dir_all(&imports).map_err(machine("the folder of imports"))?;
+    let imports = Imports::own(folder.join("imports"));
+    std::fs::create_dir_all(imports.folder()).map_err(machine("the folder of imports"))?;
     let parts = NodeParts {
         runtime: runtime.clone(),
         store: storage.store.clone(),
@@ -171,7 +171,7 @@ pub fn run_prepare(folder: &Path, recipients: u64) -> Result<(), BenchError> {
     on_arbiter(|runtime| async move {
         let mut running = start(folder, &runtime, Vec::new(), false).await?;
         // The file first: a node looks for jobs as soon as it has started.
-        recipients::write_file(&file_of(&running.imports, JOB), recipients)?;
+        recipients::write_file(&running.imports.file_of(JOB), recipients)?;
         write_rows(&running.storage.store, &runtime).await?;
         let begun = boot_micros();
         running

@@ -21,7 +21,7 @@ macro_rules! files {
 }
 
 /// Every table.
-pub const FILES: [CqlFile; 27] = files![
+pub const FILES: [CqlFile; 28] = files![
     "accounts",
     "api_keys",
     "audience_chunks",
@@ -37,6 +37,7 @@ pub const FILES: [CqlFile; 27] = files![
     "idempotency_keys",
     "ingress_positions",
     "intake",
+    "job_files",
     "job_progress",
     "job_rejects",
     "jobs",

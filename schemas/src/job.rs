@@ -56,6 +56,53 @@ impl Record for Job {
     }
 }
 
+/// Bytes of a piece of a file: far below what a server takes in one row.
+pub const PIECE_BYTES: usize = 256 * 1_024;
+
+/// Pieces that lie together: 4 MiB of them.
+const PIECES_A_BLOCK: u32 = 16;
+
+/// A piece of a job's file, for nodes that have not got it on their disks. The last one is shorter
+/// than [`PIECE_BYTES`], or empty.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobFilePiece {
+    /// The job.
+    pub job: JobId,
+    /// Its number, from 0.
+    pub piece: u32,
+    /// What is in it.
+    #[serde(with = "serde_bytes")]
+    pub bytes: Vec<u8>,
+}
+
+/// People's numbers are in it.
+impl std::fmt::Debug for JobFilePiece {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { job, piece, bytes } = self;
+        write!(formatter, "piece {piece} of {job}, {} bytes", bytes.len())
+    }
+}
+
+impl JobFilePiece {
+    /// The key of one piece.
+    pub fn key_of(job: JobId, piece: u32) -> Key {
+        vec![
+            KeyPart::Id(*job.as_bytes()),
+            KeyPart::U64(u64::from(piece / PIECES_A_BLOCK)),
+            KeyPart::U64(u64::from(piece)),
+        ]
+    }
+}
+
+impl Record for JobFilePiece {
+    type Writing = WriteOnce;
+    const TABLE: Table = tables::JOB_FILES;
+
+    fn key(&self) -> Key {
+        Self::key_of(self.job, self.piece)
+    }
+}
+
 /// Where a job stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

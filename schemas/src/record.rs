@@ -154,8 +154,11 @@ pub mod tables {
     /// [`crate::topic::TopicMark`]
     pub const TOPIC_MARKS: Table = table("topic_marks", 27, 1);
 
+    /// [`crate::job::JobFilePiece`]
+    pub const JOB_FILES: Table = table("job_files", 28, 2);
+
     /// Every table, in the order of their tags.
-    pub const ALL: [Table; 27] = [
+    pub const ALL: [Table; 28] = [
         MESSAGES,
         INTAKE,
         IDEMPOTENCY_KEYS,
@@ -183,6 +186,7 @@ pub mod tables {
         PROVIDER_HEALTH,
         INGRESS_POSITIONS,
         TOPIC_MARKS,
+        JOB_FILES,
     ];
 
     /// Every table whose rows are projections of the journal.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 
+use actors::import::Imports;
 use actors::node::{Node, NodeParts};
 use engine::dispatch::read_ahead::READ_AHEAD;
 use engine::provider::{ProviderAccount, ProviderSettings};
@@ -58,7 +59,7 @@ pub struct TestNode {
     /// The node.
     pub node: Node,
     /// Where imports lie.
-    pub imports: PathBuf,
+    pub imports: Imports,
 }
 
 /// One provider account at a sandbox.
@@ -115,8 +116,8 @@ impl TestNode {
     ) -> Self {
         let runtime = Runtime::of_machine(tasks.handle().clone());
         let storage = open_storage(folder, partitions, &runtime);
-        let imports = folder.join("imports");
-        std::fs::create_dir_all(&imports).expect("a folder");
+        let imports = Imports::own(folder.join("imports"));
+        std::fs::create_dir_all(imports.folder()).expect("a folder");
         let node = Node::start(NodeParts {
             runtime: runtime.clone(),
             store: storage.store.clone(),
@@ -165,7 +166,7 @@ impl TestNode {
         let now = self.runtime.now();
         let list = ListId::mint(now, self.runtime.random_bytes());
         let id = JobId::mint(now, self.runtime.random_bytes());
-        let path = actors::import::importer::file_of(&self.imports, id);
+        let path = self.imports.file_of(id);
         std::fs::write(path, csv).expect("the file is written");
         let work = JobWork::ImportContacts {
             list,

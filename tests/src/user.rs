@@ -20,7 +20,7 @@ use schemas::http::jobs::JobBody;
 use schemas::http::messages::{MessageBody, MessageRequest, Recipient};
 use schemas::http::providers::{ProviderBody, ProviderPatch, ProvidersBody};
 use schemas::job::JobState;
-use schemas::{Body, CampaignId, ListId, MessageId, ProviderId, Secret};
+use schemas::{Body, CampaignId, JobId, ListId, MessageId, ProviderId, Secret};
 use serde::de::DeserializeOwned;
 
 /// How often a job or campaign is asked about, and how soon a request is repeated.
@@ -80,20 +80,32 @@ impl User {
 
     /// Imports contacts into a new list.
     pub async fn import(&self, csv: String) -> ListId {
+        let (list, job) = self.upload(csv).await;
+        while matches!(
+            self.job(job).await.state,
+            JobState::Pending | JobState::Running
+        ) {
+            tokio::time::sleep(POLL).await;
+        }
+        assert_eq!(self.job(job).await.state, JobState::Completed);
+        list
+    }
+
+    /// Has contacts imported into a new list, and does not wait for it.
+    pub async fn upload(&self, csv: String) -> (ListId, JobId) {
         let request = ContactListRequest {
             name: Some("all".to_owned()),
         };
         let request = self.post("/v1/contact-lists").json(&request);
         let list: ContactListBody = self.answer(request).await;
         let imports = format!("/v1/contact-lists/{}/imports", list.id);
-        let mut job: JobBody = self.answer(self.post(&imports).body(csv)).await;
-        let path = format!("/v1/jobs/{}", job.id);
-        while matches!(job.state, JobState::Pending | JobState::Running) {
-            tokio::time::sleep(POLL).await;
-            job = self.answer(self.get(&path)).await;
-        }
-        assert_eq!(job.state, JobState::Completed);
-        list.id
+        let job: JobBody = self.answer(self.post(&imports).body(csv)).await;
+        (list.id, job.id)
+    }
+
+    /// Where a job stands.
+    pub async fn job(&self, id: JobId) -> JobBody {
+        self.answer(self.get(&format!("/v1/jobs/{id}"))).await
     }
 
     /// Makes a campaign that is not started.

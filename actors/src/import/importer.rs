@@ -2,8 +2,6 @@
 //! batch are committed first, then how far the file was read, so an import that was
 //! interrupted reads at most one batch again and counts nobody twice.
 
-use std::path::PathBuf;
-
 use actix::prelude::*;
 use engine::contacts::ImportOptions;
 use engine::dispatch::audience::keyed;
@@ -18,7 +16,9 @@ use schemas::job::{Job, JobProgress, JobState, JobWork};
 use schemas::{AccountId, ContactId, JobId, Partition, Phone, Slice};
 use sha2::Sha256;
 
+use super::Imports;
 use super::file::{Batch, FileError, ImportFile};
+use super::shared::{SharedError, bring};
 use crate::control::DISK_FULL_PAUSE;
 use crate::supervision::{Escalation, Lifeline, TaskPanicked, spawn_for};
 
@@ -34,16 +34,11 @@ pub struct ImporterParts {
     /// Who hears that the store or journal fails.
     pub escalation: Escalation,
     /// Where uploaded files are kept.
-    pub folder: PathBuf,
+    pub imports: Imports,
     /// Whose job.
     pub account: AccountId,
     /// Which.
     pub job: JobId,
-}
-
-/// Where the file of a job is kept.
-pub fn file_of(folder: &std::path::Path, job: JobId) -> PathBuf {
-    folder.join(format!("{job}.csv"))
 }
 
 /// The partition that holds a job's progress.
@@ -105,6 +100,8 @@ enum ImportError {
     Commit(#[from] CommitError),
     #[error("an import cannot go on")]
     WorkLost(#[from] WorkLost),
+    #[error("an import cannot go on: {0}")]
+    Shared(#[from] SharedError),
 }
 
 struct Import<'a> {
@@ -148,7 +145,10 @@ async fn import(parts: &ImporterParts) -> Result<(), ImportError> {
         default_region: default_region.clone(),
         phone_column: phone_column.clone(),
     };
-    let path = file_of(&parts.folder, parts.job);
+    let path = parts.imports.file_of(parts.job);
+    if parts.imports.are_shared() {
+        bring(&parts.store, &parts.runtime, parts.job, &path).await?;
+    }
     let mut file = ImportFile::new(path, options, resume);
     loop {
         let batch = match file.next(&parts.runtime).await? {

@@ -5,7 +5,6 @@ mod recovery;
 mod starter;
 mod wiring;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use tokio::sync::mpsc;
 use crate::control::{Control, ControlError};
 use crate::dispatch::begin::Gate;
 use crate::dispatch::holds::Holds;
+use crate::import::Imports;
 use crate::provider::resting::Resting;
 use crate::provider::sender::{Close, ProviderSender};
 use crate::receipt::look_up::LookUpPaces;
@@ -49,7 +49,7 @@ pub struct NodeParts {
     /// [`engine::dispatch::read_ahead::READ_AHEAD`].
     pub read_ahead: usize,
     /// Where uploaded files are kept.
-    pub imports: PathBuf,
+    pub imports: Imports,
 }
 
 /// A node cannot start.

@@ -2,7 +2,6 @@
 //! importer for each file.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use actix::Actor;
 use tokio::task::JoinHandle;
@@ -10,6 +9,7 @@ use tokio::task::JoinHandle;
 use crate::campaign::coordinator::{CampaignCoordinator, CoordinatorParts, Look};
 use crate::control::Start;
 use crate::dispatch::messages::CampaignHeld;
+use crate::import::Imports;
 use crate::import::importer::{Importer, ImporterParts};
 use crate::supervision::{ChildSpec, Post, RestartPolicy, supervise};
 
@@ -24,12 +24,12 @@ pub(super) struct Starter {
     /// twice, and the log tells of a job again when its request is repeated.
     running: BTreeMap<Start, Running>,
     coordinator: CoordinatorParts,
-    imports: PathBuf,
+    imports: Imports,
 }
 
 impl Starter {
     /// Nothing is started yet. `shared` is what every coordinator gets.
-    pub(super) fn new(shared: CoordinatorParts, imports: PathBuf) -> Self {
+    pub(super) fn new(shared: CoordinatorParts, imports: Imports) -> Self {
         Self {
             running: BTreeMap::new(),
             coordinator: shared,
@@ -86,7 +86,7 @@ impl Starter {
                     store: shared.store,
                     journal: shared.journal,
                     escalation: shared.escalation,
-                    folder: self.imports.clone(),
+                    imports: self.imports.clone(),
                     account,
                     job,
                 };

@@ -3,7 +3,8 @@
 //! The body is written to the node's folder as it comes and is never in memory whole.
 //! Only when the file is durable is the job's row stored, and only then is the node
 //! told; a crash in between leaves a file that nobody names, or a job that the next
-//! start finds.
+//! start finds. Where rows are on servers the file is kept there as well: the import may be
+//! another node's.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, BytesMut, Payload};
 use actix_web::{HttpRequest, HttpResponse, web};
-use actors::import::importer::file_of;
+use actors::import::shared::{SharedError, share};
 use engine::contacts::PhoneParser;
 use engine::runtime::Runtime;
 use engine::store::PutOnce;
@@ -74,9 +75,12 @@ pub async fn create(
     {
         Some(earlier) => earlier,
         None => {
-            uploaded
-                .keep_as(state.runtime(), file_of(&state.doors().imports, job.id))
-                .await?;
+            let file = state.doors().imports.file_of(job.id);
+            uploaded.keep_as(state.runtime(), file.clone()).await?;
+            if state.doors().imports.are_shared() {
+                let shared = share(state.store(), state.runtime(), job.id, file).await;
+                shared.map_err(not_shared)?;
+            }
             match state.store().put_once(&job).await? {
                 PutOnce::Stored => job,
                 PutOnce::Exists(earlier) => earlier,
@@ -144,7 +148,13 @@ impl Drop for TemporaryPath {
 
 impl Uploaded {
     async fn receive(state: &DoorState, id: JobId, mut payload: Payload) -> Result<Self, Problem> {
-        let path = TemporaryPath(state.doors().imports.join(format!("{id}{UNFINISHED}")));
+        let path = TemporaryPath(
+            state
+                .doors()
+                .imports
+                .folder()
+                .join(format!("{id}{UNFINISHED}")),
+        );
         let runtime = state.runtime();
         let target = path.0.clone();
         let mut file = runtime
@@ -231,6 +241,14 @@ fn sync_folder(file: &Path) -> io::Result<()> {
     match file.parent() {
         Some(folder) => File::open(folder)?.sync_all(),
         None => Ok(()),
+    }
+}
+
+fn not_shared(error: SharedError) -> Problem {
+    match error {
+        SharedError::Store(error) => error.into(),
+        SharedError::File(error) => file_problem(error),
+        SharedError::WorkLost(error) => error.into(),
     }
 }
 

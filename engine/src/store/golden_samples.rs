@@ -11,7 +11,7 @@ use schemas::contact::{Contact, ContactList, ListMember};
 use schemas::health::{HealthChange, HealthEvent, HealthState, ProviderHealth};
 use schemas::held::{HeldCount, HeldMessage};
 use schemas::ingress::IngressPosition;
-use schemas::job::{ImportPosition, Job, JobProgress, JobReject, JobState, JobWork};
+use schemas::job::{ImportPosition, Job, JobFilePiece, JobProgress, JobReject, JobState, JobWork};
 use schemas::message::{DueEntry, DueTask, Encoding, IdempotencyKey, Intake, TimelineEntry};
 use schemas::position::{CommittedPosition, SourceId};
 use schemas::provider::{AttemptRef, DeliveryReceipt, ProviderOrder, ProviderStamp};
@@ -349,6 +349,14 @@ pub(crate) fn show_all(to: &mut impl Samples) {
             providers: vec![provider],
             messages: 7,
             sequence: 89,
+        },
+    );
+    to.sample(
+        "job_file_piece",
+        JobFilePiece {
+            job: JobId::from_bytes([6; 16]),
+            piece: 17,
+            bytes: b"phone\n+15005550006\n".to_vec(),
         },
     );
     to.sample(

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actors::import::Imports;
 use actors::node::{Node, NodeParts};
 use api::doors::Doors;
 use api::in_process::{InProcess, Routes};
@@ -66,7 +67,7 @@ pub async fn start(
     };
     let storage = open(simulation, machine, &runtime, settings).await?;
     let providers = providers(simulation, machine);
-    let imports = simulation.folder.join("imports");
+    let imports = Imports::own(simulation.folder.join("imports"));
     let doors = Doors {
         runtime: runtime.clone(),
         store: storage.store.clone(),

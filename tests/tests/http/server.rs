@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use actors::import::Imports;
 use api::doors::{Doors, RunningServer, imports_folder, listen, serve};
 use engine::runtime::Runtime;
 use engine::settings::Settings;
@@ -83,7 +84,7 @@ impl TestServer {
             journal: storage.journal.clone(),
             verifier: storage.verifier.clone(),
             providers: vec![account],
-            imports: imports.clone(),
+            imports: Imports::own(imports.clone()),
             root_key: Secret::new(ROOT_KEY),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
         };

@@ -156,7 +156,7 @@ fn read(name: &'static str, text: &str) -> Result<CqlTable, String> {
         }
         if let Some(parts) = cql.strip_prefix("PRIMARY KEY ") {
             parts.clone_into(&mut key);
-        } else if !cql.starts_with("CREATE TABLE") && cql != ");" {
+        } else if !cql.starts_with("CREATE TABLE") && !cql.starts_with(')') {
             let added = cql.strip_prefix(&format!("ALTER TABLE {name} ADD "));
             let column = added.unwrap_or(cql).trim_end_matches([',', ';']);
             table.columns.push(read_column(column, comment)?);

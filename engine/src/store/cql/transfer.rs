@@ -13,7 +13,7 @@ use schemas::contact::{Contact, ContactList, ListMember};
 use schemas::health::ProviderHealth;
 use schemas::held::{HeldCount, HeldMessage};
 use schemas::ingress::IngressPosition;
-use schemas::job::{Job, JobProgress, JobReject};
+use schemas::job::{Job, JobFilePiece, JobProgress, JobReject};
 use schemas::message::{DueEntry, IdempotencyKey, Intake};
 use schemas::position::CommittedPosition;
 use schemas::provider::{ProviderOrder, ProviderStamp};
@@ -76,6 +76,7 @@ static ENTRANCES: [Entrance; tables::ALL.len() - 1] = [
     Entrance::of::<HeldCount>(),
     Entrance::of::<ProviderHealth>(),
     Entrance::of::<IngressPosition>(),
+    Entrance::of::<JobFilePiece>(),
 ];
 
 impl Store {

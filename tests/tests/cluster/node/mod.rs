@@ -4,6 +4,7 @@
 
 mod events;
 mod fleet;
+mod imports;
 mod owners;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
