@@ -5,19 +5,31 @@
 use std::process::Command;
 
 /// Seeds that the committed hash is of.
-const SEEDS: &str = "0..40";
+const SEEDS: &[&str] = &["--seeds", "0..40"];
+
+/// The same of several nodes on servers.
+const ON_SERVERS: &[&str] = &["--servers", "--seeds", "0..40"];
 
 #[test]
 fn a_seed_tells_one_story() {
     let committed = include_str!("../simulation.hash").trim();
-    let freely = hash(Command::new(simulate()));
+    is_one_story(SEEDS, committed, "simulation.hash");
+}
+
+#[test]
+fn several_nodes_tell_one_story() {
+    let committed = include_str!("../servers.hash").trim();
+    is_one_story(ON_SERVERS, committed, "servers.hash");
+}
+
+fn is_one_story(seeds: &[&str], committed: &str, file: &str) {
+    let freely = hash(Command::new(simulate()), seeds);
     assert_eq!(
         freely, committed,
-        "if the node is meant to behave differently, write the new hash into \
-         tests/simulation.hash"
+        "if the node is meant to behave differently, write the new hash into tests/{file}"
     );
     assert_eq!(
-        hash(on_one_core()),
+        hash(on_one_core(), seeds),
         freely,
         "on one core it is another story"
     );
@@ -41,9 +53,10 @@ fn on_one_core() -> Command {
     Command::new(simulate())
 }
 
-fn hash(mut simulate: Command) -> String {
+fn hash(mut simulate: Command, seeds: &[&str]) -> String {
     let output = simulate
-        .args(["--seeds", SEEDS, "--quiet", "--only-hash"])
+        .args(seeds)
+        .args(["--quiet", "--only-hash"])
         .output()
         .expect("the simulation runs");
     let told = String::from_utf8(output.stdout).expect("text");

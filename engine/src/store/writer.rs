@@ -7,10 +7,12 @@
 //! write may block. A failed write or sync closes it for good: after a failed fsync
 //! nobody knows what is on the disk, and only a restart, which reads it, does.
 
+mod ended;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::commit_times::CommitTimes;
 use super::error::StoreError;
@@ -20,10 +22,12 @@ use super::latest;
 use super::overlay::Overlay;
 use super::submit::{Submission, Waiting};
 use crate::runtime::Runtime;
+use ended::Ending;
 
 pub(crate) use super::submit::{Admission, AnsweredWhen, Operations, Submitter};
 #[cfg(feature = "testkit")]
 pub(crate) use super::submit::{Inbox, Operation};
+pub use ended::{WriterClosed, WriterEnd};
 
 /// Submissions that wait for the writer. More than two full groups, so that it never
 /// runs dry; beyond it those who submit wait, which is how they learn to slow down.
@@ -102,32 +106,6 @@ impl GroupParticipant for NoParticipant {
     fn aborted(&mut self) {}
 }
 
-/// Why the writer ended.
-#[derive(Clone, Debug)]
-pub enum WriterEnd {
-    /// Nobody can submit any more: store, log and journal were dropped.
-    Stopped,
-    /// A write or sync failed. The process must end: a restart reads what is there.
-    Failed(StoreError),
-}
-
-/// Tells when the writer has ended. Holding it does not keep the writer running.
-#[derive(Clone, Debug)]
-pub struct WriterClosed(watch::Receiver<Option<WriterEnd>>);
-
-impl WriterClosed {
-    /// Waits until the writer has ended and let go of the database.
-    pub async fn wait(&mut self) -> WriterEnd {
-        match self.0.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(end)) => end.clone(),
-            // Its thread ended without a word.
-            Ok(None) | Err(_) => WriterEnd::Failed(StoreError::Backend {
-                detail: "the writer panicked".to_owned(),
-            }),
-        }
-    }
-}
-
 /// Tells those who wait for news of the announced subjects, one bit each.
 pub(crate) type Announce = Box<dyn Fn(u32) + Send>;
 
@@ -185,7 +163,7 @@ pub(crate) fn start<P: GroupParticipant>(
     announce: Announce,
 ) -> (Submitter<P>, WriterClosed) {
     let (inbox, submissions) = mpsc::channel(QUEUE_SUBMISSIONS);
-    let (ended, closed) = watch::channel(None);
+    let (ending, closed) = Ending::new();
     let group_commit = GroupCommit::new(kv, runtime, participant, announce);
     let latency = group_commit.times.latency.clone();
     runtime.spawn_dedicated("store-writer", async move {
@@ -193,9 +171,9 @@ pub(crate) fn start<P: GroupParticipant>(
         if let WriterEnd::Failed(error) = &end {
             tracing::error!(%error, "the store is closed");
         }
-        ended.send_replace(Some(end));
+        ending.is(end);
     });
-    (Submitter::new(inbox, latency), WriterClosed(closed))
+    (Submitter::new(inbox, latency), closed)
 }
 
 impl<P: GroupParticipant> GroupCommit<P> {

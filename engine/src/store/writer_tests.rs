@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 
 use super::StoreError;
@@ -330,4 +331,25 @@ async fn a_panic_in_the_writer_is_told() {
     });
     assert!(matches!(lost.await, Err(StoreError::Closed)));
     assert!(matches!(closed.wait().await, WriterEnd::Failed(_)));
+}
+
+#[tokio::test]
+async fn those_who_wait_for_the_end_hear_it_in_their_order() {
+    let memory: Arc<dyn Kv> = Arc::new(MemoryKv::new());
+    let (submitter, closed) =
+        writer::start(memory, &runtime(), writer::NoParticipant, Box::new(|_| {}));
+    let mut waiting: FuturesUnordered<_> = (0..16)
+        .map(|place| {
+            let mut closed = closed.clone();
+            async move {
+                closed.wait().await;
+                place
+            }
+        })
+        .collect();
+    let begun = futures::poll!(waiting.next());
+    assert!(begun.is_pending());
+    drop(submitter);
+    let heard: Vec<_> = waiting.collect().await;
+    assert!(heard.is_sorted(), "{heard:?}");
 }

@@ -348,15 +348,16 @@ impl<'a> Life<'a> {
 
     /// Whether nothing has gone over a line for a while, or for too long all the time.
     fn is_quiet(&self) -> bool {
-        let now = self.simulation.time.now();
-        let quiet = now.saturating_sub(self.simulation.world.last_wire());
-        let awake = now - self.woke;
-        let next = self.simulation.world.next_at();
+        let (simulation, now) = (self.simulation, self.simulation.time.now());
+        let next = simulation.world.next_at();
         let is_expected = next.is_some_and(|at| at < now + EXPECTED_WITHIN);
-        let held = self.simulation.plan.task_hold.1 * 1_000 * STEPS_OF_A_RESEND;
-        let long = QUIET + held;
-        let is_busy = is_expected || self.simulation.world.is_waited_for();
-        awake >= SETTLE_LIMIT || (awake >= long && quiet >= long && !is_busy)
+        let is_busy = is_expected || simulation.world.is_waited_for();
+        let since = simulation.world.last_wire().max(self.woke);
+        let held = simulation.plan.task_hold.1 * 1_000 * STEPS_OF_A_RESEND;
+        let quiet = since + QUIET + held;
+        let fleet = simulation.fleet.as_ref();
+        let longer = fleet.map_or(0, |fleet| fleet.takes_longer(since, quiet));
+        now - self.woke >= SETTLE_LIMIT || (now >= quiet + longer && !is_busy)
     }
 
     fn sleeps_on(&mut self) -> bool {

@@ -270,6 +270,8 @@ impl Simulation {
         self.memory.set_free_bytes(PLENTY);
         judge::after_a_life(self, ending == Ending::Drained);
         if life.disturbances.is_empty() && !life.stalls {
+            // Where nodes wait for their turn, that is when this one had it.
+            let begun = self.begun.borrow().last().copied().unwrap_or(begun);
             judge::starts_were_heard(self, begun, now);
         }
         for (errand, wait_ms) in self.customers.connections_broke() {
