@@ -33,6 +33,8 @@ pub(super) struct Consumers {
     bell: Receiver<()>,
     /// How often they were all asked: whoever is asked first may fill a batch alone.
     asked: usize,
+    /// Who failed since it was told last. Some errors come once, and their partition stands still.
+    failed: Option<KafkaError>,
 }
 
 impl Consumers {
@@ -48,6 +50,7 @@ impl Consumers {
             ring,
             bell,
             asked: 0,
+            failed: None,
         }
     }
 
@@ -57,6 +60,7 @@ impl Consumers {
     /// When the client refuses.
     pub fn assign(&mut self, from: &BTreeMap<Place, u64>) -> Result<(), KafkaError> {
         self.each.retain(|place, _| from.contains_key(place));
+        self.failed = None;
         for (place, offset) in from {
             let (topic, partition) = (&place.0, i32::try_from(place.1).unwrap_or(i32::MAX));
             let offset = Offset::Offset(i64::try_from(*offset).unwrap_or(i64::MAX));
@@ -84,27 +88,32 @@ impl Consumers {
     /// long. Blocks.
     ///
     /// # Errors
-    /// When somebody failed and there was nothing else. An error that stays comes again.
+    /// When somebody failed; what others had is handed out before. All partitions are to be
+    /// assigned again then.
     pub fn poll(
         &mut self,
         wait: Duration,
         mut take: impl FnMut(&BorrowedMessage<'_>) -> Wanted,
     ) -> Result<(), KafkaError> {
-        let heard = self.sweep(&mut take)?;
-        if heard == Heard::Nothing && self.bell.recv_timeout(wait).is_ok() {
-            self.sweep(&mut take)?;
+        if let Some(error) = self.failed.take() {
+            return Err(error);
         }
-        Ok(())
+        let mut heard = self.sweep(&mut take);
+        if heard == Heard::Nothing && self.failed.is_none() && self.bell.recv_timeout(wait).is_ok()
+        {
+            heard = self.sweep(&mut take);
+        }
+        match heard {
+            Heard::Records => Ok(()),
+            Heard::Nothing => self.failed.take().map_or(Ok(()), Err),
+        }
     }
 
     /// Asks all of them. What failed is heard of all at once: in an outage all fail.
-    fn sweep(
-        &mut self,
-        take: &mut impl FnMut(&BorrowedMessage<'_>) -> Wanted,
-    ) -> Result<Heard, KafkaError> {
+    fn sweep(&mut self, take: &mut impl FnMut(&BorrowedMessage<'_>) -> Wanted) -> Heard {
         let first = self.asked % self.each.len().max(1);
         self.asked = self.asked.wrapping_add(1);
-        let (mut heard, mut failed) = (Heard::Nothing, None);
+        let mut heard = Heard::Nothing;
         let consumers = self.each.values();
         for consumer in consumers.clone().skip(first).chain(consumers.take(first)) {
             while let Some(polled) = consumer.poll(Duration::ZERO) {
@@ -112,17 +121,14 @@ impl Consumers {
                     Ok(message) => {
                         heard = Heard::Records;
                         if take(&message) == Wanted::NoMore {
-                            return Ok(heard);
+                            return heard;
                         }
                     }
-                    Err(error) => failed = Some(error),
+                    Err(error) => self.failed = Some(error),
                 }
             }
         }
-        match (heard, failed) {
-            (Heard::Nothing, Some(error)) => Err(error),
-            (heard, _) => Ok(heard),
-        }
+        heard
     }
 }
 
