@@ -56,11 +56,9 @@ impl Record for Job {
     }
 }
 
-/// Bytes of a piece of a file: far below what a server takes in one row.
+/// Bytes of a piece of a file: far below what a server takes in one row. Each lies by itself, so
+/// that some can be written at once: conditional writes into one partition wait for each other.
 pub const PIECE_BYTES: usize = 256 * 1_024;
-
-/// Pieces that lie together: 4 MiB of them.
-const PIECES_A_BLOCK: u32 = 16;
 
 /// A piece of a job's file, for nodes that have not got it on their disks. The last one is shorter
 /// than [`PIECE_BYTES`], or empty.
@@ -86,11 +84,7 @@ impl std::fmt::Debug for JobFilePiece {
 impl JobFilePiece {
     /// The key of one piece.
     pub fn key_of(job: JobId, piece: u32) -> Key {
-        vec![
-            KeyPart::Id(*job.as_bytes()),
-            KeyPart::U64(u64::from(piece / PIECES_A_BLOCK)),
-            KeyPart::U64(u64::from(piece)),
-        ]
+        vec![KeyPart::Id(*job.as_bytes()), KeyPart::U64(u64::from(piece))]
     }
 }
 

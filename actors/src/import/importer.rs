@@ -2,6 +2,10 @@
 //! batch are committed first, then how far the file was read, so an import that was
 //! interrupted reads at most one batch again and counts nobody twice.
 
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
 use actix::prelude::*;
 use engine::contacts::ImportOptions;
 use engine::dispatch::audience::keyed;
@@ -100,8 +104,6 @@ enum ImportError {
     Commit(#[from] CommitError),
     #[error("an import cannot go on")]
     WorkLost(#[from] WorkLost),
-    #[error("an import cannot go on: {0}")]
-    Shared(#[from] SharedError),
 }
 
 struct Import<'a> {
@@ -147,23 +149,64 @@ async fn import(parts: &ImporterParts) -> Result<(), ImportError> {
     };
     let path = parts.imports.file_of(parts.job);
     if parts.imports.are_shared() {
-        bring(&parts.store, &parts.runtime, parts.job, &path).await?;
+        bring_patiently(parts, &path).await?;
     }
-    let mut file = ImportFile::new(path, options, resume);
+    import
+        .read(ImportFile::new(path.clone(), options, resume))
+        .await?;
+    if parts.imports.are_shared() {
+        forget(parts, path).await?;
+    }
+    Ok(())
+}
+
+/// The file comes to this node's disk. A disk that is full, or will not be written to, must not
+/// end the node, and each of its successors: the import waits for it.
+async fn bring_patiently(parts: &ImporterParts, path: &Path) -> Result<(), ImportError> {
+    let mut warned = false;
     loop {
-        let batch = match file.next(&parts.runtime).await? {
-            Ok(batch) => batch,
-            Err(error) => return import.fail(error).await,
-        };
-        let is_last = batch.is_last;
-        import.commit(batch).await?;
-        if is_last {
-            return Ok(());
+        match bring(&parts.store, &parts.runtime, parts.job, path).await {
+            Ok(()) => return Ok(()),
+            Err(SharedError::File(error)) => {
+                if !std::mem::replace(&mut warned, true) {
+                    tracing::warn!(%error, "an import waits until its file can be written here");
+                }
+                parts.runtime.sleep(DISK_FULL_PAUSE).await;
+            }
+            Err(SharedError::Store(error)) => return Err(error.into()),
+            Err(SharedError::WorkLost(error)) => return Err(error.into()),
         }
     }
 }
 
+/// The job is over; whoever had the turn before has such a file, too.
+async fn forget(parts: &ImporterParts, path: PathBuf) -> Result<(), WorkLost> {
+    let removed = parts
+        .runtime
+        .blocking(move || fs::remove_file(path))
+        .await?;
+    if let Err(error) = removed {
+        tracing::warn!(%error, "the file of an import stays on the disk");
+    }
+    Ok(())
+}
+
 impl Import<'_> {
+    /// Reads the file to its end, or as far as it can be read.
+    async fn read(&self, mut file: ImportFile<BufReader<File>>) -> Result<(), ImportError> {
+        loop {
+            let batch = match file.next(&self.parts.runtime).await? {
+                Ok(batch) => batch,
+                Err(error) => return self.fail(error).await,
+            };
+            let is_last = batch.is_last;
+            self.commit(batch).await?;
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
     async fn commit(&self, batch: Batch) -> Result<(), ImportError> {
         let JobWork::ImportContacts { list, .. } = &self.work;
         let (at, partitions) = (self.parts.runtime.now(), self.parts.journal.partitions());
