@@ -3,6 +3,8 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+#[cfg(feature = "cluster")]
+use std::pin::pin;
 use std::sync::Arc;
 
 use actors::import::Imports;
@@ -22,6 +24,8 @@ use engine::storage::{JournalSettings, Storage};
 #[cfg(feature = "cluster")]
 use engine::store::ServedFolder;
 use engine::store::{FolderError, OpenError, Order, Store, StoreError};
+#[cfg(feature = "cluster")]
+use futures::future::{Either, select};
 use metrics_exporter_prometheus::PrometheusHandle;
 use schemas::Secret;
 use schemas::account::Account;
@@ -67,6 +71,10 @@ pub enum StartError {
     #[cfg(feature = "cluster")]
     #[error(transparent)]
     Servers(#[from] engine::storage::ServersError),
+    /// It was asked to stop before it had its turn.
+    #[cfg(feature = "cluster")]
+    #[error("the node was stopped before it had its turn")]
+    Stopped,
     /// Kafka's client refuses the settings.
     #[cfg(feature = "cluster")]
     #[error("`kafka`: {0}")]
@@ -87,6 +95,8 @@ impl StartError {
             Self::Kafka(_) => Exit::Settings,
             #[cfg(feature = "cluster")]
             Self::Servers(_) => Exit::Failure,
+            #[cfg(feature = "cluster")]
+            Self::Stopped => Exit::Success,
         }
     }
 }
@@ -165,6 +175,7 @@ async fn open_on_servers(
     settings: &Settings,
     runtime: &Runtime,
     metrics: &PrometheusHandle,
+    stop: impl Future<Output = ()>,
 ) -> Result<(Storage, TcpListener), StartError> {
     let listener = listen(&settings.http)?;
     let doors = |cause| refused(&settings.http, cause);
@@ -178,9 +189,13 @@ async fn open_on_servers(
         cql: settings.cql.clone(),
         kafka: settings.kafka.clone(),
     };
-    let opened = Storage::on_servers(servers, nodes, runtime, journal_settings(settings)).await?;
+    let opened = Storage::on_servers(servers, nodes, runtime, journal_settings(settings));
+    let opened = match select(pin!(opened), pin!(stop)).await {
+        Either::Left((opened, _)) => opened.map_err(StartError::from),
+        Either::Right(_) => Err(StartError::Stopped),
+    };
     waiting.close().await;
-    Ok((opened, listener))
+    Ok((opened?, listener))
 }
 
 /// The same of a node with everything in its folder, which waits for nobody.
@@ -199,7 +214,8 @@ fn open_providers(settings: &Settings) -> Result<Vec<Arc<ProviderAccount>>, Star
     opened.collect()
 }
 
-/// Starts a node. Must be called on an arbiter: the actors live there.
+/// Starts a node. Must be called on an arbiter: the actors live there. When `stop` comes while
+/// another node owns the journals, it waits for its turn no longer.
 ///
 /// # Errors
 /// [`StartError`], which names the setting or folder and the cure.
@@ -207,6 +223,7 @@ pub async fn start(
     settings: &Settings,
     runtime: &Runtime,
     metrics: PrometheusHandle,
+    stop: impl Future<Output = ()>,
 ) -> Result<RunningNode, StartError> {
     let providers = open_providers(settings)?;
     start_upkeep(&metrics, runtime);
@@ -214,11 +231,15 @@ pub async fn start(
     let served = open_folder(settings, runtime).await?;
     #[cfg(feature = "cluster")]
     let (storage, listener) = match served {
-        Some(_) => open_on_servers(settings, runtime, &metrics).await?,
+        Some(_) => open_on_servers(settings, runtime, &metrics, stop).await?,
         None => open_in_folder(settings, runtime).await?,
     };
     #[cfg(not(feature = "cluster"))]
-    let (storage, listener) = open_in_folder(settings, runtime).await?;
+    let (storage, listener) = {
+        // Nothing in a folder is waited for.
+        drop(stop);
+        open_in_folder(settings, runtime).await?
+    };
     let folder = settings.node.data.clone();
     let imports = if settings.is_on_servers() {
         Imports::shared(imports_folder(&folder))

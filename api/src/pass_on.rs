@@ -21,6 +21,9 @@ use crate::problem::{Problem, ProblemCode};
 /// takes [`engine::settings::HttpSettings::requests_in_flight`] of all callers together.
 const REQUESTS: usize = 256;
 
+/// Where a node says whether it can take work.
+const READY: &str = "/readyz";
+
 /// Chunks of a body that wait between two connections, of at most 64 KiB each: 64 MiB for all
 /// requests together.
 const CHUNKS: usize = 4;
@@ -84,11 +87,12 @@ pub(crate) async fn pass_on(
     payload: web::Payload,
     to: web::Data<PassOn>,
 ) -> Result<HttpResponse, Problem> {
-    let room = Arc::clone(&to.room);
-    let Ok(room) = room.try_acquire_owned() else {
-        return Err(unavailable(
-            "as many requests are passed on as the node takes",
-        ));
+    let room = if request.path() == READY {
+        // Whoever asks for that must not be refused because others are many.
+        None
+    } else {
+        let room = Arc::clone(&to.room).try_acquire_owned();
+        Some(room.map_err(|_| unavailable("as many requests are passed on as the node takes"))?)
     };
     let passed = to.answer(&request, payload).await?;
     let status = StatusCode::from_u16(passed.status).unwrap_or(StatusCode::BAD_GATEWAY);
@@ -144,7 +148,8 @@ fn parts(request: &HttpRequest, mut payload: web::Payload) -> (Passing, impl Fut
 }
 
 fn refused(error: &PassError) -> Problem {
-    tracing::warn!(%error, "a request cannot be passed on");
+    // Once for each request: how many they are is among the numbers.
+    tracing::debug!(%error, "a request cannot be passed on");
     match error {
         PassError::NotReached(_) => unavailable("the node that owns the journals is not reached"),
         PassError::InACircle => unavailable("the node that owned the journals waits for its turn"),

@@ -17,9 +17,9 @@ use crate::http::{health, metrics};
 use crate::observe::{describe, observe};
 use crate::pass_on::{PassOn, pass_on};
 
-/// How long requests may take that are under way when the turn comes: whoever they were passed on to
-/// has lost its own, so that they have ended by then.
-const CLOSE_SECONDS: u64 = 2;
+/// How long requests may take that are under way when the node is stopped. When its turn comes,
+/// whoever they were passed on to has lost its own, and they end at once.
+const CLOSE_SECONDS: u64 = 10;
 
 /// Open doors of a node that waits.
 pub(crate) struct WaitingDoors {
@@ -90,6 +90,7 @@ mod tests {
     use engine::runtime::Runtime;
     use metrics_exporter_prometheus::PrometheusBuilder;
     use reqwest::{Client, Response};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::{Notify, watch};
 
     use super::WaitingDoors;
@@ -218,6 +219,25 @@ mod tests {
             assert_eq!(answer.headers()["x-heard"], "/v1/messages?limit=3");
             assert_eq!(answer.content_length(), Some(BODY_BYTES as u64));
             assert_eq!(answer.bytes().await.expect("a body").len(), BODY_BYTES);
+        });
+    }
+
+    /// What whoever stands in front of the nodes took for a path below `/v1` reaches nothing else.
+    #[test]
+    fn who_waits_leads_nobody_past_the_path_that_was_let_in() {
+        let open = open();
+        let url = other_node(&open.runtime, &Arc::default());
+        open.tasks.block_on(async {
+            open.owner.send_replace(Some(url));
+            let address = open.listener.local_addr().expect("an address");
+            let mut line = tokio::net::TcpStream::connect(address)
+                .await
+                .expect("a line");
+            let request = "GET /v1/%2e%2e/metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+            line.write_all(request.as_bytes()).await.expect("written");
+            let mut answer = String::new();
+            line.read_to_string(&mut answer).await.expect("an answer");
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
         });
     }
 

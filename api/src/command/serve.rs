@@ -99,16 +99,7 @@ async fn serve(settings: Settings, runtime: Runtime, metrics: PrometheusHandle) 
             return Exit::Failure;
         }
     };
-    let started = if settings.is_on_servers() {
-        // Another node may own the journals for days, and nothing here is cut off half done.
-        let started = pin!(start(&settings, &runtime, metrics));
-        match select(started, pin!(signals.received())).await {
-            Either::Left((started, _)) => started,
-            Either::Right(_) => return Exit::Success,
-        }
-    } else {
-        start(&settings, &runtime, metrics).await
-    };
+    let started = start(&settings, &runtime, metrics, signals.received()).await;
     let mut node = match started {
         Ok(node) => node,
         Err(error) => {

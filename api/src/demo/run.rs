@@ -1,5 +1,6 @@
 //! The course of a demonstration, from its folder to its balance.
 
+use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::pin::pin;
 
@@ -231,7 +232,7 @@ async fn with_node(
     folder.state.address = Some(address);
     folder.state.starts += 1;
     folder.save()?;
-    let mut node = start(&settings, runtime, metrics).await?;
+    let mut node = start(&settings, runtime, metrics, pending()).await?;
     let ended = {
         let course = pin!(course(arguments, runtime, folder, accounts, &mut node));
         let stopped = pin!(asked_to_stop());

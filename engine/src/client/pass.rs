@@ -11,6 +11,10 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 /// How long the other node may take to take a connection: they are in one network.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long a connection is kept for the next request: for less long than the other node keeps it,
+/// 5 s, so that no request is written to one that is just being closed.
+const IDLE: Duration = Duration::from_secs(3);
+
 /// Marks a request that was passed on, so that none goes round in a circle.
 const MARK: HeaderName = HeaderName::from_static("volley-passed-on");
 
@@ -84,6 +88,7 @@ impl Passer {
     pub fn new() -> io::Result<Self> {
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_WITHIN)
+            .pool_idle_timeout(IDLE)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()
@@ -104,8 +109,10 @@ impl Passer {
         {
             return Err(PassError::InACircle);
         }
-        let target = format!("{url}{}", request.target);
-        let mut passed = self.http.request(method, target).headers(headers);
+        let mut passed = self
+            .http
+            .request(method, at(url, &request.target)?)
+            .headers(headers);
         if let Some(body) = request.body {
             passed = passed.body(reqwest::Body::wrap_stream(body));
         }
@@ -123,6 +130,18 @@ impl Passer {
             headers: given_back(answer.headers()),
             body: Box::pin(answer.bytes_stream().map_err(io::Error::other)),
         })
+    }
+}
+
+/// The same path at another node. One that is written so that it means another, such as
+/// `/v1/%2e%2e/metrics`, is refused: who stands in front of the nodes let that pass, not the other.
+fn at(url: &str, target: &str) -> Result<reqwest::Url, PassError> {
+    let whole = reqwest::Url::parse(&format!("{url}{target}")).map_err(|_| PassError::Unfit)?;
+    let path = target.split_once('?').map_or(target, |(path, _)| path);
+    if whole.path() == path {
+        Ok(whole)
+    } else {
+        Err(PassError::Unfit)
     }
 }
 
@@ -147,4 +166,27 @@ fn given_back(headers: &HeaderMap) -> Headers {
     let kept = all.filter(|(name, _)| !belongs_to_connection(name.as_str()));
     kept.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::at;
+
+    #[test]
+    fn a_path_stays_what_it_was() {
+        let node = "http://10.0.0.5:8080";
+        let kept = at(node, "/v1/messages/msg_1?limit=3&to=%2B1").expect("it stays");
+        assert_eq!(
+            kept.as_str(),
+            "http://10.0.0.5:8080/v1/messages/msg_1?limit=3&to=%2B1"
+        );
+        for other in [
+            "/v1/%2e%2e/metrics",
+            "/v1/../metrics",
+            "/./metrics",
+            "/v1\\x",
+        ] {
+            assert!(at(node, other).is_err(), "{other}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! book has none to them afterwards.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
@@ -271,7 +272,7 @@ async fn start_node(
     let settings = Settings::load(Some(&file), environment).expect("settings");
     let runtime = Runtime::of_machine(tasks.handle().clone());
     let metrics = PrometheusBuilder::new().build_recorder().handle();
-    let node = start(&settings, &runtime, metrics).await;
+    let node = start(&settings, &runtime, metrics, pending()).await;
     node.map_err(|error| error.to_string())
         .expect("the node starts")
 }

@@ -2,6 +2,7 @@
 //! at any moment of its work.
 
 use std::cell::Cell;
+use std::future::pending;
 use std::path::Path;
 
 use api::node::{RunningNode, start};
@@ -159,7 +160,7 @@ async fn start_node(
     let settings = Settings::load(Some(&file), environment).expect("settings");
     let runtime = Runtime::of_machine(tasks.handle().clone());
     let metrics = PrometheusBuilder::new().build_recorder().handle();
-    let node = start(&settings, &runtime, metrics).await;
+    let node = start(&settings, &runtime, metrics, pending()).await;
     node.map_err(|error| error.to_string())
         .expect("the node starts")
 }

@@ -21,7 +21,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::KafkaLogSettings;
 use super::client::{Kafka, Listener};
-use super::members::{self, Nodes};
+use super::members::{self, Nodes, Said};
 use super::topics::{ensure_kept, owner_name};
 use crate::log::LogError;
 use crate::runtime::Runtime;
@@ -39,6 +39,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// After so many looks in vain it is asked whose it is: each time three questions for the brokers,
 /// once a second from each node that waits.
 const ASK_AFTER: u64 = 10;
+
+/// And after so many when there was no answer: the library keeps half an answer for good.
+const ASK_AFTER_FAILURE: u64 = 100;
 
 const OWNS: &str = "volley_owns_journals";
 
@@ -140,7 +143,7 @@ struct Follower {
 impl Follower {
     /// Waits for the turn; false when nobody waits for it any more.
     fn wait(&self, owned: oneshot::Sender<()>) -> bool {
-        let mut looks = 0_u64;
+        let (mut looks, mut ask_at) = (0, 0);
         while !self.is_ours() {
             if looks == 0 {
                 tracing::info!("waiting for the journals, which another node may own");
@@ -148,8 +151,8 @@ impl Follower {
             if owned.is_closed() {
                 return false;
             }
-            if looks.is_multiple_of(ASK_AFTER) {
-                self.ask();
+            if looks == ask_at {
+                ask_at += self.ask();
             }
             looks += 1;
         }
@@ -157,18 +160,24 @@ impl Follower {
         owned.send(()).is_ok()
     }
 
-    /// Hears where the owner is. While Kafka does not answer nobody knows better.
-    fn ask(&self) {
+    /// Hears where the owner is, and gives back after how many looks to ask again. While Kafka
+    /// does not answer, or the group is about to change, nobody knows better.
+    fn ask(&self) -> u64 {
         match members::owner(&self.consumer, &self.group) {
-            Ok(owner) => {
+            Ok(Said::At(owner)) => {
                 self.owner.send_if_modified(|known| {
                     let is_news = *known != owner;
                     *known = owner;
                     is_news
                 });
             }
-            Err(error) => tracing::debug!(%error, "it is not known who owns the journals"),
+            Ok(Said::Nothing) => {}
+            Err(error) => {
+                tracing::debug!(%error, "it is not known who owns the journals");
+                return ASK_AFTER_FAILURE;
+            }
         }
+        ASK_AFTER
     }
 
     /// Stays in the group until the turn is given back. What it loses meanwhile, in an outage of
