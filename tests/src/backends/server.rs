@@ -8,7 +8,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::io::retry_on_intr;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use rustix::time::{ClockId, clock_gettime};
 
 /// How often a server is asked whether it is there.
@@ -150,9 +151,13 @@ impl Server {
         self.process.id()
     }
 
-    /// SIGSTOP.
+    /// SIGSTOP. Threads that run on other processors go on for a moment: it stands still when the
+    /// kernel says so.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
+        let process = WaitId::Pid(Pid::from_child(&self.process));
+        let stopped = retry_on_intr(|| waitid(process.clone(), WaitIdOptions::STOPPED));
+        stopped.expect("it stands still");
     }
 
     /// SIGCONT.
