@@ -24,7 +24,7 @@ use schemas::{ProviderId, Secret};
 
 use crate::admission::Admission;
 use crate::auth::KeyRing;
-use crate::http::{delete_unfinished, routes};
+use crate::http::routes;
 use crate::observe::{describe, observe};
 
 /// How long requests that are under way may take to end when the doors close.
@@ -215,7 +215,7 @@ pub fn serve(
     listener: TcpListener,
     settings: &HttpSettings,
 ) -> Result<RunningServer, OpenDoorsError> {
-    prepare_imports(doors.imports.folder())?;
+    prepare_imports(&doors.imports)?;
     let listen_error = |cause| refused(settings, cause);
     let address = listener.local_addr().map_err(listen_error)?;
     let runtime = doors.runtime.clone();
@@ -251,10 +251,9 @@ pub fn serve(
 }
 
 /// Makes the folder of uploaded files, and removes what a crash left half-way.
-pub(crate) fn prepare_imports(folder: &std::path::Path) -> Result<(), OpenDoorsError> {
-    let made = std::fs::create_dir_all(folder).and_then(|()| delete_unfinished(folder));
-    made.map_err(|cause| OpenDoorsError::Folder {
-        folder: folder.to_owned(),
+pub(crate) fn prepare_imports(imports: &Imports) -> Result<(), OpenDoorsError> {
+    imports.prepare().map_err(|cause| OpenDoorsError::Folder {
+        folder: imports.folder().to_owned(),
         cause,
     })
 }

@@ -115,7 +115,7 @@ impl InProcess {
         doors: Doors,
         settings: &HttpSettings,
     ) -> Result<Self, OpenDoorsError> {
-        prepare_imports(doors.imports.folder())?;
+        prepare_imports(&doors.imports)?;
         let mut node = Extensions::new();
         node.insert(web::Data::new(doors.runtime.clone()));
         node.insert(web::Data::new(DoorState::new(doors, settings)));

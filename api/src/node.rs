@@ -241,11 +241,12 @@ pub async fn start(
         open_in_folder(settings, runtime).await?
     };
     let folder = settings.node.data.clone();
-    let imports = if settings.is_on_servers() {
-        Imports::shared(imports_folder(&folder))
+    let keep = if settings.is_on_servers() {
+        Imports::shared
     } else {
-        Imports::own(imports_folder(&folder))
+        Imports::own
     };
+    let imports = keep(imports_folder(&folder));
     let root_key = new_secret(runtime);
     let server = serve(
         Doors {

@@ -62,23 +62,25 @@ pub async fn observe(
             .to_string()
     });
     let response = next.call(request).await?.map_into_boxed_body();
-    if response.response().extensions().contains::<AsItCame>() {
-        count(
-            &response,
-            PASSED_ON.to_owned(),
-            runtime.boot().saturating_sub(began),
-        );
-        return Ok(response);
-    }
-    let mut response = with_problem(response, &request_id);
-    if let Ok(value) = HeaderValue::from_str(&request_id) {
-        response.headers_mut().insert(REQUEST_ID, value);
-    }
-    // The pattern, never the path: paths hold ids, and labels must stay few.
-    let route = response.request().match_pattern();
+    let (response, route) = if response.response().extensions().contains::<AsItCame>() {
+        (response, Some(PASSED_ON.to_owned()))
+    } else {
+        // The pattern, never the path: paths hold ids, and labels must stay few.
+        let route = response.request().match_pattern();
+        (finished(response, &request_id), route)
+    };
     let route = route.unwrap_or_else(|| "unmatched".to_owned());
     count(&response, route, runtime.boot().saturating_sub(began));
     Ok(response)
+}
+
+/// An answer of ours with its request's id.
+fn finished(response: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResponse<BoxBody> {
+    let mut response = with_problem(response, request_id);
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
 }
 
 fn given_request_id(request: &ServiceRequest) -> Option<String> {

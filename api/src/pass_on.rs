@@ -29,7 +29,6 @@ const READY: &str = "/readyz";
 const CHUNKS: usize = 4;
 
 /// Leads callers to the owner.
-#[derive(Clone)]
 pub(crate) struct PassOn {
     passer: Passer,
     owner: watch::Receiver<Option<String>>,
@@ -56,7 +55,7 @@ impl PassOn {
         payload: web::Payload,
     ) -> Result<Passed, Problem> {
         let mut owner = self.owner.clone();
-        let Some(url) = owner.borrow_and_update().clone() else {
+        let Some(url) = owner.borrow().clone() else {
             return Err(unavailable(
                 "the node waits for its turn, and does not know who owns the journals",
             ));

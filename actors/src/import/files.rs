@@ -1,8 +1,13 @@
 //! Where uploaded files are kept until they are read.
 
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use schemas::JobId;
+
+/// What the names of files end with that are not whole.
+const UNFINISHED: &str = ".part";
 
 /// A folder of uploaded files.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,12 +39,43 @@ impl Imports {
     }
 
     /// Whether another node may have to read them.
-    pub fn are_shared(&self) -> bool {
+    pub(super) fn are_shared(&self) -> bool {
         self.are_shared
     }
 
     /// Where the file of a job is kept.
     pub fn file_of(&self, job: JobId) -> PathBuf {
         self.folder.join(format!("{job}.csv"))
+    }
+
+    /// Where a file is written until it is whole. It is deleted at the next start.
+    pub fn unfinished_of(&self, job: JobId) -> PathBuf {
+        self.folder.join(format!("{job}{UNFINISHED}"))
+    }
+
+    /// Makes the folder, and deletes what a crash cut off. For a start, before the doors open.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or written.
+    pub fn prepare(&self) -> io::Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if path.to_string_lossy().ends_with(UNFINISHED) {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a whole file, which is at `unfinished`, durable as that of a job. Blocks.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn keep(&self, file: &File, unfinished: &Path, job: JobId) -> io::Result<()> {
+        file.sync_all()?;
+        fs::rename(unfinished, self.file_of(job))?;
+        // A name is durable when its folder is.
+        File::open(&self.folder)?.sync_all()
     }
 }

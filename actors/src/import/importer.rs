@@ -2,9 +2,8 @@
 //! batch are committed first, then how far the file was read, so an import that was
 //! interrupted reads at most one batch again and counts nobody twice.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
 
 use actix::prelude::*;
 use engine::contacts::ImportOptions;
@@ -22,7 +21,7 @@ use sha2::Sha256;
 
 use super::Imports;
 use super::file::{Batch, FileError, ImportFile};
-use super::shared::{SharedError, bring};
+use super::shared::{SharedError, bring, forget};
 use crate::control::DISK_FULL_PAUSE;
 use crate::supervision::{Escalation, Lifeline, TaskPanicked, spawn_for};
 
@@ -147,25 +146,18 @@ async fn import(parts: &ImporterParts) -> Result<(), ImportError> {
         default_region: default_region.clone(),
         phone_column: phone_column.clone(),
     };
+    bring_patiently(parts).await?;
     let path = parts.imports.file_of(parts.job);
-    if parts.imports.are_shared() {
-        bring_patiently(parts, &path).await?;
-    }
-    import
-        .read(ImportFile::new(path.clone(), options, resume))
-        .await?;
-    if parts.imports.are_shared() {
-        forget(parts, path).await?;
-    }
-    Ok(())
+    import.read(ImportFile::new(path, options, resume)).await?;
+    Ok(forget(&parts.imports, &parts.runtime, parts.job).await?)
 }
 
 /// The file comes to this node's disk. A disk that is full, or will not be written to, must not
 /// end the node, and each of its successors: the import waits for it.
-async fn bring_patiently(parts: &ImporterParts, path: &Path) -> Result<(), ImportError> {
+async fn bring_patiently(parts: &ImporterParts) -> Result<(), ImportError> {
     let mut warned = false;
     loop {
-        match bring(&parts.store, &parts.runtime, parts.job, path).await {
+        match bring(&parts.imports, &parts.store, &parts.runtime, parts.job).await {
             Ok(()) => return Ok(()),
             Err(SharedError::File(error)) => {
                 if !std::mem::replace(&mut warned, true) {
@@ -177,18 +169,6 @@ async fn bring_patiently(parts: &ImporterParts, path: &Path) -> Result<(), Impor
             Err(SharedError::WorkLost(error)) => return Err(error.into()),
         }
     }
-}
-
-/// The job is over; whoever had the turn before has such a file, too.
-async fn forget(parts: &ImporterParts, path: PathBuf) -> Result<(), WorkLost> {
-    let removed = parts
-        .runtime
-        .blocking(move || fs::remove_file(path))
-        .await?;
-    if let Err(error) = removed {
-        tracing::warn!(%error, "the file of an import stays on the disk");
-    }
-    Ok(())
 }
 
 impl Import<'_> {

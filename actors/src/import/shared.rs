@@ -3,13 +3,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
 
 use engine::runtime::{Runtime, WorkLost};
 use engine::store::{Store, StoreError};
 use futures::{TryStreamExt, stream};
 use schemas::JobId;
 use schemas::job::{JobFilePiece, PIECE_BYTES};
+
+use super::Imports;
 
 /// Pieces that are written at once: 2 MiB of them.
 const AT_ONCE: usize = 8;
@@ -28,16 +29,20 @@ pub enum SharedError {
     WorkLost(#[from] WorkLost),
 }
 
-/// Makes rows of a job's file. Done twice it does the same.
+/// Makes rows of a job's file, where other nodes may have to read it. Done twice it does the same.
 ///
 /// # Errors
 /// [`SharedError`]; some of the rows may be there then.
 pub async fn share(
+    imports: &Imports,
     store: &Store,
     runtime: &Runtime,
     job: JobId,
-    path: PathBuf,
 ) -> Result<(), SharedError> {
+    if !imports.are_shared() {
+        return Ok(());
+    }
+    let path = imports.file_of(job);
     let file = runtime.blocking(move || File::open(path)).await??;
     let pieces = stream::try_unfold(Some((file, 0)), |rest| async move {
         let Some((file, piece)) = rest else {
@@ -56,33 +61,33 @@ pub async fn share(
     written.await
 }
 
-/// Makes the file of a job from its rows, durably, unless it is there. Where there are no rows,
-/// there is no file afterwards.
+/// Makes the file of a job from its rows, durably, unless it is there or lies on this node alone.
+/// Where there are no rows, there is no file afterwards.
 ///
 /// # Errors
 /// [`SharedError`]; there is no file then.
 pub(super) async fn bring(
+    imports: &Imports,
     store: &Store,
     runtime: &Runtime,
     job: JobId,
-    path: &Path,
 ) -> Result<(), SharedError> {
-    let looked_for = path.to_owned();
-    let is_there = runtime.blocking(move || fs::exists(looked_for)).await??;
-    if is_there {
+    if !imports.are_shared() {
         return Ok(());
     }
-    // What ends so is deleted at the next start.
-    let unfinished = path.with_extension("csv.part");
-    let (made, mut piece) = (unfinished.clone(), 0);
-    let mut file = None;
+    let path = imports.file_of(job);
+    if runtime.blocking(move || fs::exists(path)).await?? {
+        return Ok(());
+    }
+    let unfinished = imports.unfinished_of(job);
+    let (mut file, mut piece) = (None, 0);
     loop {
         let row = store.get(&JobFilePiece::key_of(job, piece)).await?;
         let Some(JobFilePiece { bytes, .. }) = row else {
             return Ok(());
         };
         let is_last = bytes.len() < PIECE_BYTES;
-        let made = made.clone();
+        let made = unfinished.clone();
         let write = move || {
             let mut file = file.map_or_else(|| File::create(made), Ok)?;
             file.write_all(&bytes)?;
@@ -90,16 +95,31 @@ pub(super) async fn bring(
         };
         let written = runtime.blocking(write).await??;
         if is_last {
-            let path = path.to_owned();
-            let keep = move || {
-                written
-                    .sync_all()
-                    .and_then(|()| fs::rename(unfinished, path))
-            };
+            let imports = imports.clone();
+            let keep = move || imports.keep(&written, &unfinished, job);
             return Ok(runtime.blocking(keep).await??);
         }
         (file, piece) = (Some(written), piece + 1);
     }
+}
+
+/// Removes the file of a job that is over, where the node that had the turn before may have it, too.
+///
+/// # Errors
+/// [`WorkLost`] when the process ends.
+pub(super) async fn forget(
+    imports: &Imports,
+    runtime: &Runtime,
+    job: JobId,
+) -> Result<(), WorkLost> {
+    if !imports.are_shared() {
+        return Ok(());
+    }
+    let path = imports.file_of(job);
+    if let Err(error) = runtime.blocking(move || fs::remove_file(path)).await? {
+        tracing::warn!(%error, "the file of an import stays on the disk");
+    }
+    Ok(())
 }
 
 /// The next piece of a file; a shorter one, or an empty one, at its end.
@@ -121,6 +141,7 @@ mod tests {
     use schemas::{JobId, PartitionCount};
 
     use super::{bring, share};
+    use crate::import::Imports;
 
     /// What one node has shared another one brings to its disk, wherever the last piece ends;
     /// what nobody has shared, nobody has.
@@ -136,25 +157,28 @@ mod tests {
         let storage = Storage::in_memory(MemoryKv::new(), &runtime, settings);
         let store = storage.expect("storage").store;
         let folder = std::env::temp_dir().join(format!("volley-shared-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder");
+        let (here, there) = (folder.join("here"), folder.join("there"));
+        let (here, there) = (Imports::shared(here), Imports::shared(there));
+        here.prepare().and(there.prepare()).expect("folders");
         tasks.block_on(async {
             for (number, length) in [1, PIECE_BYTES - 1, PIECE_BYTES, 20 * PIECE_BYTES + 7]
                 .into_iter()
                 .enumerate()
             {
                 let job = JobId::from_bytes([u8::try_from(number).expect("few"); 16]);
-                let (here, there) = (folder.join("here"), folder.join("there.csv"));
-                bring(&store, &runtime, job, &there).await.expect("nothing");
-                assert!(!there.exists(), "nobody has shared it");
+                let nothing = bring(&there, &store, &runtime, job).await;
+                nothing.expect("nothing");
+                let brought = there.file_of(job);
+                assert!(!brought.exists(), "nobody has shared it");
                 let bytes: Vec<u8> = (0..length).map(|at| (at * 7 % 251) as u8).collect();
-                fs::write(&here, &bytes).expect("a file");
+                fs::write(here.file_of(job), &bytes).expect("a file");
                 for _ in 0..2 {
-                    let shared = share(&store, &runtime, job, here.clone()).await;
+                    let shared = share(&here, &store, &runtime, job).await;
                     shared.expect("it is shared");
                 }
-                bring(&store, &runtime, job, &there).await.expect("brought");
-                assert_eq!(fs::read(&there).expect("it is there"), bytes, "{length}");
-                fs::remove_file(there).expect("it can go");
+                let done = bring(&there, &store, &runtime, job).await;
+                done.expect("brought");
+                assert_eq!(fs::read(brought).expect("it is there"), bytes, "{length}");
             }
         });
         fs::remove_dir_all(folder).expect("it can go");

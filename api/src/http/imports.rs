@@ -8,11 +8,12 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, BytesMut, Payload};
 use actix_web::{HttpRequest, HttpResponse, web};
+use actors::import::Imports;
 use actors::import::shared::{SharedError, share};
 use engine::contacts::PhoneParser;
 use engine::runtime::Runtime;
@@ -75,12 +76,10 @@ pub async fn create(
     {
         Some(earlier) => earlier,
         None => {
-            let file = state.doors().imports.file_of(job.id);
-            uploaded.keep_as(state.runtime(), file.clone()).await?;
-            if state.doors().imports.are_shared() {
-                let shared = share(state.store(), state.runtime(), job.id, file).await;
-                shared.map_err(not_shared)?;
-            }
+            let (imports, runtime) = (&state.doors().imports, state.runtime());
+            uploaded.keep_as(runtime, imports, job.id).await?;
+            let shared = share(imports, state.store(), runtime, job.id).await;
+            shared.map_err(not_shared)?;
             match state.store().put_once(&job).await? {
                 PutOnce::Stored => job,
                 PutOnce::Exists(earlier) => earlier,
@@ -128,7 +127,7 @@ fn judge(list: ListId, request: &HttpRequest) -> Result<JobWork, Problem> {
 /// is kept.
 struct Uploaded {
     sha256: Sha256,
-    file: Option<File>,
+    file: File,
     path: TemporaryPath,
 }
 
@@ -148,13 +147,7 @@ impl Drop for TemporaryPath {
 
 impl Uploaded {
     async fn receive(state: &DoorState, id: JobId, mut payload: Payload) -> Result<Self, Problem> {
-        let path = TemporaryPath(
-            state
-                .doors()
-                .imports
-                .folder()
-                .join(format!("{id}{UNFINISHED}")),
-        );
+        let path = TemporaryPath(state.doors().imports.unfinished_of(id));
         let runtime = state.runtime();
         let target = path.0.clone();
         let mut file = runtime
@@ -181,24 +174,19 @@ impl Uploaded {
             ));
         }
         file = write(runtime, file, buffer.freeze()).await?;
-        Ok(Self {
-            sha256,
-            file: Some(file),
-            path,
-        })
+        Ok(Self { sha256, file, path })
     }
 
-    /// Makes the file durable under its name.
-    async fn keep_as(mut self, runtime: &Runtime, place: PathBuf) -> Result<(), Problem> {
-        let file = self.file.take();
-        let from = self.path.0.clone();
-        let kept = move || {
-            if let Some(file) = file {
-                file.sync_all()?;
-            }
-            std::fs::rename(&from, &place)?;
-            sync_folder(&place)
-        };
+    /// Makes the file durable as that of a job.
+    async fn keep_as(
+        self,
+        runtime: &Runtime,
+        imports: &Imports,
+        job: JobId,
+    ) -> Result<(), Problem> {
+        let Self { file, path, .. } = self;
+        let (from, imports) = (path.0.clone(), imports.clone());
+        let kept = move || imports.keep(&file, &from, job);
         runtime.blocking(kept).await?.map_err(file_problem)
     }
 }
@@ -211,37 +199,11 @@ async fn next_piece(payload: &mut Payload) -> Result<Option<Bytes>, Problem> {
     piece.transpose().map_err(broke_off)
 }
 
-/// What the names of files end with that were not received whole.
-const UNFINISHED: &str = ".part";
-
-/// Deletes what uploads left behind that a crash cut off. For a start, before the
-/// doors open.
-///
-/// # Errors
-/// When the folder cannot be read.
-pub fn delete_unfinished(imports: &Path) -> io::Result<()> {
-    for entry in std::fs::read_dir(imports)? {
-        let path = entry?.path();
-        if path.to_string_lossy().ends_with(UNFINISHED) {
-            std::fs::remove_file(path)?;
-        }
-    }
-    Ok(())
-}
-
 async fn write(runtime: &Runtime, mut file: File, bytes: Bytes) -> Result<File, Problem> {
     let written = runtime
         .blocking(move || file.write_all(&bytes).map(|()| file))
         .await?;
     written.map_err(file_problem)
-}
-
-/// A name is durable when its folder is.
-fn sync_folder(file: &Path) -> io::Result<()> {
-    match file.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
 }
 
 fn not_shared(error: SharedError) -> Problem {

@@ -20,5 +20,3 @@ pub mod routes;
 mod times;
 mod verifications;
 mod webhooks;
-
-pub use imports::delete_unfinished;
