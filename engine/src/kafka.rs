@@ -1,4 +1,5 @@
-//! What every client of Kafka has in common: its settings, and whether the brokers take it.
+//! What clients of Kafka have in common: their settings, whether the brokers take them, and how a
+//! partition is read.
 //!
 //! The C client tries for ever to get in where it is refused, as it does where nobody answers, and
 //! whoever asks it something hears no more than that there is no broker. So whether the brokers
@@ -7,11 +8,12 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::runtime::{BootMicros, Runtime};
 use crate::settings::{KafkaSecurity, KafkaSettings};
@@ -89,6 +91,25 @@ pub(crate) fn client(brokers: &str, security: &KafkaSecurity) -> ClientConfig {
             .set("ssl.key.location", key.to_string_lossy());
     }
     config
+}
+
+/// Lets a consumer read one partition from an offset on, and nothing else.
+///
+/// # Errors
+/// When the client refuses.
+pub(crate) fn assign<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    (topic, partition): (&str, i32),
+    next: u64,
+) -> Result<(), KafkaError> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, offset(next))?;
+    consumer.assign(&list)
+}
+
+/// An offset as the client wants it. Kafka's are never negative and end at 2^63.
+pub(crate) fn offset(offset: u64) -> Offset {
+    Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX))
 }
 
 fn protocol(security: &KafkaSecurity) -> &'static str {

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
-use rdkafka::{Offset, TopicPartitionList};
 
 use super::requests::Place;
+use crate::kafka;
 
 /// KiB that are read ahead of what is handed on, for each partition: a batch of records of 2 KiB.
 const AHEAD_KIB: &str = "1024";
@@ -62,14 +62,11 @@ impl Consumers {
         self.each.retain(|place, _| from.contains_key(place));
         self.failed = None;
         for (place, offset) in from {
-            let (topic, partition) = (&place.0, i32::try_from(place.1).unwrap_or(i32::MAX));
-            let offset = Offset::Offset(i64::try_from(*offset).unwrap_or(i64::MAX));
-            let mut list = TopicPartitionList::new();
-            list.add_partition_offset(topic, partition, offset)?;
+            let partition = i32::try_from(place.1).unwrap_or(i32::MAX);
             if !self.each.contains_key(place) {
                 self.each.insert(place.clone(), self.open()?);
             }
-            self.each[place].assign(&list)?;
+            kafka::assign(&self.each[place], (&place.0, partition), *offset)?;
         }
         Ok(())
     }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::TopicPartitionList;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
-use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 
 use super::{KafkaLogSettings, Place};
 use crate::kafka::{self, Unreached};
@@ -32,24 +32,22 @@ const PAUSES: [(u32, Duration); 3] = [
     (u32::MAX, Duration::from_millis(10)),
 ];
 
-/// Takes what a producer tells until something is true. Blocks.
+/// Takes what a producer tells until nothing of it is on its way any more. Blocks.
 ///
 /// Its own `poll` is of no use for that: it counts in whole milliseconds, so it spins through the
 /// last one, and it returns when its time is over, not when something was told.
-pub(super) fn serve_until<C: ProducerContext>(
-    producer: &BaseProducer<C>,
-    is_true: impl Fn() -> bool,
-) {
-    let mut in_vain = 0;
-    while !is_true() {
-        let in_flight = producer.in_flight_count();
+pub(super) fn deliver_all<C: ProducerContext>(producer: &BaseProducer<C>) {
+    let (mut in_flight, mut in_vain) = (producer.in_flight_count(), 0);
+    while in_flight > 0 {
         producer.poll(Duration::ZERO);
-        if producer.in_flight_count() < in_flight {
+        let left = producer.in_flight_count();
+        if left < in_flight {
             in_vain = 0;
         } else if let Some((_, pause)) = PAUSES.iter().find(|(until, _)| in_vain < *until) {
             std::thread::sleep(*pause);
             in_vain += 1;
         }
+        in_flight = left;
     }
 }
 
@@ -108,7 +106,7 @@ impl Kafka {
     /// Deletes the records of a partition before an offset.
     pub async fn delete_records(&self, place: &Place, before: Offset) -> Result<(), LogError> {
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&place.topic, place.partition, offset(before))
+        list.add_partition_offset(&place.topic, place.partition, kafka::offset(before))
             .map_err(|error| self.failed(&error))?;
         let deleted = self.admin.delete_records(&list, &Self::options()).await;
         let deleted = deleted.map_err(|error| self.failed(&error))?;
@@ -130,11 +128,6 @@ impl Kafka {
             detail: format!("Kafka at {brokers} does not answer"),
         }
     }
-}
-
-/// An offset as the client wants it. Kafka's are never negative and end at 2^63.
-pub(super) fn offset(offset: Offset) -> KafkaOffset {
-    KafkaOffset::Offset(i64::try_from(offset).unwrap_or(i64::MAX))
 }
 
 /// Errors hold names of topics and brokers, never what is in a record.

@@ -23,7 +23,7 @@ use rdkafka::message::{Message, ToBytes};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use schemas::{Partition, PartitionCount};
 
-use super::client::{BATCH_BYTES, Kafka, Listener, WAIT, serve_until};
+use super::client::{BATCH_BYTES, Kafka, Listener, WAIT, deliver_all};
 use super::read::{READERS, Readers};
 use super::topics::{ensure_kept, events_name, journal_name};
 use super::{KafkaLogSettings, Place, written};
@@ -190,7 +190,7 @@ impl GroupTopic {
                 .payload(&event.payload);
             self.send(record)?;
         }
-        serve_until(&self.producer, || self.producer.in_flight_count() == 0);
+        deliver_all(&self.producer);
         let offsets = self.producer.client().context().ended().map_err(told)?;
         loop {
             match self.producer.commit_transaction(TRANSACTION) {

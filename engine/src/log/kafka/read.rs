@@ -4,14 +4,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use tokio::sync::Semaphore;
 
 use super::Place;
-use super::client::{Kafka, Listener, WAIT, offset};
+use super::client::{Kafka, Listener, WAIT};
+use crate::kafka;
 use crate::log::{Bounds, LogError, Offset, RECORDS_LIMIT};
 use crate::runtime::Runtime;
 
@@ -189,10 +189,9 @@ impl Reader {
     }
 
     fn assign(&self, from: &Position) -> Result<(), LogError> {
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&from.place.topic, from.place.partition, offset(from.next))
-            .and_then(|()| self.consumer.assign(&list))
-            .map_err(|error| self.kafka.failed(&error))
+        let place = (&*from.place.topic, from.place.partition);
+        let assigned = kafka::assign(&self.consumer, place, from.next);
+        assigned.map_err(|error| self.kafka.failed(&error))
     }
 
     /// Takes what comes, up to an offset; the answer is where to go on. `is_fresh`: it was
