@@ -57,24 +57,25 @@ impl ChildSettings {
     /// From the next start on the node has these provider accounts of the sandbox and no others,
     /// as somebody may have it who starts it with other settings.
     pub fn give_providers(&self, sandbox: SocketAddr, indexes: &[usize], rate: f64) {
-        let file = self.folder.join("settings.toml");
-        let settings = fs::read_to_string(&file).expect("the settings can be read");
-        let (rest, _) = settings
-            .split_once(PROVIDER_SECTION)
-            .unwrap_or((settings.as_str(), ""));
         let sections = indexes
             .iter()
             .map(|index| provider_section(sandbox, *index, rate));
-        let settings = rest.to_owned() + &sections.collect::<String>();
-        fs::write(file, settings).expect("a file can be written");
+        self.change(|settings| {
+            let rest = settings.split_once(PROVIDER_SECTION);
+            let (rest, _) = rest.unwrap_or((settings, ""));
+            rest.to_owned() + &sections.collect::<String>()
+        });
     }
 
     /// Writes further sections.
     pub fn and(&self, sections: &str) {
+        self.change(|settings| settings.to_owned() + sections);
+    }
+
+    fn change(&self, settings: impl FnOnce(&str) -> String) {
         let file = self.folder.join("settings.toml");
-        let mut settings = fs::read_to_string(&file).expect("a file can be read");
-        settings.push_str(sections);
-        fs::write(file, settings).expect("a file can be written");
+        let before = fs::read_to_string(&file).expect("the settings can be read");
+        fs::write(file, settings(&before)).expect("a file can be written");
     }
 
     /// Another node with these settings, with a folder of its own within this one's, and an
@@ -95,11 +96,8 @@ impl ChildSettings {
 
     /// From the next start on receipts are sent to where another node listens.
     pub fn have_receipts_sent_to(&self, other: &Self) {
-        let file = self.folder.join("settings.toml");
-        let settings = fs::read_to_string(&file).expect("a file can be read");
         let url = |listen| format!("public_url = \"http://{listen}\"");
-        let settings = settings.replace(&url(self.listen), &url(other.listen));
-        fs::write(file, settings).expect("a file can be written");
+        self.change(|settings| settings.replace(&url(self.listen), &url(other.listen)));
     }
 
     /// What `volley` says to these words with these settings.

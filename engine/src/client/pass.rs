@@ -75,7 +75,7 @@ pub enum PassError {
 }
 
 /// Passes requests on.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Passer {
     http: reqwest::Client,
 }
