@@ -21,7 +21,7 @@ macro_rules! files {
 }
 
 /// Every table.
-pub const FILES: [CqlFile; 28] = files![
+pub const FILES: [CqlFile; 29] = files![
     "accounts",
     "api_keys",
     "audience_chunks",
@@ -32,6 +32,7 @@ pub const FILES: [CqlFile; 28] = files![
     "contact_lists",
     "contacts",
     "due",
+    "due_look_ups",
     "held_counts",
     "held_messages",
     "idempotency_keys",

@@ -13,6 +13,7 @@ use crate::held::HeldList;
 use crate::id::{AccountId, CampaignId, ContactId, MessageId, ProviderId};
 use crate::phone::Phone;
 use crate::position::Sequence;
+use crate::provider::AttemptRef;
 use crate::record::{Key, KeyPart, Projection, Record, Table, WriteOnce, tables};
 use crate::secret::Body;
 use crate::slice::Partition;
@@ -256,7 +257,22 @@ impl Record for IdempotencyKey {
     }
 }
 
-/// What is due at a known instant. Entries of a partition and minute are a bucket.
+/// A row that is read at a known instant. Those of a partition and minute are a bucket.
+pub trait FallsDue: Record<Writing = Projection> {
+    /// Which of the two it is.
+    const KIND: DueKind;
+
+    /// When.
+    fn due(&self) -> UnixMicros;
+
+    /// How many things there are to do.
+    fn tasks(&self) -> usize;
+
+    /// The partition key of one bucket: what falls due in one minute.
+    fn bucket_key(partition: Partition, minute: i64) -> Key;
+}
+
+/// A message that is to be sent at a known instant: its `send_at` or its next attempt.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct DueEntry {
     /// The partition whose owner reads it.
@@ -271,37 +287,70 @@ pub struct DueEntry {
     /// The message.
     #[serde(rename = "m")]
     pub message: MessageId,
-    /// What for.
-    #[serde(rename = "t")]
-    pub task: DueTask,
     /// The journal sequence that this row includes.
     #[serde(rename = "q")]
     pub sequence: Sequence,
 }
 
-/// What there is to do when an entry falls due.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DueTask {
-    /// Send it: its `send_at` or its next attempt has come.
-    Send,
-    /// Ask the provider what became of an attempt.
-    LookUp {
-        /// Its number. What was planned for an earlier one is not asked any more.
-        attempt: u32,
-        /// Look-ups made before, from 0.
-        made: u32,
-    },
+/// Attempts whose provider is to be asked what became of them. Those that one record of the
+/// journal plans for nearly the same instant lie in one row: a row each would be a third of all
+/// that is written for a text.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DueLookUps {
+    /// The partition whose owner reads them.
+    #[serde(rename = "p")]
+    pub partition: Partition,
+    /// When: not before the latest of them was planned for.
+    #[serde(rename = "d")]
+    pub due: UnixMicros,
+    /// The journal sequence that planned them.
+    #[serde(rename = "q")]
+    pub sequence: Sequence,
+    /// Which of the rows that it planned for this instant, from 0.
+    #[serde(rename = "n")]
+    pub part: u16,
+    /// The look-ups, in the order of their instants.
+    #[serde(rename = "l")]
+    pub look_ups: Vec<LookUp>,
 }
 
-/// The two kinds of due entries, each read by its own cursor: asking providers is
+/// One question to a provider.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LookUp {
+    /// Whose message.
+    #[serde(rename = "a")]
+    pub account: AccountId,
+    /// The message.
+    #[serde(rename = "m")]
+    pub message: MessageId,
+    /// The attempt's number. What was planned for an earlier one is not asked any more.
+    #[serde(rename = "n")]
+    pub attempt: u32,
+    /// Look-ups made before, from 0.
+    #[serde(rename = "b")]
+    pub made: u32,
+}
+
+impl LookUp {
+    /// The question about an attempt that was asked so often before.
+    pub const fn of(attempt: &AttemptRef, made: u32) -> Self {
+        Self {
+            account: attempt.account,
+            message: attempt.message,
+            attempt: attempt.attempt,
+            made,
+        }
+    }
+}
+
+/// The two kinds of rows that fall due, each read by its own cursor: asking providers is
 /// slow and must not hold back what is to be sent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DueKind {
-    /// [`DueTask::Send`]
+    /// [`DueEntry`]
     Send,
-    /// [`DueTask::LookUp`]
+    /// [`DueLookUps`]
     LookUp,
 }
 
@@ -316,33 +365,27 @@ impl DueKind {
             Self::LookUp => "look_up",
         }
     }
-
-    const fn number(self) -> u16 {
-        match self {
-            Self::Send => 0,
-            Self::LookUp => 1,
-        }
-    }
 }
 
-impl DueTask {
-    /// The kind of this task.
-    pub const fn kind(self) -> DueKind {
-        match self {
-            Self::Send => DueKind::Send,
-            Self::LookUp { .. } => DueKind::LookUp,
-        }
-    }
-}
+/// What the keys of all entries begin with. Before look-ups had a table of their own they lay
+/// beside these, under 1.
+const SENDS: u16 = 0;
 
-impl DueEntry {
-    /// The partition key of one bucket: what falls due in one minute.
-    pub fn bucket_key(partition: Partition, kind: DueKind, minute: i64) -> Key {
-        vec![
-            KeyPart::U16(kind.number()),
-            KeyPart::I64(minute),
-            KeyPart::U16(partition.0),
-        ]
+impl FallsDue for DueEntry {
+    const KIND: DueKind = DueKind::Send;
+
+    fn due(&self) -> UnixMicros {
+        self.due
+    }
+
+    fn tasks(&self) -> usize {
+        1
+    }
+
+    fn bucket_key(partition: Partition, minute: i64) -> Key {
+        let mut key = vec![KeyPart::U16(SENDS)];
+        key.extend([KeyPart::I64(minute), KeyPart::U16(partition.0)]);
+        key
     }
 }
 
@@ -351,9 +394,38 @@ impl Record for DueEntry {
     const TABLE: Table = tables::DUE;
 
     fn key(&self) -> Key {
-        let mut key = Self::bucket_key(self.partition, self.task.kind(), self.due.minute());
+        let mut key = Self::bucket_key(self.partition, self.due.minute());
         key.push(KeyPart::I64(self.due.0));
         key.push(KeyPart::Id(*self.message.as_bytes()));
+        key
+    }
+}
+
+impl FallsDue for DueLookUps {
+    const KIND: DueKind = DueKind::LookUp;
+
+    fn due(&self) -> UnixMicros {
+        self.due
+    }
+
+    fn tasks(&self) -> usize {
+        self.look_ups.len()
+    }
+
+    fn bucket_key(partition: Partition, minute: i64) -> Key {
+        vec![KeyPart::I64(minute), KeyPart::U16(partition.0)]
+    }
+}
+
+impl Record for DueLookUps {
+    type Writing = Projection;
+    const TABLE: Table = tables::DUE_LOOK_UPS;
+
+    fn key(&self) -> Key {
+        let mut key = Self::bucket_key(self.partition, self.due.minute());
+        key.push(KeyPart::I64(self.due.0));
+        key.push(KeyPart::U64(self.sequence));
+        key.push(KeyPart::U16(self.part));
         key
     }
 }

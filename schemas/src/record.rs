@@ -157,8 +157,11 @@ pub mod tables {
     /// [`crate::job::JobFilePiece`]
     pub const JOB_FILES: Table = table("job_files", 28, 2);
 
+    /// [`crate::message::DueLookUps`]
+    pub const DUE_LOOK_UPS: Table = table("due_look_ups", 29, 2);
+
     /// Every table, in the order of their tags.
-    pub const ALL: [Table; 28] = [
+    pub const ALL: [Table; 29] = [
         MESSAGES,
         INTAKE,
         IDEMPOTENCY_KEYS,
@@ -187,13 +190,15 @@ pub mod tables {
         INGRESS_POSITIONS,
         TOPIC_MARKS,
         JOB_FILES,
+        DUE_LOOK_UPS,
     ];
 
     /// Every table whose rows are projections of the journal.
-    pub const PROJECTIONS: [Table; 15] = [
+    pub const PROJECTIONS: [Table; 16] = [
         MESSAGES,
         BINDINGS,
         DUE,
+        DUE_LOOK_UPS,
         PARKED_RECEIPTS,
         CAMPAIGN_TALLIES,
         CONTACTS,

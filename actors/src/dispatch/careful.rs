@@ -14,7 +14,7 @@ use engine::journal::POISON;
 use engine::log::Topic;
 use futures::FutureExt;
 use schemas::change::{Change, SkippedRecipient};
-use schemas::message::{DueKind, Intake, message_key};
+use schemas::message::{DueEntry, Intake, message_key};
 use schemas::position::AudiencePosition;
 use schemas::{Envelope, Message, MessageClass, Partition};
 
@@ -107,10 +107,10 @@ impl Readers {
 
     async fn pass_over_due(&self, partition: Partition, from: u64) -> Result<Batch, ReadError> {
         let now = self.runtime.now();
-        let page = due_page(self, partition, DueKind::Send, from, now, 1).await?;
+        let page = due_page::<DueEntry>(self, partition, from, now, 1).await?;
         let mut batch = Batch::at(page.next);
         batch.more = page.more;
-        for entry in page.entries {
+        for entry in page.rows {
             let origin = due_origin(partition, &entry);
             let key = message_key(entry.account, entry.message);
             match self.store.get::<Message>(&key).await? {

@@ -277,14 +277,14 @@ impl Readers {
         limit: usize,
     ) -> Result<Batch, ReadError> {
         let now = self.runtime.now();
-        let page = due_page(self, partition, DueKind::Send, from, now, limit).await?;
+        let page = due_page::<DueEntry>(self, partition, from, now, limit).await?;
         let mut batch = Batch {
             next: page.next,
             more: page.more,
             ..Batch::default()
         };
         let mut campaigns = BTreeMap::new();
-        for entry in page.entries {
+        for entry in page.rows {
             let origin = due_origin(partition, &entry);
             let key = message_key(entry.account, entry.message);
             match self.store.get::<Message>(&key).await? {

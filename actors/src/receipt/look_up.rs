@@ -9,7 +9,7 @@ use engine::provider::{LookUpError, ProviderAccount, TextSearch};
 use engine::runtime::Runtime;
 use engine::store::{Store, StoreError};
 use schemas::change::{Change, Learnt};
-use schemas::message::{DueEntry, DueTask, message_key};
+use schemas::message::{LookUp, message_key};
 use schemas::provider::{AttemptRef, DeliveryReceipt};
 use schemas::text::Binding;
 use schemas::{Message, MessageClass, MessageStatus};
@@ -106,20 +106,16 @@ pub struct LookUps {
 }
 
 impl LookUps {
-    /// Handles one due entry: asks if there still is something to ask, commits what was
+    /// Handles one look-up that fell due: asks if there still is something to ask, commits what was
     /// learnt, and plans the next look-up.
     ///
     /// # Errors
     /// When the store or journal fails; a provider that does not answer is asked again.
-    pub async fn handle(&self, entry: &DueEntry) -> Result<(), ReconcileError> {
-        let key = message_key(entry.account, entry.message);
-        let Some(message) = self.store.get::<Message>(&key).await? else {
+    pub async fn handle(&self, due: &LookUp) -> Result<(), ReconcileError> {
+        let Some(message) = self.message_of(due).await? else {
             return Ok(());
         };
-        let made = match entry.task {
-            DueTask::LookUp { attempt, made } if attempt == message.attempts => made + 1,
-            DueTask::LookUp { .. } | DueTask::Send => return Ok(()),
-        };
+        let made = due.made + 1;
         let is_unknown = message.status == MessageStatus::Unknown;
         if !is_unknown && !message.status.awaits_receipt() {
             return Ok(());
@@ -165,24 +161,25 @@ impl LookUps {
     ///
     /// # Errors
     /// As [`LookUps::handle`].
-    pub async fn pass_over(&self, entry: &DueEntry) -> Result<(), ReconcileError> {
-        let key = message_key(entry.account, entry.message);
-        let (Some(message), DueTask::LookUp { attempt, made }) =
-            (self.store.get::<Message>(&key).await?, entry.task)
-        else {
+    pub async fn pass_over(&self, due: &LookUp) -> Result<(), ReconcileError> {
+        let Some(message) = self.message_of(due).await? else {
             return Ok(());
         };
-        if attempt != message.attempts {
-            return Ok(());
-        }
         let schedule = if message.status == MessageStatus::Unknown {
             &self.unknown
         } else {
             &self.receipts
         };
-        let next = self.next(&message, made + 1, schedule);
+        let next = self.next(&message, due.made + 1, schedule);
         self.commit(&message, next).await?;
         Ok(())
+    }
+
+    /// The message that is asked about, unless there was another attempt since.
+    async fn message_of(&self, due: &LookUp) -> Result<Option<Message>, ReconcileError> {
+        let key = message_key(due.account, due.message);
+        let message = self.store.get::<Message>(&key).await?;
+        Ok(message.filter(|message| message.attempts == due.attempt))
     }
 
     /// Commits what was learnt, and tells whether it was news. What a search finds may be

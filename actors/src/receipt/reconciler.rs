@@ -10,7 +10,7 @@ use engine::store::StoreError;
 use futures::FutureExt;
 use schemas::Partition;
 use schemas::change::Change;
-use schemas::message::{DueEntry, DueKind};
+use schemas::message::{DueKind, DueLookUps, LookUp};
 use schemas::position::{CommittedPosition, SourceId};
 
 use super::look_up::{LookUps, ReconcileError};
@@ -102,19 +102,12 @@ async fn work_through(parts: &ReconcilerParts, partition: Partition) -> Result<(
     let from = parts.readers.store.get::<CommittedPosition>(&key).await?;
     let from = from.map_or(0, |row| row.position);
     let now = parts.readers.runtime.now();
-    let page = due_page(
-        &parts.readers,
-        partition,
-        DueKind::LookUp,
-        from,
-        now,
-        LOOK_UPS_A_PAGE,
-    )
-    .await?;
-    if page.entries.is_empty() && page.next < from.saturating_add(IDLE_STEP) {
+    let page =
+        due_page::<DueLookUps>(&parts.readers, partition, from, now, LOOK_UPS_A_PAGE).await?;
+    if page.rows.is_empty() && page.next < from.saturating_add(IDLE_STEP) {
         return Ok(());
     }
-    look_up_all(parts, page.entries).await?;
+    look_up_all(parts, page.rows).await?;
     let advanced = Change::Advanced {
         source,
         position: page.next,
@@ -129,24 +122,22 @@ async fn work_through(parts: &ReconcilerParts, partition: Partition) -> Result<(
 }
 
 /// Asks about one message. A panic over it is no matter of the others.
-async fn look_up(parts: &ReconcilerParts, entry: DueEntry) -> Result<(), ReconcileError> {
-    let looked_up = AssertUnwindSafe(parts.look_ups.handle(&entry)).catch_unwind();
+async fn look_up(parts: &ReconcilerParts, look_up: LookUp) -> Result<(), ReconcileError> {
+    let looked_up = AssertUnwindSafe(parts.look_ups.handle(&look_up)).catch_unwind();
     match looked_up.await {
         Ok(looked_up) => looked_up,
         Err(_) => {
-            tracing::error!(message = %entry.message, "a look-up panicked");
-            parts.look_ups.pass_over(&entry).await
+            tracing::error!(message = %look_up.message, "a look-up panicked");
+            parts.look_ups.pass_over(&look_up).await
         }
     }
 }
 
-async fn look_up_all(
-    parts: &ReconcilerParts,
-    entries: Vec<DueEntry>,
-) -> Result<(), ReconcileError> {
+async fn look_up_all(parts: &ReconcilerParts, rows: Vec<DueLookUps>) -> Result<(), ReconcileError> {
     use futures::StreamExt;
-    let mut answers = futures::stream::iter(entries)
-        .map(|entry| look_up(parts, entry))
+    let due = rows.into_iter().flat_map(|row| row.look_ups);
+    let mut answers = futures::stream::iter(due)
+        .map(|due| look_up(parts, due))
         .buffer_unordered(LOOK_UPS_IN_FLIGHT);
     while let Some(answer) = answers.next().await {
         answer?;

@@ -7,10 +7,10 @@
 //! written to the journal.
 
 use schemas::change::{Change, SkippedRecipient};
-use schemas::message::{DueEntry, DueKind, DueTask, message_key};
+use schemas::message::{DueEntry, DueKind, DueLookUps, FallsDue, LookUp, message_key};
 use schemas::position::SourceId;
 use schemas::provider::AttemptRef;
-use schemas::record::{KeyPart, Record};
+use schemas::record::KeyPart;
 use schemas::{AccountId, Message, MessageId, MessageStatus, StatusEvent, UnixMicros};
 
 use super::poison::is_poison;
@@ -121,12 +121,11 @@ impl<V: View> Applying<'_, V> {
         self.view.put(message)
     }
 
-    /// Puts a due entry.
+    /// Puts the entry of a message that is to be sent.
     pub(super) fn put_due(
         &mut self,
         account: AccountId,
         message: MessageId,
-        task: DueTask,
         due: UnixMicros,
     ) -> Result<(), StoreError> {
         let (partition, sequence) = (self.state.partition, self.state.sequence);
@@ -135,7 +134,6 @@ impl<V: View> Applying<'_, V> {
             due,
             account,
             message,
-            task,
             sequence,
         })
     }
@@ -155,7 +153,7 @@ impl<V: View> Applying<'_, V> {
         message.next_attempt_at = Some(at);
         self.touched(envelope)?;
         self.put_message(&mut message)?;
-        self.put_due(envelope.account, envelope.id, DueTask::Send, at)?;
+        self.put_due(envelope.account, envelope.id, at)?;
         Ok(Verdict::Done)
     }
 
@@ -223,11 +221,7 @@ impl<V: View> Applying<'_, V> {
         }
         let open = message.status.awaits_receipt() || message.status == MessageStatus::Unknown;
         if let (true, Some(due)) = (open, next) {
-            let task = DueTask::LookUp {
-                attempt: attempt.attempt,
-                made,
-            };
-            self.put_due(attempt.account, attempt.message, task, due)?;
+            self.state.look_ups.plan(due, LookUp::of(attempt, made));
         }
         Ok(Verdict::Done)
     }
@@ -262,7 +256,7 @@ impl<V: View> Applying<'_, V> {
             message.next_attempt_at = Some(due);
         })?;
         if verdict == Verdict::Done {
-            self.put_due(account, id, DueTask::Send, due)?;
+            self.put_due(account, id, due)?;
         }
         Ok(verdict)
     }
@@ -288,7 +282,7 @@ impl<V: View> Applying<'_, V> {
         message.next_attempt_at = Some(due);
         let entry = lives::Entry::of(at, "postponed").detailed("retry_budget");
         lives::tell_once(&mut message, entry);
-        self.put_due(account, id, DueTask::Send, due)?;
+        self.put_due(account, id, due)?;
         self.put_message(&mut message)?;
         Ok(Verdict::Done)
     }
@@ -327,15 +321,17 @@ impl<V: View> Applying<'_, V> {
             return Ok(Verdict::Refused(Refusal::OutOfOrder));
         }
         position.change().position = to;
-        if let SourceId::Due(kind) = source {
-            self.drop_due(kind, from, to)?;
+        match source {
+            SourceId::Due(DueKind::Send) => self.drop_due::<DueEntry>(from, to)?,
+            SourceId::Due(DueKind::LookUp) => self.drop_due::<DueLookUps>(from, to)?,
+            SourceId::Work(_) | SourceId::Audience(_) | SourceId::Import(_) => {}
         }
         Ok(Verdict::Done)
     }
 
     /// Walks over the minutes between the two instants and never over what was dropped
     /// before: a store may have to step over each row that is not there any more.
-    fn drop_due(&mut self, kind: DueKind, from: u64, to: u64) -> Result<(), StoreError> {
+    fn drop_due<R: FallsDue>(&mut self, from: u64, to: u64) -> Result<(), StoreError> {
         let as_instant = |position: u64| UnixMicros(i64::try_from(position).unwrap_or(i64::MAX));
         let (from, to) = (as_instant(from), as_instant(to));
         if from.0 == 0 {
@@ -343,26 +339,26 @@ impl<V: View> Applying<'_, V> {
             return Ok(());
         }
         for minute in from.minute()..=to.minute() {
-            let bucket = DueEntry::bucket_key(self.state.partition, kind, minute);
+            let bucket = R::bucket_key(self.state.partition, minute);
             let mut start = bucket.clone();
             start.push(KeyPart::I64(from.0));
-            self.drop_bucket(&bucket, &start, to)?;
+            self.drop_bucket::<R>(&bucket, &start, to)?;
         }
         Ok(())
     }
 
-    fn drop_bucket(
+    fn drop_bucket<R: FallsDue>(
         &mut self,
         bucket: &[KeyPart],
         start: &[KeyPart],
         to: UnixMicros,
     ) -> Result<(), StoreError> {
         loop {
-            let page = self.view.list::<DueEntry>(bucket, start, DROP_PAGE)?;
-            let handled = page.iter().filter(|entry| entry.due < to);
+            let page = self.view.list::<R>(bucket, start, DROP_PAGE)?;
+            let handled = page.iter().filter(|entry| entry.due() < to);
             let mut dropped = 0;
             for entry in handled {
-                self.view.delete::<DueEntry>(&entry.key())?;
+                self.view.delete::<R>(&entry.key())?;
                 dropped += 1;
             }
             if dropped < DROP_PAGE {

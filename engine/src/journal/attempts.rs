@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use schemas::change::{AfterAttempt, Change};
-use schemas::message::DueTask;
+use schemas::message::LookUp;
 use schemas::provider::SubmitOutcome;
 use schemas::text::Binding;
 use schemas::{Envelope, Message, MessageStatus, StatusEvent, UnixMicros};
@@ -156,29 +156,16 @@ impl<V: View> Applying<'_, V> {
         match then {
             AfterAttempt::RetryAt(due) => {
                 message.next_attempt_at = Some(due);
-                self.put_due(
-                    open.attempt.account,
-                    open.attempt.message,
-                    DueTask::Send,
-                    due,
-                )
+                self.put_due(open.attempt.account, open.attempt.message, due)
             }
             AfterAttempt::Return(due) => {
                 message.attempts -= 1;
                 message.next_attempt_at = Some(due);
-                self.put_due(
-                    open.attempt.account,
-                    open.attempt.message,
-                    DueTask::Send,
-                    due,
-                )
+                self.put_due(open.attempt.account, open.attempt.message, due)
             }
             AfterAttempt::LookUpAt(due) => {
-                let task = DueTask::LookUp {
-                    attempt: open.attempt.attempt,
-                    made: 0,
-                };
-                self.put_due(open.attempt.account, open.attempt.message, task, due)
+                self.state.look_ups.plan(due, LookUp::of(&open.attempt, 0));
+                Ok(())
             }
             AfterAttempt::Settle | AfterAttempt::GiveUp | AfterAttempt::Expire => Ok(()),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use schemas::change::Change;
 use schemas::held::{HeldList, HeldMessage};
-use schemas::message::{DueEntry, DueTask};
+use schemas::message::DueEntry;
 use schemas::record::Record;
 use schemas::{AccountId, CampaignId, Message, MessageId, MessageStatus, UnixMicros};
 
@@ -61,7 +61,7 @@ impl<V: View> Applying<'_, V> {
         message.held = Some(list);
         message.next_attempt_at = *until;
         if let Some(until) = until {
-            self.put_due(*account, *id, DueTask::Send, *until)?;
+            self.put_due(*account, *id, *until)?;
         }
         // A campaign that is held goes on some day: its messages wait until then.
         let reason = until.map_or(CAMPAIGN_HELD, |_| NO_PROVIDER);
@@ -95,7 +95,7 @@ impl<V: View> Applying<'_, V> {
             self.forget_due(&message)?;
             message.next_attempt_at = Some(due);
             lives::note(&mut message, Entry::of(at, "released"));
-            self.put_due(account, id, DueTask::Send, due)?;
+            self.put_due(account, id, due)?;
         }
         self.put_message(&mut message)?;
         Ok(Verdict::Done)
@@ -178,7 +178,6 @@ impl<V: View> Applying<'_, V> {
             due,
             account: message.envelope.account,
             message: message.envelope.id,
-            task: DueTask::Send,
             sequence: 0,
         };
         self.view.delete::<DueEntry>(&entry.key())

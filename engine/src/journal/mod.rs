@@ -23,6 +23,7 @@ mod consent;
 mod held;
 mod imports;
 mod lives;
+mod look_ups;
 mod poison;
 mod projector;
 mod reads;

@@ -14,6 +14,7 @@ use schemas::record::Record;
 use schemas::{CampaignId, Envelope, MessageId, MessageStatus, Partition, ProviderId, UnixMicros};
 use serde::{Deserialize, Serialize};
 
+use super::look_ups::PlannedLookUps;
 use super::view::View;
 use crate::store::StoreError;
 
@@ -96,6 +97,8 @@ pub struct PartitionState {
     /// Those of them whose messages are known to have no row: nothing writes one while an
     /// attempt is open, so the outcome need not look. Not known after a start.
     pub unwritten: BTreeSet<MessageId>,
+    /// Look-ups that the record being written plans.
+    pub look_ups: PlannedLookUps,
     /// How many receipts are parked; while none is, nothing looks for them.
     pub parked: u64,
     /// Entries due before these instants have been read: new ones go after them.
@@ -114,6 +117,7 @@ impl PartitionState {
             sequence,
             open: BTreeMap::new(),
             unwritten: BTreeSet::new(),
+            look_ups: PlannedLookUps::default(),
             parked: 0,
             due_marks: BTreeMap::new(),
             tallies: Cached::default(),
@@ -241,9 +245,12 @@ impl PartitionState {
         })
     }
 
-    /// Writes the cached rows that changed since the last call.
+    /// Writes the cached rows that changed since the last call, and what was planned.
     pub fn write_back<V: View>(&mut self, view: &mut V) -> Result<(), StoreError> {
         let sequence = self.sequence;
+        for row in self.look_ups.take(self.partition, sequence) {
+            view.put(&row)?;
+        }
         self.tallies
             .write_back(view, |tally| tally.sequence = sequence)?;
         self.positions

@@ -12,7 +12,9 @@ use schemas::health::{HealthChange, HealthEvent, HealthState, ProviderHealth};
 use schemas::held::{HeldCount, HeldMessage};
 use schemas::ingress::IngressPosition;
 use schemas::job::{ImportPosition, Job, JobFilePiece, JobProgress, JobReject, JobState, JobWork};
-use schemas::message::{DueEntry, DueTask, Encoding, IdempotencyKey, Intake, TimelineEntry};
+use schemas::message::{
+    DueEntry, DueLookUps, Encoding, IdempotencyKey, Intake, LookUp, TimelineEntry,
+};
 use schemas::position::{CommittedPosition, SourceId};
 use schemas::provider::{AttemptRef, DeliveryReceipt, ProviderOrder, ProviderStamp};
 use schemas::record::Record;
@@ -91,14 +93,29 @@ pub(crate) fn message() -> Message {
     }
 }
 
-fn due(task: DueTask) -> DueEntry {
+fn due() -> DueEntry {
     DueEntry {
         partition: Partition(5),
         due: AT,
         account: AccountId::from_bytes([1; 16]),
         message: message_id(),
-        task,
         sequence: 78,
+    }
+}
+
+fn due_look_ups() -> DueLookUps {
+    let look_up = |made| LookUp {
+        account: AccountId::from_bytes([1; 16]),
+        message: message_id(),
+        attempt: 1,
+        made,
+    };
+    DueLookUps {
+        partition: Partition(5),
+        due: AT,
+        sequence: 78,
+        part: 2,
+        look_ups: vec![look_up(0), look_up(3)],
     }
 }
 
@@ -264,14 +281,8 @@ pub(crate) fn show_all(to: &mut impl Samples) {
             mark: (1 << 62) + 4_711,
         },
     );
-    to.sample("due_send", due(DueTask::Send));
-    to.sample(
-        "due_look_up",
-        due(DueTask::LookUp {
-            attempt: 1,
-            made: 3,
-        }),
-    );
+    to.sample("due_send", due());
+    to.sample("due_look_ups", due_look_ups());
     to.sample("parked_receipt", parked_receipt());
     to.sample(
         "unknown_attempt",

@@ -46,7 +46,7 @@ impl Space {
             Self::Messages
         } else if table.tag == tables::BINDINGS.tag {
             Self::Bindings
-        } else if table.tag == tables::DUE.tag {
+        } else if table.tag == tables::DUE.tag || table.tag == tables::DUE_LOOK_UPS.tag {
             Self::Due
         } else {
             Self::Rows

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemas::audience::NumberKey;
 use schemas::held::{HeldList, HeldMessage};
-use schemas::message::{DueEntry, DueKind, DueTask, TimelineEntry};
+use schemas::message::{DueEntry, DueKind, TimelineEntry};
 use schemas::position::{CommittedPosition, SourceId};
 use schemas::record::Record;
 use schemas::{CampaignId, Message, MessageStatus, Partition, PartitionCount, UnixMicros};
@@ -191,7 +191,6 @@ fn is_due(
         due,
         account: message.envelope.account,
         message: message.envelope.id,
-        task: DueTask::Send,
         sequence: 0,
     };
     if rows::get::<DueEntry>(kv, &entry.key())?.is_none() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemas::audience::{AudienceChunk, NumberKey};
 use schemas::campaign::CampaignTally;
 use schemas::change::{AfterAttempt, Change};
-use schemas::message::{DueEntry, DueKind, DueTask, message_key};
+use schemas::message::{DueEntry, DueKind, message_key};
 use schemas::position::{AudiencePosition, CommittedPosition, SourceId};
 use schemas::provider::{AttemptRef, SubmitOutcome};
 use schemas::record::{KeyPart, Record};
@@ -338,7 +338,6 @@ async fn a_lost_row_is_found() {
         due: retry_at(),
         account: account(),
         message: world.people[1].id,
-        task: DueTask::Send,
         sequence: 0,
     };
     world.delete::<DueEntry>(&retry.key());

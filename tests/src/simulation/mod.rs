@@ -51,7 +51,7 @@ use engine::store::MemoryKv;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use sandbox::book::ReceiptResult;
 use sandbox::core::DueReceipt;
-use schemas::message::DueEntry;
+use schemas::message::{DueEntry, DueLookUps};
 use schemas::{MessageId, MessageStatus};
 
 use chance::{Chance, Stream};
@@ -290,7 +290,9 @@ impl Simulation {
         let Some(seconds) = PASSING_SECONDS.get(slept) else {
             return false;
         };
-        let nothing_is_due = || judge::rows::<DueEntry>(self).is_empty();
+        let nothing_is_due = || {
+            judge::rows::<DueEntry>(self).is_empty() && judge::rows::<DueLookUps>(self).is_empty()
+        };
         if slept > 0 && nothing_is_due() && !judge::is_under_way(self) {
             return false;
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use schemas::change::{AfterAttempt, Change};
-use schemas::message::{DueEntry, DueKind};
+use schemas::message::{DueKind, DueLookUps};
 use schemas::position::{CommittedPosition, SourceId};
 use schemas::{MessageId, UnixMicros};
 
@@ -91,7 +91,7 @@ impl Reader {
             .entries()
             .into_iter()
             .filter(|entry| as_position(entry.due) >= from && entry.due <= now);
-        let read: Vec<MessageId> = due.map(|entry| entry.message).collect();
+        let read: Vec<MessageId> = due.flat_map(messages).collect();
         for id in &read {
             assert!(!self.passed.contains(id), "read again behind the cursor");
         }
@@ -103,7 +103,7 @@ impl Reader {
         }
     }
 
-    fn entries(&self) -> Vec<DueEntry> {
+    fn entries(&self) -> Vec<DueLookUps> {
         self.owner.rows(&[])
     }
 
@@ -112,14 +112,18 @@ impl Reader {
         let from = self.position();
         let entries = self.entries();
         let ahead = entries
-            .iter()
+            .into_iter()
             .filter(|entry| as_position(entry.due) >= from);
-        let ahead: BTreeSet<MessageId> = ahead.map(|entry| entry.message).collect();
+        let ahead: BTreeSet<MessageId> = ahead.flat_map(messages).collect();
         for id in &self.appended {
             let is_ahead = ahead.contains(id);
             assert!(is_ahead != self.passed.contains(id), "lost or kept twice");
         }
     }
+}
+
+fn messages(row: DueLookUps) -> impl Iterator<Item = MessageId> {
+    row.look_ups.into_iter().map(|look_up| look_up.message)
 }
 
 fn as_position(instant: UnixMicros) -> u64 {

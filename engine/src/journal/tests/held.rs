@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use schemas::change::{AfterAttempt, Change};
 use schemas::held::{HeldCount, HeldMessage};
-use schemas::message::{DueEntry, DueKind};
+use schemas::message::{DueEntry, DueKind, FallsDue};
 use schemas::record::Record;
 use schemas::{Envelope, MessageStatus, ProviderId, UnixMicros};
 
@@ -58,7 +58,7 @@ fn waiting(owner: &Owner) -> (u64, usize) {
 /// When a message is due.
 fn due(owner: &Owner, minutes: std::ops::Range<i64>) -> Vec<UnixMicros> {
     let minutes = minutes.map(|minute| at(minute * 60).minute());
-    let bucket = |minute| DueEntry::bucket_key(PARTITION, DueKind::Send, minute);
+    let bucket = |minute| DueEntry::bucket_key(PARTITION, minute);
     let entries = minutes.flat_map(|minute| owner.rows::<DueEntry>(&bucket(minute)));
     entries.map(|entry| entry.due).collect()
 }

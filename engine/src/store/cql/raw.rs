@@ -14,7 +14,7 @@ use schemas::consent::Consent;
 use schemas::contact::{Contact, ListMember};
 use schemas::held::{HeldCount, HeldMessage};
 use schemas::job::{JobProgress, JobReject};
-use schemas::message::DueEntry;
+use schemas::message::{DueEntry, DueLookUps};
 use schemas::position::CommittedPosition;
 use schemas::provider::ProviderStamp;
 use schemas::record::{Key, Projection, Record, Table};
@@ -114,6 +114,7 @@ static TABLES: [(Table, &dyn RawTable); record::tables::PROJECTIONS.len()] = tab
     Message,
     Binding,
     DueEntry,
+    DueLookUps,
     ParkedReceipt,
     CampaignTally,
     Contact,

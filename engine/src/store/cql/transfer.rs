@@ -14,7 +14,7 @@ use schemas::health::ProviderHealth;
 use schemas::held::{HeldCount, HeldMessage};
 use schemas::ingress::IngressPosition;
 use schemas::job::{Job, JobFilePiece, JobProgress, JobReject};
-use schemas::message::{DueEntry, IdempotencyKey, Intake};
+use schemas::message::{DueEntry, DueLookUps, IdempotencyKey, Intake};
 use schemas::position::CommittedPosition;
 use schemas::provider::{ProviderOrder, ProviderStamp};
 use schemas::record::{Record, tables};
@@ -77,6 +77,7 @@ static ENTRANCES: [Entrance; tables::ALL.len() - 1] = [
     Entrance::of::<ProviderHealth>(),
     Entrance::of::<IngressPosition>(),
     Entrance::of::<JobFilePiece>(),
+    Entrance::of::<DueLookUps>(),
 ];
 
 impl Store {
