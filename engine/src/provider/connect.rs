@@ -18,7 +18,8 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// Why a connection does not stand.
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Opens connections, each within a time.
 #[derive(Clone)]

@@ -1,37 +1,30 @@
 //! HTTP to providers: one request, one answer, and on failure the one thing that
 //! matters: whether a byte of the request can have left.
 //!
-//! Nothing is repeated. What the pool does is to move a request to a fresh connection
-//! when a pooled one turned out closed *before hyper took the request up* (hyper hands
-//! the request itself back as the proof, hyper-util 0.1.21 `legacy/client.rs`,
-//! `TrySendError::Retryable`); a request of which a byte was given to a socket is never
-//! handed back. A pooled connection that closes after that is `connection_lost`, which
-//! is unknown. Redirects are not followed: an answer is an answer.
+//! Nothing is repeated. What is done is to move a request to another connection when an idle
+//! one turned out closed *before hyper took the request up* (hyper hands the request itself back
+//! as the proof, hyper 1.12 `client/dispatch.rs`, `TrySendError`); a request of which a byte was
+//! given to a socket is never handed back. A connection that closes after that is
+//! `connection_lost`, which is unknown. Redirects are not followed: an answer is an answer.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Either, select};
-use http_body_util::{BodyExt, Full};
-use hyper::Request;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{DATE, HeaderMap, RETRY_AFTER};
-use hyper_util::client::legacy;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper::{Request, Response};
 
 use schemas::UnixMicros;
 
-use super::connect::{ConnectTimeout, Connector, DnsFailure, TlsProblem};
+use super::connect::{BoxError, ConnectTimeout, Connector, DnsFailure, TlsProblem};
+use super::connections::{Connection, Idle, Lost};
 use super::transport::{Answer, Transport, TransportFailure};
-
-/// How long an idle connection is kept. It must end before the provider's side ends it,
-/// or requests meet closing connections and become unknown; 60 s is the shortest
-/// customary limit of load balancers.
-const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The longest wait that a provider can ask for, in milliseconds: one day. Longer ones
 /// are cut to it.
@@ -48,10 +41,10 @@ pub(super) struct Limits {
     pub(super) max_in_flight: u32,
 }
 
-/// Connections to one provider account, over HTTP/1.1: over HTTP/2 hyper holds one
-/// connection per host and queues silently when its streams run out (hyper issue 3623).
+/// Connections to one provider account.
 pub(super) struct Client {
-    pool: legacy::Client<Connector, Full<Bytes>>,
+    connector: Connector,
+    idle: Idle,
     request_timeout: Duration,
 }
 
@@ -61,14 +54,10 @@ impl Client {
     /// # Errors
     /// When the trusted certificates of the system cannot be read.
     pub(super) fn new(limits: Limits, tls: bool) -> Result<Self, TlsProblem> {
-        let idle = usize::try_from(limits.max_in_flight).unwrap_or(usize::MAX);
-        let pool = legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .pool_max_idle_per_host(idle)
-            .build(Connector::new(limits.connect_timeout, tls)?);
+        let most = usize::try_from(limits.max_in_flight).unwrap_or(usize::MAX);
         Ok(Self {
-            pool,
+            connector: Connector::new(limits.connect_timeout, tls)?,
+            idle: Idle::new(most),
             request_timeout: limits.request_timeout,
         })
     }
@@ -78,19 +67,55 @@ impl Client {
         request: Request<Bytes>,
         limit: usize,
     ) -> Result<Answer, TransportFailure> {
-        let request = self.pool.request(request.map(Full::new));
         let mut deadline = pin!(tokio::time::sleep(self.request_timeout));
-        let response = match select(request, deadline.as_mut()).await {
-            Either::Left((answered, _)) => answered.map_err(|error| classify(&error))?,
+        let answered = pin!(self.send(request));
+        let (mut connection, response) = match select(answered, deadline.as_mut()).await {
+            Either::Left((answered, _)) => answered?,
             Either::Right(_) => return Err(TransportFailure::Unknown(TIMEOUT)),
         };
-        let (head, body) = response.into_parts();
-        let body = read_body(body, limit, deadline).await;
+        let (head, mut body) = response.into_parts();
+        let content = {
+            let reading = pin!(read_body(&mut connection, &mut body, limit));
+            match select(reading, deadline).await {
+                Either::Left((content, _)) => content,
+                Either::Right(_) => Err(TIMEOUT),
+            }
+        };
+        if content.is_ok() {
+            self.idle.put(connection);
+        }
         Ok(Answer {
             status: head.status,
             headers: head.headers,
-            body,
+            body: content,
         })
+    }
+
+    /// Sends the request on an idle connection, or else on a new one.
+    async fn send(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<(Connection, Response<Incoming>), TransportFailure> {
+        let uri = request.uri().clone();
+        let mut request = request.map(Full::new);
+        loop {
+            let mut connection = match self.idle.take(&uri) {
+                Some(connection) => connection,
+                None => {
+                    // Rare, and large: not a part of what every text carries along.
+                    let opened = Connection::open(&self.connector, &uri).boxed().await;
+                    opened.map_err(|error| TransportFailure::NotSent(connect_cause(&error)))?
+                }
+            };
+            match connection.send(request).await {
+                Ok(response) => return Ok((connection, response)),
+                Err(Lost::Begun) => return Err(TransportFailure::Unknown(CONNECTION_LOST)),
+                Err(Lost::Untouched(untouched)) if connection.is_used => request = *untouched,
+                Err(Lost::Untouched(_)) => {
+                    return Err(TransportFailure::NotSent("connection_closed"));
+                }
+            }
+        }
     }
 }
 
@@ -107,19 +132,15 @@ impl Transport for Client {
 const TIMEOUT: &str = "timeout";
 const CONNECTION_LOST: &str = "connection_lost";
 
-/// The body, unless it is longer than `limit` bytes, breaks off or comes too late.
+/// The body, unless it is longer than `limit` bytes or breaks off.
 async fn read_body(
-    mut body: Incoming,
+    connection: &mut Connection,
+    body: &mut Incoming,
     limit: usize,
-    mut deadline: Pin<&mut tokio::time::Sleep>,
 ) -> Result<Vec<u8>, &'static str> {
     let mut content = Vec::new();
     loop {
-        let frame = match select(body.frame(), deadline.as_mut()).await {
-            Either::Left((frame, _)) => frame,
-            Either::Right(_) => return Err(TIMEOUT),
-        };
-        match frame {
+        match connection.next_frame(body).await {
             Some(Ok(frame)) => match frame.data_ref() {
                 Some(chunk) if content.len() + chunk.len() > limit => {
                     return Err("answer_too_large");
@@ -133,22 +154,9 @@ async fn read_body(
     }
 }
 
-/// The one place that says what a failure of the transport means. Only what is proven
-/// not to have left is `NotSent`.
-fn classify(error: &legacy::Error) -> TransportFailure {
-    if error.is_connect() {
-        // Connecting ends before the first byte of a request is written, TLS included.
-        return TransportFailure::NotSent(connect_cause(error));
-    }
-    if never_started(error) {
-        return TransportFailure::NotSent("connection_closed");
-    }
-    TransportFailure::Unknown(CONNECTION_LOST)
-}
-
 /// The word for a connection that did not come about.
-fn connect_cause(error: &legacy::Error) -> &'static str {
-    let mut next = error.source();
+fn connect_cause(error: &BoxError) -> &'static str {
+    let mut next: Option<&(dyn Error + 'static)> = Some(&**error);
     while let Some(cause) = next {
         if cause.is::<DnsFailure>() {
             return "dns";
@@ -184,20 +192,6 @@ fn connect_cause(error: &legacy::Error) -> &'static str {
     "connect_failed"
 }
 
-/// Whether hyper proves that it never took the request up: on HTTP/1.1 it reports
-/// "canceled" only together with the untouched request (hyper 1.12,
-/// `client/dispatch.rs` and `proto/h1/dispatch.rs`).
-fn never_started(error: &legacy::Error) -> bool {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(cause) = cause.downcast_ref::<hyper::Error>() {
-            return cause.is_canceled();
-        }
-        source = cause.source();
-    }
-    false
-}
-
 /// The wait that an answer asks for, in milliseconds: `Retry-After` in seconds, or as a
 /// date (RFC 9110, section 10.2.3), which is measured from the answer's own `Date`, so
 /// that nobody's clock matters but the provider's. `None` when it cannot be read.
@@ -223,35 +217,5 @@ pub(super) fn date(headers: &HeaderMap) -> Option<UnixMicros> {
 }
 
 #[cfg(test)]
-mod tests {
-    use hyper::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
-
-    use super::{LONGEST_RETRY_AFTER_MS, retry_after_ms};
-
-    fn wait(retry_after: &'static str, date: Option<&'static str>) -> Option<u64> {
-        let mut headers = HeaderMap::new();
-        headers.insert(RETRY_AFTER, HeaderValue::from_static(retry_after));
-        if let Some(date) = date {
-            headers.insert(DATE, HeaderValue::from_static(date));
-        }
-        retry_after_ms(&headers)
-    }
-
-    #[test]
-    fn a_wait_comes_in_seconds_or_as_a_date() {
-        let now = Some("Fri, 02 Jan 2026 15:30:00 GMT");
-        assert_eq!(wait("0", None), Some(0));
-        assert_eq!(wait("7", None), Some(7_000));
-        assert_eq!(wait("Fri, 02 Jan 2026 15:30:09 GMT", now), Some(9_000));
-        assert_eq!(wait("Fri, 02 Jan 2026 15:29:09 GMT", now), Some(0));
-        assert_eq!(wait("99999999999", None), Some(LONGEST_RETRY_AFTER_MS));
-        assert_eq!(retry_after_ms(&HeaderMap::new()), None);
-    }
-
-    #[test]
-    fn a_wait_that_cannot_be_read_is_none() {
-        for wrong in ["", "-3", "1.5", "soon", "Fri, 02 Jan 2026 15:30:09 GMT"] {
-            assert_eq!(wait(wrong, None), None, "{wrong}");
-        }
-    }
-}
+#[path = "http_tests.rs"]
+mod tests;

@@ -8,6 +8,7 @@
 //! Each company's dialect is one folder; [`open`] holds the table of their names.
 
 mod connect;
+mod connections;
 #[cfg(feature = "testkit")]
 pub mod contract;
 mod http;
