@@ -18,6 +18,7 @@ use crate::runtime::Runtime;
 
 #[cfg(test)]
 pub(crate) mod contract;
+mod each;
 mod ranges;
 mod rows;
 

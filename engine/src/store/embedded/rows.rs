@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use schemas::record::{Key, KeyPart, Record, Versioned, WriteOnce};
 
-use super::ranges;
+use super::{each, ranges};
 use crate::runtime::Runtime;
 use crate::store::error::StoreError;
 use crate::store::kv::{Direction, Kv, Space};
@@ -60,11 +60,15 @@ impl EmbeddedRows {
         &self,
         keys: &[Key],
     ) -> Result<Vec<Option<R>>, StoreError> {
-        let mut rows = Vec::with_capacity(keys.len());
-        for key in keys {
-            rows.push(self.get(key).await?);
-        }
-        Ok(rows)
+        let keys: Vec<_> = keys
+            .iter()
+            .map(|key| key::encode(R::TABLE, key))
+            .collect::<Result<_, _>>()?;
+        // Not on another thread, as in `get`: they are few, and mostly in memory.
+        each::get_each(&*self.kv, Space::of(R::TABLE), &keys)?
+            .into_iter()
+            .map(|bytes| bytes.map(|bytes| row::decode(&bytes)).transpose())
+            .collect()
     }
 
     pub(in crate::store) async fn settled(&self) -> Result<(), StoreError> {
