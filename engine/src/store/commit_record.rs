@@ -41,12 +41,16 @@ impl CommitRecord {
             .truncate(false)
             .open(folder.join(FILE))?;
         let mut commits = Commits::default();
-        if file.metadata()?.len() > 0 {
-            let mut bytes = [0; BYTES];
-            file.read_exact_at(&mut bytes, 0)?;
-            for (commit, bytes) in commits.iter_mut().zip(bytes.chunks_exact(8)) {
-                *commit = decode(bytes);
-            }
+        // Spaces that came later are not in what an earlier release noted.
+        let mut bytes = vec![
+            0;
+            usize::try_from(file.metadata()?.len())
+                .unwrap_or(BYTES)
+                .min(BYTES)
+        ];
+        file.read_exact_at(&mut bytes, 0)?;
+        for (commit, bytes) in commits.iter_mut().zip(bytes.chunks(8)) {
+            *commit = decode(bytes);
         }
         Ok((Self { file }, commits))
     }

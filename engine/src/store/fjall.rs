@@ -2,7 +2,7 @@
 //!
 //! A node must stay small (at most 128 MiB with a million messages), so every buffer
 //! has a bound here. At rest it is the block cache and one memtable for each space
-//! (17 MiB together); while a full memtable is written out, a second one of that space
+//! (19 MiB together); while a full memtable is written out, a second one of that space
 //! is filled; fjall halts the writer when four of one space wait, which bounds the
 //! worst case.
 
@@ -11,7 +11,6 @@
     reason = "the wildcards are over other crates' growing enums"
 )]
 
-use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,12 +20,16 @@ use fjall::config::{
     BlockSizePolicy, BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry, PartitioningPolicy,
 };
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable};
+use schemas::record::tables;
 
+use self::errors::{folder_error, from_kv, io_error, kv_error};
 use self::snapshot::FjallSnapshot;
 use super::commit_record::{self, CommitRecord, Commits};
 use super::folder::{DataFolder, FolderError};
-use super::kv::{Direction, Kv, KvBatch, KvError, KvPairs, KvRead, Space};
+use super::key::prefix_end;
+use super::kv::{Direction, Kv, KvBatch, KvChange, KvError, KvPairs, KvRead, Space};
 
+mod errors;
 mod manifests;
 mod snapshot;
 #[cfg(test)]
@@ -55,7 +58,7 @@ const BLOCK_BYTES: u32 = 16 << 10;
 /// were written a moment ago.
 fn filters(space: Space) -> FilterPolicy {
     match space {
-        Space::Rows | Space::Messages | Space::Bindings => FilterPolicy::all(
+        Space::Rows | Space::Messages | Space::Bindings | Space::Consents => FilterPolicy::all(
             FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(10.0)),
         ),
         Space::Due | Space::Journal | Space::Log => FilterPolicy::disabled(),
@@ -68,7 +71,12 @@ fn filters(space: Space) -> FilterPolicy {
 const fn memtable_bytes(space: Space) -> u64 {
     match space {
         Space::Messages => 3 << 20,
-        Space::Rows | Space::Journal | Space::Bindings | Space::Due | Space::Log => 2 << 20,
+        Space::Rows
+        | Space::Journal
+        | Space::Bindings
+        | Space::Due
+        | Space::Log
+        | Space::Consents => 2 << 20,
     }
 }
 
@@ -90,6 +98,9 @@ const OPEN_FILES: usize = 256;
 /// which only writes memtables out, hands merges to itself while the second is at one: a
 /// tenth of a node's processor time.
 const WORKER_THREADS: usize = 3;
+
+/// Rows that one batch moves from one map to another.
+const MOVED_AT_ONCE: usize = 1_000;
 
 /// One database in `<folder>/db`.
 pub(crate) struct FjallKv {
@@ -143,14 +154,44 @@ impl FjallKv {
             });
         }
         folder.created()?;
-        Ok(Self {
+        let path = path.to_owned();
+        let kv = Self {
             spaces,
             database,
             record,
             filled: Mutex::new([0; Space::ALL.len()]),
             commits: Mutex::new(commits),
             folder: Arc::new(folder),
-        })
+        };
+        let moved = kv.move_consents();
+        moved.map_err(|error| from_kv(&path, error))?;
+        Ok(kv)
+    }
+
+    /// Consents lay among the other rows once.
+    fn move_consents(&self) -> Result<(), KvError> {
+        let start = [tables::CONSENTS.tag];
+        let end = prefix_end(&start);
+        loop {
+            let some = self.scan(Space::Rows, &start, &end, Direction::Forward, MOVED_AT_ONCE)?;
+            if some.is_empty() {
+                return Ok(());
+            }
+            let changes = some.into_iter().flat_map(|(key, value)| {
+                let change = |space, value| KvChange {
+                    space,
+                    key: key.clone(),
+                    value,
+                    partition: None,
+                };
+                [
+                    change(Space::Rows, None),
+                    change(Space::Consents, Some(value)),
+                ]
+            });
+            let changes = changes.collect();
+            self.write(KvBatch { changes })?;
+        }
     }
 
     /// Closes memtables that are full, here and now. Left to fjall, this waits in one
@@ -207,7 +248,7 @@ fn open_database(path: &Path) -> fjall::Result<(Database, Spaces)> {
                 .compaction_strategy(Arc::clone(&merging) as _)
         })
     };
-    let [rows, messages, bindings, due, journal, log] = Space::ALL;
+    let [rows, messages, bindings, due, journal, log, consents] = Space::ALL;
     let spaces = [
         open(rows)?,
         open(messages)?,
@@ -215,6 +256,7 @@ fn open_database(path: &Path) -> fjall::Result<(Database, Spaces)> {
         open(due)?,
         open(journal)?,
         open(log)?,
+        open(consents)?,
     ];
     Ok((database, spaces))
 }
@@ -309,71 +351,5 @@ impl Kv for FjallKv {
 
     fn folder(&self) -> PathBuf {
         self.folder.path().to_owned()
-    }
-}
-
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "the enum is not ours and may grow"
-)]
-fn kv_error(folder: &Path, error: fjall::Error) -> KvError {
-    let detail = match error {
-        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
-            return io_error(folder, &error);
-        }
-        fjall::Error::Poisoned => {
-            return KvError::Io {
-                folder: folder.to_owned(),
-                detail: "an earlier write failed".to_owned(),
-            };
-        }
-        // The rest, also what later versions may add, says that a file does not hold
-        // what was written to it.
-        other => other.to_string(),
-    };
-    KvError::Damaged {
-        folder: folder.to_owned(),
-        detail,
-    }
-}
-
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "the enum is not ours and may grow"
-)]
-fn io_error(folder: &Path, error: &std::io::Error) -> KvError {
-    let folder = folder.to_owned();
-    match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => KvError::DiskFull { folder },
-        ErrorKind::InvalidData | ErrorKind::UnexpectedEof | ErrorKind::NotFound => {
-            KvError::Damaged {
-                folder,
-                detail: error.to_string(),
-            }
-        }
-        _ => KvError::Io {
-            folder,
-            detail: error.to_string(),
-        },
-    }
-}
-
-fn folder_error(path: &Path, error: fjall::Error) -> FolderError {
-    if let fjall::Error::Io(error) = error {
-        return FolderError::from_io(path, error);
-    }
-    match kv_error(path, error) {
-        KvError::DiskFull { folder } => FolderError::DiskFull { folder },
-        KvError::Damaged { folder, detail } => FolderError::Damaged { folder, detail },
-        KvError::Io { folder, detail } => FolderError::Failed { folder, detail },
-        KvError::Failed { folder } => FolderError::Failed {
-            folder,
-            detail: "it has failed before".to_owned(),
-        },
-        #[cfg(feature = "servers")]
-        KvError::Servers { detail } | KvError::Away { detail } => FolderError::Failed {
-            folder: path.to_owned(),
-            detail,
-        },
     }
 }

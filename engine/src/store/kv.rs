@@ -12,7 +12,8 @@ use schemas::record::{Table, tables};
 
 /// The ordered maps of one database. Tables that grow with every message have one each:
 /// a file of theirs then covers the few keys that were written together, and is merged
-/// with those around them instead of with everything.
+/// with those around them instead of with everything. So has the table that is asked about
+/// every message and mostly holds nothing of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Space {
     /// Rows of the other [`schemas::record::Record`]s, by table and key.
@@ -27,17 +28,20 @@ pub(crate) enum Space {
     Journal,
     /// Log records, by topic, partition and offset.
     Log,
+    /// Who must not be texted, or may be again.
+    Consents,
 }
 
 impl Space {
     /// Every space, in the order of [`Space::index`].
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Rows,
         Self::Messages,
         Self::Bindings,
         Self::Due,
         Self::Journal,
         Self::Log,
+        Self::Consents,
     ];
 
     /// Where the rows of a table lie.
@@ -48,6 +52,8 @@ impl Space {
             Self::Bindings
         } else if table.tag == tables::DUE.tag || table.tag == tables::DUE_LOOK_UPS.tag {
             Self::Due
+        } else if table.tag == tables::CONSENTS.tag {
+            Self::Consents
         } else {
             Self::Rows
         }
@@ -62,6 +68,7 @@ impl Space {
             Self::Due => 3,
             Self::Journal => 4,
             Self::Log => 5,
+            Self::Consents => 6,
         }
     }
 
@@ -74,6 +81,7 @@ impl Space {
             Self::Due => "due",
             Self::Journal => "journal",
             Self::Log => "log",
+            Self::Consents => "consents",
         }
     }
 }

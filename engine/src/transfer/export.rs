@@ -66,7 +66,14 @@ pub(super) fn write(
     writer: &mut Writer,
 ) -> Result<(), TransferError> {
     refuse_uploads(kv)?;
-    for space in [Space::Rows, Space::Messages, Space::Bindings, Space::Due] {
+    let spaces = [
+        Space::Rows,
+        Space::Messages,
+        Space::Bindings,
+        Space::Due,
+        Space::Consents,
+    ];
+    for space in spaces {
         each(kv, space, &[], ROWS_END, |key, row| {
             match of_row(key, row)? {
                 Some(item) => writer.item(&item),

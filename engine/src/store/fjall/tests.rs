@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use fjall::AbstractTree;
+use schemas::record::tables;
 
 use super::super::kv::{Direction, Kv, KvBatch, KvChange, KvRead, Space};
 use super::super::subject::runtime;
@@ -227,4 +228,40 @@ fn a_keyspace_whose_list_is_not_named_stays() {
     };
     assert!(told.contains("1/current"), "{told}");
     assert!(keyspace.join("v0").exists(), "its list is gone");
+}
+
+/// A folder of before consents had a map of their own: a STOP that it holds stays one.
+#[test]
+fn consents_that_lay_among_the_rows_are_found_where_they_lie_now() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = |number: u32| [&[tables::CONSENTS.tag][..], &number.to_be_bytes()].concat();
+    let others = [[tables::CONSENTS.tag - 1], [tables::CONSENTS.tag + 1]];
+    let kv = open(&folder);
+    let keys = (0..3_000).map(key).chain(others.map(|key| key.to_vec()));
+    let changes = keys.map(|key| KvChange {
+        space: Space::Rows,
+        value: Some(key.clone()),
+        key,
+        partition: None,
+    });
+    let changes = changes.collect();
+    kv.write(KvBatch { changes }).expect("it is written");
+    drop(kv);
+    // It noted six numbers then.
+    let noted = std::fs::File::options()
+        .write(true)
+        .open(folder.path().join("commits"));
+    noted.and_then(|file| file.set_len(48)).expect("it is cut");
+    for _ in 0..2 {
+        let kv = open(&folder);
+        for number in 0..3_000 {
+            let found = |space| kv.get(space, &key(number)).expect("it can be read");
+            assert_eq!(found(Space::Consents), Some(key(number)));
+            assert_eq!(found(Space::Rows), None);
+        }
+        for other in others {
+            let found = kv.get(Space::Rows, &other).expect("it can be read");
+            assert_eq!(found.as_deref(), Some(&other[..]));
+        }
+    }
 }
