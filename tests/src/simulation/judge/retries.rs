@@ -26,15 +26,21 @@ pub fn judge(simulation: &Simulation, messages: &[Message]) {
         let mut retries: Vec<u64> = begun.map(|entry| instant(entry.at)).collect();
         retries.sort_unstable();
         let calls = entries.calls.iter().filter(|call| call.provider == place);
-        let calls: Vec<u64> = calls.map(|call| call.at).collect();
-        if let Some(wrong) = too_many(simulation, &retries, &calls) {
+        // A text over which its sender panics has left, and the provider has no call of it.
+        let panicked = messages.iter().flat_map(|message| &message.timeline);
+        let panicked = panicked.filter(|entry| {
+            entry.detail.as_deref() == Some("panicked") && entry.provider == Some(id_of(place))
+        });
+        let left = calls.map(|call| call.at);
+        let left = left.chain(panicked.map(|entry| instant(entry.at)));
+        if let Some(wrong) = too_many(simulation, &retries, &left.collect::<Vec<_>>()) {
             simulation.violated(format!("provider {place}: {wrong}"));
         }
     }
 }
 
-/// The first window with too many. `retries` are in their order.
-fn too_many(simulation: &Simulation, retries: &[u64], calls: &[u64]) -> Option<String> {
+/// The first window with too many. `retries` are in their order, `left` in any.
+fn too_many(simulation: &Simulation, retries: &[u64], left: &[u64]) -> Option<String> {
     let (window, slack) = (WINDOW.as_micros() as u64, slack_of(simulation));
     let mut first = 0;
     for (last, until) in retries.iter().enumerate() {
@@ -46,7 +52,7 @@ fn too_many(simulation: &Simulation, retries: &[u64], calls: &[u64]) -> Option<S
         if stood_still(simulation, &window) {
             continue;
         }
-        let texts = calls.iter().filter(|at| window.contains(at)).count() as u64;
+        let texts = left.iter().filter(|at| window.contains(at)).count() as u64;
         // A process knows nothing of what others have sent.
         let begun = simulation.begun.borrow();
         let others = begun.iter().filter(|at| window.contains(at)).count() as u64;
