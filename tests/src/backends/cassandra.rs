@@ -19,7 +19,7 @@ use super::server::{Home, Server};
 /// durable: `unsafesystem` once lost a whole keyspace to a kill.
 const JAVA: [&str; 17] = [
     "-Xms128m",
-    "-Xmx512m",
+    "-Xmx768m",
     "-XX:MaxDirectMemorySize=256m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
