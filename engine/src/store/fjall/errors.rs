@@ -59,7 +59,10 @@ pub(super) fn folder_error(path: &Path, error: fjall::Error) -> FolderError {
     from_kv(path, kv_error(path, error))
 }
 
-pub(super) fn from_kv(path: &Path, error: KvError) -> FolderError {
+pub(super) fn from_kv(
+    #[cfg_attr(not(feature = "servers"), allow(unused_variables))] path: &Path,
+    error: KvError,
+) -> FolderError {
     match error {
         KvError::DiskFull { folder } => FolderError::DiskFull { folder },
         KvError::Damaged { folder, detail } => FolderError::Damaged { folder, detail },
