@@ -61,10 +61,16 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Err(exit) => return exit,
     };
     let runtime = Runtime::of_machine(tokio.handle().clone());
+    #[cfg(feature = "cluster")]
+    let has_kafka = settings.kafka.brokers.is_some();
     // Actors live on this thread, what waits and works on the shared runtime.
     let exit = actix::System::new().block_on(serve(settings, runtime, metrics));
     // What is left in flight is in the journal; nobody has to wait for it.
     tokio.shutdown_background();
+    #[cfg(feature = "cluster")]
+    if has_kafka {
+        exit.at_once();
+    }
     exit
 }
 
