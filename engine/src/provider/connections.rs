@@ -46,8 +46,6 @@ pub(super) struct Connection {
     /// Does what there is to do on the socket; `None` once the connection has ended.
     driver: Option<Box<Driver>>,
     idle_since: Instant,
-    /// Whether it carried a request before.
-    pub(super) is_used: bool,
 }
 
 /// A request without an answer.
@@ -76,7 +74,6 @@ impl Connection {
             requests,
             driver: Some(Box::new(driver)),
             idle_since: Instant::now(),
-            is_used: false,
         })
     }
 
@@ -139,7 +136,6 @@ fn drive(driver: &mut Option<Box<Driver>>, context: &mut Context<'_>) {
 }
 
 /// Idle connections.
-#[derive(Clone)]
 pub(super) struct Idle {
     kept: Arc<Mutex<Kept>>,
     most: usize,
@@ -175,7 +171,6 @@ impl Idle {
         if connection.driver.is_none() || !connection.requests.is_ready() {
             return;
         }
-        connection.is_used = true;
         connection.idle_since = Instant::now();
         let mut kept = lock(&self.kept);
         if kept.connections.len() < self.most {

@@ -99,7 +99,9 @@ impl Client {
         let uri = request.uri().clone();
         let mut request = request.map(Full::new);
         loop {
-            let mut connection = match self.idle.take(&uri) {
+            let idle = self.idle.take(&uri);
+            let was_idle = idle.is_some();
+            let mut connection = match idle {
                 Some(connection) => connection,
                 None => {
                     // Rare, and large: not a part of what every text carries along.
@@ -110,7 +112,7 @@ impl Client {
             match connection.send(request).await {
                 Ok(response) => return Ok((connection, response)),
                 Err(Lost::Begun) => return Err(TransportFailure::Unknown(CONNECTION_LOST)),
-                Err(Lost::Untouched(untouched)) if connection.is_used => request = *untouched,
+                Err(Lost::Untouched(untouched)) if was_idle => request = *untouched,
                 Err(Lost::Untouched(_)) => {
                     return Err(TransportFailure::NotSent("connection_closed"));
                 }
