@@ -59,6 +59,14 @@ impl Space {
         }
     }
 
+    /// Whether rows of tables lie there.
+    pub(crate) const fn holds_rows(self) -> bool {
+        match self {
+            Self::Rows | Self::Messages | Self::Bindings | Self::Due | Self::Consents => true,
+            Self::Journal | Self::Log => false,
+        }
+    }
+
     /// Its place in an array with one entry for each space.
     pub(crate) const fn index(self) -> usize {
         match self {

@@ -66,14 +66,7 @@ pub(super) fn write(
     writer: &mut Writer,
 ) -> Result<(), TransferError> {
     refuse_uploads(kv)?;
-    let spaces = [
-        Space::Rows,
-        Space::Messages,
-        Space::Bindings,
-        Space::Due,
-        Space::Consents,
-    ];
-    for space in spaces {
+    for space in Space::ALL.into_iter().filter(|space| space.holds_rows()) {
         each(kv, space, &[], ROWS_END, |key, row| {
             match of_row(key, row)? {
                 Some(item) => writer.item(&item),
