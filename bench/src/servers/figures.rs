@@ -24,8 +24,9 @@ const WRITES: [&str; 4] = ["put", "put_once", "replace", "delete"];
 /// What happens less often than this for each message is not told.
 const SELDOM: f64 = 0.005;
 
-/// Rows of CQL that may be written for a recipient of a campaign: the message, the binding of the
-/// provider's text to it, and when to look for its receipt; the rest is written for each group.
+/// Rows of CQL that may be written for a recipient of a campaign: the message and the binding of the
+/// provider's text to it; the rest is written for each group. A row of its own told when to look for
+/// its receipt when this was set.
 const WRITES_CEILING: f64 = 3.1;
 
 /// How often the node is asked how much it has taken in.
