@@ -35,6 +35,8 @@ pub enum Stream {
     Servers,
     /// How long requests to the servers take.
     Network,
+    /// Which story is there alone.
+    Alone,
 }
 
 /// A source of random numbers.

@@ -1,12 +1,15 @@
 //! What is to happen in one schedule, drawn from its seed before anything runs.
 
+mod clock_forward;
 mod composed;
 mod lives;
 mod poison;
 mod providers;
+mod retrying;
 mod servers;
 mod slow_sender;
 mod stranded;
+mod together;
 mod weak;
 mod wishes;
 
@@ -159,7 +162,19 @@ impl Plan {
         if slow.hits(0.02) {
             plan.slow_a_sender(slow);
         }
+        plan.draw_alone(&mut Chance::new(seed, Stream::Alone));
         plan
+    }
+
+    /// Now and then there is one story alone, which seldom comes about among others.
+    fn draw_alone(&mut self, chance: &mut Chance) {
+        let hundredth = chance.between(0, 99);
+        match hundredth {
+            0..2 => self.command_retries(chance),
+            2 => self.set_the_clock_forward(chance),
+            3 => self.start_together(chance),
+            _ => {}
+        }
     }
 
     /// One account, one life, and nothing that disturbs it or asks for anything.

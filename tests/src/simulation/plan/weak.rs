@@ -16,6 +16,10 @@ const SECONDS: f64 = 30.0;
 /// A weak one takes this part of its rate.
 const TAKES: f64 = 0.25;
 
+/// How long answers take, in milliseconds: at once, or so long that many are on the way as a rate
+/// falls, to requests that left before.
+const LATENCY: [u64; 2] = [20, 600];
+
 /// How late the answers of a slow one come, in milliseconds.
 const LATE: u64 = 1_200;
 
@@ -28,6 +32,11 @@ impl Plan {
         let kind = chance.pick(&[takes, Weakness::Late(LATE), Weakness::Refuses]);
         self.request_timeout_ms = 3_000;
         self.providers = vec![ProviderPlan {
+            latency_ms: match kind {
+                // At a few a second not many are on the way.
+                Weakness::Takes(most) if most > 5 => chance.pick(&LATENCY),
+                Weakness::Takes(_) | Weakness::Late(_) | Weakness::Refuses => LATENCY[0],
+            },
             weakness: Some((WEAK.start, WEAK.end, kind)),
             ..ProviderPlan::sound(rate)
         }];

@@ -1,0 +1,48 @@
+//! A campaign of which one text in three must be tried again, and a command to it while some of
+//! them fall due: what was picked as it is canceled, and what waits as a process dies in a pause.
+
+use super::{CampaignPlan, CommandsPlan, End, LifePlan, LinePlan, Plan, ProviderPlan};
+use crate::simulation::chance::Chance;
+
+/// Segments a second of the one provider account.
+const RATE: f64 = 40.0;
+
+/// The share of connections that are refused: fewer than make a rate fall.
+const REFUSED: f64 = 0.3;
+
+impl Plan {
+    /// Nothing but retries, a command, and perhaps a process that dies soon after it.
+    pub(super) fn command_retries(&mut self, chance: &mut Chance) {
+        self.make_plain();
+        // Between what is picked and what is durable lies some time.
+        self.disk_hold = (0.5, 40);
+        (self.max_attempts, self.first_delay_ms) = (4, chance.pick(&[300, 1_000]));
+        self.providers = vec![ProviderPlan {
+            line: LinePlan {
+                refused: REFUSED,
+                ..LinePlan::CALM
+            },
+            ..ProviderPlan::sound(RATE)
+        }];
+        let (is_canceled, runs_ms) = (chance.hits(0.5), chance.between(800, 2_500));
+        let mut campaign = CampaignPlan::plain(chance.between(60, 120));
+        campaign.commands = CommandsPlan {
+            pauses: u64::from(!is_canceled),
+            runs_ms,
+            rests_ms: 4_000,
+            is_canceled,
+            is_canceled_at_rest: false,
+        };
+        self.campaigns = vec![campaign];
+        let after_ms = runs_ms + chance.between(100, 3_000);
+        let downtime_ms = chance.pick(&[0, 500, 2_000]);
+        if chance.hits(0.5) {
+            let dies = LifePlan {
+                end: End::AtTime(after_ms),
+                downtime_ms,
+                ..LifePlan::calm()
+            };
+            self.lives.insert(0, dies);
+        }
+    }
+}
