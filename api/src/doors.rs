@@ -12,13 +12,11 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use actors::import::Imports;
 use engine::intake::Intake;
-use engine::journal::Journal;
 use engine::log::Log;
 use engine::provider::ProviderAccount;
 use engine::runtime::Runtime;
 use engine::settings::HttpSettings;
 use engine::store::Store;
-use engine::verify::Verifier;
 use metrics_exporter_prometheus::PrometheusHandle;
 use schemas::{ProviderId, Secret};
 
@@ -26,6 +24,7 @@ use crate::admission::Admission;
 use crate::auth::KeyRing;
 use crate::http::routes;
 use crate::observe::{describe, observe};
+use crate::ownership::Ownership;
 
 /// How long requests that are under way may take to end when the doors close.
 const CLOSE_SECONDS: u64 = 10;
@@ -43,10 +42,8 @@ pub struct Doors {
     pub log: Log,
     /// Single messages.
     pub intake: Intake,
-    /// Where receipts go.
-    pub journal: Journal,
-    /// Verifies all of these.
-    pub verifier: Verifier,
+    /// Who may commit what providers bring.
+    pub ownership: Ownership,
     /// The provider accounts.
     pub providers: Vec<Arc<ProviderAccount>>,
     /// The folder that uploaded files are kept in; see [`imports_folder`].

@@ -8,6 +8,8 @@ pub mod accounts;
 mod admission;
 pub mod auth;
 pub mod command;
+#[cfg(feature = "cluster")]
+mod connecting;
 pub mod demo;
 pub mod doors;
 pub mod exit;
@@ -20,6 +22,7 @@ pub mod ingress;
 mod json;
 pub mod node;
 mod observe;
+pub mod ownership;
 mod parameters;
 #[cfg(feature = "cluster")]
 mod pass_on;
@@ -27,5 +30,3 @@ pub mod problem;
 mod progress;
 mod rate;
 mod signal;
-#[cfg(feature = "cluster")]
-mod waiting;

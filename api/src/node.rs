@@ -1,44 +1,32 @@
 //! One node with its doors, started by one function, whoever runs it.
 
+mod ground;
+
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
-#[cfg(feature = "cluster")]
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 
-use actors::import::Imports;
-use actors::node::{Node, NodeParts};
+use actors::node::{DrainError, Node, NodeParts};
 use engine::client::RootKeyFile;
 use engine::dispatch::read_ahead::READ_AHEAD;
-use engine::journal::CommitError;
-#[cfg(feature = "cluster")]
-use engine::log::{Nodes, Turn};
 use engine::provider::{ProviderAccount, ProviderSettingsError};
 use engine::retry::RetryPolicy;
 use engine::runtime::{Runtime, WorkLost};
 use engine::settings::Settings;
-#[cfg(feature = "cluster")]
-use engine::storage::Servers;
-use engine::storage::{JournalSettings, Storage};
-#[cfg(feature = "cluster")]
-use engine::store::ServedFolder;
 use engine::store::{FolderError, OpenError, Order, Store, StoreError};
-#[cfg(feature = "cluster")]
-use futures::future::{Either, select};
 use metrics_exporter_prometheus::PrometheusHandle;
 use schemas::Secret;
 use schemas::account::Account;
 #[cfg(feature = "cluster")]
 use tokio::sync::oneshot;
 
+pub use self::ground::open_storage;
+use self::ground::{Ground, Owned};
 use crate::auth::new_secret;
-use crate::doors::{
-    Doors, OpenDoorsError, RunningServer, imports_folder, listen, serve, start_upkeep,
-};
+use crate::doors::{Doors, OpenDoorsError, RunningServer, serve, start_upkeep};
 use crate::exit::Exit;
-#[cfg(feature = "cluster")]
-use crate::{doors::refused, waiting::WaitingDoors};
 
 /// A node that cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -123,88 +111,7 @@ pub struct RunningNode {
     /// Tells when the door to Kafka is shut.
     #[cfg(feature = "cluster")]
     ingress: Option<oneshot::Receiver<()>>,
-    #[cfg(feature = "cluster")]
-    turn: Option<Turn>,
-    /// Held as long as it runs.
-    #[cfg(feature = "cluster")]
-    _served: Option<ServedFolder>,
-}
-
-/// Opens the storage that `settings` name. Blocks, for seconds after a crash.
-///
-/// # Errors
-/// [`OpenError`], which names the folder and the cure.
-pub fn open_storage(settings: &Settings, runtime: &Runtime) -> Result<Storage, OpenError> {
-    Storage::open(&settings.node.data, runtime, journal_settings(settings))
-}
-
-fn journal_settings(settings: &Settings) -> JournalSettings {
-    JournalSettings {
-        partitions: settings.node.partitions,
-        trim: settings.journal.trim,
-    }
-}
-
-/// Opens what the settings name: a data folder, or servers.
-async fn open(settings: &Settings, runtime: &Runtime) -> Result<Storage, StartError> {
-    let (settings, opener) = (settings.clone(), runtime.clone());
-    let open = move || open_storage(&settings, &opener);
-    Ok(runtime.blocking(open).await??)
-}
-
-/// The folder of a node whose messages are on servers. It holds what is this node's alone: its
-/// root key, and uploaded files until they are read.
-#[cfg(feature = "cluster")]
-async fn open_folder(
-    settings: &Settings,
-    runtime: &Runtime,
-) -> Result<Option<ServedFolder>, StartError> {
-    if !settings.is_on_servers() {
-        return Ok(None);
-    }
-    let folder = settings.node.data.clone();
-    let opened = runtime
-        .blocking(move || ServedFolder::open(&folder))
-        .await?;
-    Ok(Some(opened.map_err(OpenError::from)?))
-}
-
-/// Waits for this node's turn, with doors that say so.
-#[cfg(feature = "cluster")]
-async fn open_on_servers(
-    settings: &Settings,
-    runtime: &Runtime,
-    metrics: &PrometheusHandle,
-    stop: impl Future<Output = ()>,
-) -> Result<(Storage, TcpListener), StartError> {
-    let listener = listen(&settings.http)?;
-    let doors = |cause| refused(&settings.http, cause);
-    let nodes = Nodes {
-        this: node_url(settings, listener.local_addr().map_err(doors)?),
-        ..Nodes::default()
-    };
-    let waiting = WaitingDoors::open(&listener, runtime, metrics, nodes.owner.subscribe());
-    let waiting = waiting.map_err(doors)?;
-    let servers = Servers {
-        cql: settings.cql.clone(),
-        kafka: settings.kafka.clone(),
-    };
-    let opened = Storage::on_servers(servers, nodes, runtime, journal_settings(settings));
-    let opened = match select(pin!(opened), pin!(stop)).await {
-        Either::Left((opened, _)) => opened.map_err(StartError::from),
-        Either::Right(_) => Err(StartError::Stopped),
-    };
-    waiting.close().await;
-    Ok((opened?, listener))
-}
-
-/// The same of a node with everything in its folder, which waits for nobody.
-async fn open_in_folder(
-    settings: &Settings,
-    runtime: &Runtime,
-) -> Result<(Storage, TcpListener), StartError> {
-    let storage = open(settings, runtime).await?;
-    Ok((storage, listen(&settings.http)?))
+    owned: Owned,
 }
 
 fn open_providers(settings: &Settings) -> Result<Vec<Arc<ProviderAccount>>, StartError> {
@@ -214,8 +121,8 @@ fn open_providers(settings: &Settings) -> Result<Vec<Arc<ProviderAccount>>, Star
     opened.collect()
 }
 
-/// Starts a node. Must be called on an arbiter: the actors live there. When `stop` comes while
-/// another node owns the journals, it waits for its turn no longer.
+/// Starts a node. Must be called on an arbiter: the actors live there. Its doors open at once. When
+/// `stop` comes while another node owns the journals, it waits for its turn no longer.
 ///
 /// # Errors
 /// [`StartError`], which names the setting or folder and the cure.
@@ -225,59 +132,44 @@ pub async fn start(
     metrics: PrometheusHandle,
     stop: impl Future<Output = ()>,
 ) -> Result<RunningNode, StartError> {
+    let mut stop = pin!(stop);
     let providers = open_providers(settings)?;
     start_upkeep(&metrics, runtime);
-    #[cfg(feature = "cluster")]
-    let served = open_folder(settings, runtime).await?;
-    #[cfg(feature = "cluster")]
-    let (storage, listener) = match served {
-        Some(_) => open_on_servers(settings, runtime, &metrics, stop).await?,
-        None => open_in_folder(settings, runtime).await?,
-    };
-    #[cfg(not(feature = "cluster"))]
-    let (storage, listener) = {
-        // Nothing in a folder is waited for.
-        drop(stop);
-        open_in_folder(settings, runtime).await?
-    };
-    let folder = settings.node.data.clone();
-    let keep = if settings.is_on_servers() {
-        Imports::shared
-    } else {
-        Imports::own
-    };
-    let imports = keep(imports_folder(&folder));
+    let (ground, journals) = Ground::open(settings, runtime, &metrics, stop.as_mut()).await?;
+    let (imports, ownership) = (ground.imports.clone(), ground.ownership.clone());
     let root_key = new_secret(runtime);
     let server = serve(
         Doors {
             runtime: runtime.clone(),
-            store: storage.store.clone(),
-            log: storage.log.clone(),
-            intake: storage.intake.clone(),
-            journal: storage.journal.clone(),
-            verifier: storage.verifier.clone(),
+            store: ground.store.clone(),
+            log: ground.log,
+            intake: ground.intake,
+            ownership: ground.ownership,
             providers: providers.clone(),
-            imports: imports.clone(),
+            imports: ground.imports,
             root_key: root_key.clone(),
             metrics,
         },
-        listener,
+        ground.listener,
         &settings.http,
     )?;
     let address = server.address;
-    let file = RootKeyFile {
-        key: root_key.clone(),
-        url: format!("http://{}", reachable(address)),
+    write_root_key(settings, &root_key, address)?;
+    let owned = match journals.own(stop).await {
+        Ok(owned) => owned,
+        Err(error) => {
+            server.stop().await;
+            forget_root_key(&settings.node.data);
+            return Err(error);
+        }
     };
-    file.write(&folder).map_err(|cause| StartError::RootKey {
-        folder: folder.clone(),
-        cause,
-    })?;
+    let storage = &owned.storage;
+    ownership.begins(storage);
     let node = Node::start(NodeParts {
         runtime: runtime.clone(),
         store: storage.store.patient(runtime),
         log: storage.log.patient(runtime),
-        journal: storage.journal,
+        journal: storage.journal.clone(),
         providers,
         retry: RetryPolicy {
             max_attempts: settings.retry.attempts,
@@ -292,17 +184,37 @@ pub async fn start(
     Ok(RunningNode {
         address,
         root_key,
-        store: storage.store,
-        folder,
+        store: ground.store,
+        folder: settings.node.data.clone(),
         #[cfg(feature = "cluster")]
         ingress: open_ingress(settings, runtime, &server)?,
-        #[cfg(feature = "cluster")]
-        turn: storage.turn,
-        #[cfg(feature = "cluster")]
-        _served: served,
+        owned,
         server,
         node,
     })
+}
+
+/// Writes down what opens the administration of the node, and where it is.
+fn write_root_key(
+    settings: &Settings,
+    key: &Secret,
+    address: SocketAddr,
+) -> Result<(), StartError> {
+    let folder = &settings.node.data;
+    let file = RootKeyFile {
+        key: key.clone(),
+        url: format!("http://{}", reachable(address)),
+    };
+    file.write(folder).map_err(|cause| StartError::RootKey {
+        folder: folder.clone(),
+        cause,
+    })
+}
+
+fn forget_root_key(folder: &Path) {
+    if let Err(error) = RootKeyFile::remove(folder) {
+        tracing::warn!(%error, "root.key cannot be removed");
+    }
 }
 
 /// Opens the door to Kafka, if the settings name brokers. They may be down just now.
@@ -324,19 +236,6 @@ fn open_ingress(
         let _ = shut.send(());
     });
     Ok(Some(ended))
-}
-
-/// Where other nodes reach this one; nowhere, where it listens on all addresses of its machine and
-/// nobody has said which of them they can use.
-#[cfg(feature = "cluster")]
-fn node_url(settings: &Settings, address: SocketAddr) -> Option<String> {
-    let url = settings.http.node_url.clone();
-    let listens = (!address.ip().is_unspecified()).then(|| format!("http://{address}"));
-    let url = url.or(listens);
-    if url.is_none() {
-        tracing::warn!("`http.node_url` is not set: other nodes pass no requests on to this one");
-    }
-    url
 }
 
 /// Where this machine reaches an address that may stand for all of its own.
@@ -371,8 +270,8 @@ impl RunningNode {
     /// Closes the doors, lets what is in flight end, and writes a checkpoint.
     ///
     /// # Errors
-    /// When the journal takes nothing more.
-    pub async fn stop(self) -> Result<(), CommitError> {
+    /// [`DrainError`].
+    pub async fn stop(self) -> Result<(), DrainError> {
         #[cfg(feature = "cluster")]
         if let Some(ended) = self.ingress {
             self.server.announce_stop();
@@ -381,11 +280,9 @@ impl RunningNode {
         }
         self.server.stop().await;
         let drained = self.node.drain().await;
-        #[cfg(feature = "cluster")]
-        drop(self.turn);
-        if let Err(error) = RootKeyFile::remove(&self.folder) {
-            tracing::warn!(%error, "root.key cannot be removed");
-        }
+        // It is another's turn.
+        drop(self.owned);
+        forget_root_key(&self.folder);
         drained
     }
 }

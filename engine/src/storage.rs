@@ -5,6 +5,8 @@
 mod in_memory;
 #[cfg(feature = "cluster")]
 mod on_servers;
+#[cfg(feature = "servers")]
+mod shared;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,18 +19,12 @@ use crate::intake::Intake;
 use crate::journal::{Difference, Journal, Projector, compare_with_rebuilt};
 use crate::log::Log;
 #[cfg(feature = "servers")]
-use crate::log::groups::{Groups, OWNER};
-#[cfg(feature = "servers")]
-use crate::log::others;
-#[cfg(feature = "servers")]
-use crate::log::{LogError, Turn};
+use crate::log::{Groups, LogError, Turn};
 use crate::runtime::Runtime;
 #[cfg(feature = "servers")]
-use crate::store::cluster::{ClusterKv, Tables, Waiting, read_journals};
+use crate::store::cluster::{Tables, Waiting};
 use crate::store::embedded::Embedded;
 use crate::store::kv::Kv;
-#[cfg(feature = "servers")]
-use crate::store::writer;
 use crate::store::{MemoryKv, OpenError, Store, StoreError, WriterClosed};
 use crate::verify::Verifier;
 
@@ -36,6 +32,8 @@ use crate::verify::Verifier;
 pub use self::in_memory::{MemoryServers, Network, Request, Trip};
 #[cfg(feature = "cluster")]
 pub use self::on_servers::Servers;
+#[cfg(feature = "servers")]
+pub use self::shared::Shared;
 
 /// How the journal is kept.
 #[derive(Clone, Copy, Debug)]
@@ -153,49 +151,6 @@ impl Storage {
             turn: None,
             kv: embedded.kv,
         }
-    }
-
-    /// Opens the journals of a deployment, when it is this node's turn, over rows and logs that
-    /// are no part of this process.
-    ///
-    /// # Errors
-    /// When the servers cannot be reached or what is on them cannot be read.
-    #[cfg(feature = "servers")]
-    async fn own(
-        servers: &dyn Deployment,
-        (store, log): (Store, Log),
-        runtime: &Runtime,
-        settings: JournalSettings,
-    ) -> Result<Self, ServersError> {
-        let partitions = settings.partitions;
-        let turn = servers.turn().await?;
-        // From here on nobody else commits, so that what is read is all there is.
-        let groups = servers.take_over(OWNER).await?;
-        let found = read_journals(&*groups).await?;
-        if found.is_new() && servers.is_half_imported().await? {
-            return Err(ServersError::HalfImported);
-        }
-        let (tables, waiting) = (servers.tables(), servers.waiting());
-        let kv = Arc::new(ClusterKv::open(tables, groups, waiting, found, runtime).await?);
-        let starter = runtime.clone();
-        let start = move || {
-            writer::open(kv, &starter, Box::new(|_| {}), |view| {
-                Projector::recover(view, partitions, settings.trim)
-            })
-        };
-        let opened = runtime.blocking(start).await.map_err(StoreError::from)??;
-        let (clock, closed) = (runtime.clone(), opened.closed.clone());
-        runtime.spawn(others::watch(log.clone(), partitions, clock, closed));
-        Ok(Self {
-            intake: Intake::on_cluster(store.clone(), log.clone(), partitions),
-            store,
-            log,
-            journal: Journal::new(opened.participant, partitions),
-            closed: opened.closed,
-            verifier: Verifier::new(&opened.kv, runtime.clone()),
-            turn: Some(turn),
-            kv: opened.kv,
-        })
     }
 
     /// Makes every projection again from a journal that was never trimmed and compares

@@ -103,15 +103,12 @@ pub(super) async fn bring(
     }
 }
 
-/// Removes the file of a job that is over, where the node that had the turn before may have it, too.
+/// Removes the file of a job that is over, where the node that had the turn before may have it, too;
+/// or that another node reads in.
 ///
 /// # Errors
 /// [`WorkLost`] when the process ends.
-pub(super) async fn forget(
-    imports: &Imports,
-    runtime: &Runtime,
-    job: JobId,
-) -> Result<(), WorkLost> {
+pub async fn forget(imports: &Imports, runtime: &Runtime, job: JobId) -> Result<(), WorkLost> {
     if !imports.are_shared() {
         return Ok(());
     }

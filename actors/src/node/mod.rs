@@ -77,6 +77,17 @@ pub enum StartError {
     },
 }
 
+/// A node did not end in good order. Nothing is lost: what is in the journal stays there.
+#[derive(Debug, thiserror::Error)]
+pub enum DrainError {
+    /// The journal takes nothing more.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// A part of it failed.
+    #[error("the node failed while it stopped: {0}")]
+    Failed(String),
+}
+
 /// A running node.
 pub struct Node {
     runtime: Runtime,
@@ -147,8 +158,9 @@ impl Node {
     /// Attempts that were committed and not begun are given back.
     ///
     /// # Errors
-    /// When the journal takes nothing more.
-    pub async fn drain(self) -> Result<(), CommitError> {
+    /// When the journal takes nothing more, or a part of the node fails meanwhile without which
+    /// nobody writes outcomes down. The next start settles what is open then.
+    pub async fn drain(mut self) -> Result<(), DrainError> {
         // First of all: what began after the last look would stay open.
         self.gate.shut();
         for sender in &self.senders {
@@ -159,8 +171,11 @@ impl Node {
             if self.gate.is_still() && self.journal.open_attempts().await?.is_empty() {
                 break;
             }
+            if let Ok(cause) = self.causes.try_recv() {
+                return Err(DrainError::Failed(cause));
+            }
             self.runtime.sleep(DRAIN_LOOK).await;
         }
-        self.journal.checkpoint().await
+        Ok(self.journal.checkpoint().await?)
     }
 }

@@ -4,7 +4,7 @@ use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::pin::pin;
 
-use engine::journal::CommitError;
+use actors::node::DrainError;
 use engine::runtime::{Runtime, WorkLost};
 use engine::settings::{Settings, SettingsError};
 use futures::future::{Either, select};
@@ -57,7 +57,7 @@ enum DemoError {
     #[error("the node stopped: {0}")]
     NodeFailed(String),
     #[error("the node cannot stop in good order: {0}")]
-    Stop(#[from] CommitError),
+    Stop(#[from] DrainError),
     #[error("interrupted")]
     Interrupted,
     #[error("cannot listen for signals: {0}")]

@@ -315,7 +315,7 @@ pub(super) async fn whole(state: &DoorState, campaign: &Campaign) -> Result<Camp
         .list::<CampaignTally>(&prefix, None, order, LIST_LIMIT)
         .await?
         .rows;
-    let partitions = usize::from(state.doors().journal.partitions().get());
+    let partitions = usize::from(state.doors().ownership.partitions().get());
     let all_frozen = rows.len() >= partitions && rows.iter().all(|row| row.frozen);
     let still_counting = campaign.is_under_way() && !all_frozen;
     let mut sum = CampaignTally::empty(campaign.id, Partition(0));

@@ -14,7 +14,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, BytesMut, Payload};
 use actix_web::{HttpRequest, HttpResponse, web};
 use actors::import::Imports;
-use actors::import::shared::{SharedError, share};
+use actors::import::shared::{SharedError, forget, share};
 use engine::contacts::PhoneParser;
 use engine::runtime::Runtime;
 use engine::store::PutOnce;
@@ -80,6 +80,10 @@ pub async fn create(
             uploaded.keep_as(runtime, imports, job.id).await?;
             let shared = share(imports, state.store(), runtime, job.id).await;
             shared.map_err(not_shared)?;
+            if state.doors().ownership.journal().is_none() {
+                // Whoever reads it in has it from its rows.
+                forget(imports, runtime, job.id).await?;
+            }
             match state.store().put_once(&job).await? {
                 PutOnce::Stored => job,
                 PutOnce::Exists(earlier) => earlier,

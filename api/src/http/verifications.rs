@@ -17,9 +17,9 @@ use crate::problem::{Problem, ProblemCode};
 ///
 /// # Errors
 /// The problem: `verification_running` while another one is under way, `damaged` when
-/// what is stored cannot be read.
+/// what is stored cannot be read, `unavailable` on a node that does not own it.
 pub async fn create(_: RootCaller, state: web::Data<DoorState>) -> Result<HttpResponse, Problem> {
-    let verification = state.doors().verifier.verify().await?;
+    let verification = state.doors().ownership.verifier()?.verify().await?;
     if let Some(difference) = &verification.difference {
         tracing::error!(%difference, "what is stored does not agree");
     }

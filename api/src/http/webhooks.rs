@@ -3,13 +3,13 @@
 //!
 //! The provider's adapter checks the signature over the raw request before it reads
 //! anything of it. The answer is 200 only after what was told is in the journal:
-//! providers do not repeat what was answered.
+//! providers do not repeat what was answered. A node that does not own the journals passes
+//! all of it on to the one that does.
 
-use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
+use actix_web::http::header::HeaderValue;
+use actix_web::{HttpRequest, HttpResponse, web};
 use engine::inbound::Wish;
 use engine::provider::{InboundRequest, ReceiptError};
-use futures::future::LocalBoxFuture;
 use schemas::change::{Change, Learnt};
 use schemas::provider::DeliveryReceipt;
 use schemas::{Partition, PartitionCount, ProviderId};
@@ -26,46 +26,35 @@ use crate::problem::{Problem, ProblemCode};
 /// has shown a key.
 const RECEIPT_BYTES_MAX: usize = 64 * 1_024;
 
-/// A request as it came off the wire, and its room among those that are under way.
-pub struct RawRequest {
+/// A request as it came off the wire.
+struct RawRequest {
     request: InboundRequest,
-    _room: Option<Room>,
+    /// Its room among those that are under way.
+    _room: Room,
 }
 
-impl FromRequest for RawRequest {
-    type Error = Problem;
-    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let method = request.method().as_str().to_owned();
-        let path_and_query = request
-            .uri()
-            .path_and_query()
-            .map_or_else(String::new, ToString::to_string);
-        let headers = request
-            .headers()
-            .iter()
-            .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
-            .collect();
-        let state = request.app_data::<web::Data<DoorState>>();
-        let room = state.map(|state| {
-            let admission = state.admission();
-            admission.webhook(request.headers(), RECEIPT_BYTES_MAX as u64)
-        });
-        let payload = payload.take();
-        Box::pin(async move {
-            let room = room.transpose()?;
-            let body = read(payload, RECEIPT_BYTES_MAX).await?;
-            let request = InboundRequest {
-                method,
-                path_and_query,
-                headers,
-                body,
-            };
-            Ok(Self {
-                request,
-                _room: room,
-            })
+impl RawRequest {
+    async fn read(
+        state: &DoorState,
+        request: &HttpRequest,
+        payload: web::Payload,
+    ) -> Result<Self, Problem> {
+        let admission = state.admission();
+        let room = admission.webhook(request.headers(), RECEIPT_BYTES_MAX as u64)?;
+        let target = request.uri().path_and_query();
+        let headers = request.headers().iter();
+        let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+        let request = InboundRequest {
+            method: request.method().as_str().to_owned(),
+            path_and_query: target.map_or_else(String::new, ToString::to_string),
+            headers: headers
+                .filter_map(|(name, value)| Some((name.to_string(), text(value)?)))
+                .collect(),
+            body: read(payload.into_inner(), RECEIPT_BYTES_MAX).await?,
+        };
+        Ok(Self {
+            request,
+            _room: room,
         })
     }
 }
@@ -77,15 +66,21 @@ impl FromRequest for RawRequest {
 pub async fn status(
     state: web::Data<DoorState>,
     path: PathId<ProviderId>,
-    request: RawRequest,
+    request: HttpRequest,
+    payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
+    let ownership = &state.doors().ownership;
+    let Some(journal) = ownership.journal() else {
+        return ownership.pass_on(request, payload).await;
+    };
     let account = find(&state, path.0)?;
+    let request = RawRequest::read(&state, &request, payload).await?;
     let receipts = account.provider.parse_receipts(&request.request)?;
     let at = state.runtime().now();
     let changes: Vec<(Partition, Change)> = receipts
         .into_iter()
         .map(|receipt| {
-            let partition = owner(state.doors().journal.partitions(), &receipt);
+            let partition = owner(ownership.partitions(), &receipt);
             let (provider, learnt) = (account.id, Learnt::Webhook);
             (
                 partition,
@@ -99,7 +94,7 @@ pub async fn status(
         })
         .collect();
     if !changes.is_empty() {
-        state.doors().journal.commit(changes).await?;
+        journal.commit(changes).await?;
     }
     Ok(HttpResponse::Ok().finish())
 }
@@ -112,9 +107,15 @@ pub async fn status(
 pub async fn inbound(
     state: web::Data<DoorState>,
     path: PathId<ProviderId>,
-    request: RawRequest,
+    request: HttpRequest,
+    payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
+    let ownership = &state.doors().ownership;
+    let Some(journal) = ownership.journal() else {
+        return ownership.pass_on(request, payload).await;
+    };
     let account = find(&state, path.0)?;
+    let request = RawRequest::read(&state, &request, payload).await?;
     let text = account.provider.parse_inbound(&request.request)?;
     let kind = match text.wish {
         Some(Wish::Stop) => "stop",
@@ -123,7 +124,7 @@ pub async fn inbound(
     };
     metrics::counter!(INBOUND_TEXTS, "kind" => kind).increment(1);
     if let (Some(phone), Some(wish)) = (text.from, text.wish) {
-        let partition = state.doors().journal.partitions().of(phone.slice());
+        let partition = ownership.partitions().of(phone.slice());
         let change = Change::ConsentChanged {
             phone,
             senders: text.senders,
@@ -132,11 +133,7 @@ pub async fn inbound(
             provider_message_id: text.provider_message_id,
             at: state.runtime().now(),
         };
-        state
-            .doors()
-            .journal
-            .commit(vec![(partition, change)])
-            .await?;
+        journal.commit(vec![(partition, change)]).await?;
     }
     let (media_type, body) = account.provider.no_answer();
     Ok(HttpResponse::Ok().content_type(media_type).body(body))

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use schemas::PartitionCount;
 use tokio::runtime::Handle;
 
-use super::{Deployment, JournalSettings, ServersError, Storage};
+use super::{Deployment, JournalSettings, ServersError, Shared};
 use crate::log::{
     GroupTopic, Groups, KafkaLogSettings, LogError, Membership, Nodes, Turn, begun_import, open_log,
 };
@@ -25,36 +25,36 @@ pub struct Servers {
     pub kafka: KafkaSettings,
 }
 
-impl Storage {
-    /// Opens storage on servers. Waits for as long as another node owns the journals, and tells
-    /// `nodes` where that is.
+impl Servers {
+    /// Connects a node. Whoever owns the journals meanwhile, `nodes` is told where that is, once
+    /// this one waits for its turn.
     ///
     /// # Errors
     /// When servers cannot be reached or what is on them cannot be read; the text names the
     /// cure.
-    pub async fn on_servers(
-        servers: Servers,
+    pub async fn connect(
+        self,
         nodes: Nodes,
         runtime: &Runtime,
         settings: JournalSettings,
-    ) -> Result<Self, ServersError> {
+    ) -> Result<Shared, ServersError> {
         let (sender, opened) = tokio::sync::oneshot::channel();
         let opener = runtime.clone();
         // The servers' clients live on the runtime that they are made on: the shared one, which
         // no actor holds up.
         runtime.spawn(async move {
-            let _ = sender.send(open(&servers, nodes, &opener, settings).await);
+            let _ = sender.send(connect(&self, nodes, &opener, settings).await);
         });
         opened.await.unwrap_or(Err(StoreError::Closed.into()))
     }
 }
 
-async fn open(
+async fn connect(
     servers: &Servers,
     nodes: Nodes,
     runtime: &Runtime,
     settings: JournalSettings,
-) -> Result<Storage, ServersError> {
+) -> Result<Shared, ServersError> {
     let store = cql::connect(&servers.cql, runtime).await?;
     let kafka = KafkaLogSettings::from(&servers.kafka);
     let log = open_log(&store, &kafka, settings.partitions, runtime).await?;
@@ -66,7 +66,7 @@ async fn open(
         partitions: settings.partitions,
         runtime: runtime.clone(),
     };
-    Storage::own(&real, (store, log), runtime, settings).await
+    Ok(Shared::new(Arc::new(real), (store, log), runtime, settings))
 }
 
 /// Kafka and CQL.

@@ -2,15 +2,19 @@
 //! receipts.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
-use api::in_process::{DoorAnswer, DoorRequest};
+use api::in_process::{DoorAnswer, DoorRequest, InProcess};
 use sandbox::book::ReceiptResult;
 use sandbox::core::DueReceipt;
 use sandbox::dialect::{Dialect, ReceiptRequest};
 use schemas::UnixMicros;
 use tokio::sync::oneshot;
 
+use super::Simulation;
+use super::fleet::COME_TO_OTHERS;
 use super::life::Life;
+use super::machine::Machine;
 use super::world::{Action, PUBLIC_URL};
 
 /// Milliseconds until a customer tries again at doors that are shut.
@@ -19,29 +23,87 @@ const SHUT_MS: u64 = 150;
 impl Life<'_> {
     /// Lets somebody outside act.
     pub(super) fn act(&self, action: Action, is_open: bool) {
+        let simulation = self.simulation;
         match action {
-            Action::Errand(errand) if is_open => self.ask(errand),
             Action::Errand(errand) => {
-                let at = self.simulation.time.now() + SHUT_MS * 1_000;
-                self.simulation.world.plan_errand(at, errand);
+                let fleet = simulation.fleet.as_ref();
+                if fleet.is_some_and(|fleet| fleet.is_asked(simulation, errand, COME_TO_OTHERS)) {
+                    return;
+                }
+                if is_open {
+                    self.door().ask(errand);
+                } else {
+                    let at = simulation.time.now() + SHUT_MS * 1_000;
+                    simulation.world.plan_errand(at, errand);
+                }
             }
             Action::Receipt(receipt) if is_open => self.receipt(receipt),
-            Action::Receipt(receipt) => self.simulation.not_connected(&receipt),
+            Action::Receipt(receipt) => simulation.not_connected(&receipt),
         }
     }
 
-    /// Sends a request through the doors; nothing comes when the process panics over it.
+    fn door(&self) -> Door<'_> {
+        Door {
+            simulation: self.simulation,
+            doors: &self.process.doors,
+            machine: self.machine,
+        }
+    }
+
+    fn receipt(&self, receipt: DueReceipt) {
+        let simulation = Rc::clone(self.simulation);
+        let core = &simulation.world.core;
+        let mut told = receipt.clone();
+        if simulation.plan.receipts_are_plain {
+            let plain = told.callback.split('?').next().unwrap_or_default();
+            told.callback = plain.into();
+            simulation.tally.count("receipt without our ids");
+        }
+        let Some(request) = Dialect::Twilio.receipt(core, &told) else {
+            return;
+        };
+        let heard = self.door().call(brought(request));
+        let began = simulation.time.true_wall();
+        spawn(async move {
+            let result = match heard.await {
+                Ok(Some(answer)) => ReceiptResult::Answered(answer.status),
+                Ok(None) | Err(_) => ReceiptResult::Broken,
+            };
+            let (now, ended) = (simulation.time.now(), simulation.time.true_wall());
+            simulation.story.tell(now, || {
+                let (status, to) = (receipt.planned.status, &receipt.to);
+                format!("receipt {status:?} of {to} is answered: {result:?}")
+            });
+            let core = &simulation.world.core;
+            core.receipt_tried(&receipt, began, ended, 1, result);
+        });
+    }
+}
+
+/// Where somebody outside comes in.
+pub(super) struct Door<'a> {
+    /// What it is a part of.
+    pub(super) simulation: &'a Rc<Simulation>,
+    /// Whose doors.
+    pub(super) doors: &'a InProcess,
+    /// What that runs on.
+    pub(super) machine: &'a Arc<Machine>,
+}
+
+impl Door<'_> {
+    /// Sends a request through; nothing comes when the process panics over it.
     fn call(&self, request: DoorRequest) -> oneshot::Receiver<Option<DoorAnswer>> {
         let (answer, heard) = oneshot::channel();
-        let doors = self.process.doors.clone();
+        let doors = self.doors.clone();
         self.machine.start_local(async move {
             let _ = answer.send(doors.call(request).await);
         });
         heard
     }
 
-    fn ask(&self, errand: usize) {
-        let (simulation, life) = (Rc::clone(self.simulation), self.machine.life);
+    /// Asks what a customer wants.
+    pub(super) fn ask(&self, errand: usize) {
+        let (simulation, asked_in) = (Rc::clone(self.simulation), self.simulation.lives.get());
         let wall = UnixMicros(simulation.time.true_wall() as i64);
         let mut calls = simulation.customers.ask(errand, wall).into_iter();
         let Some(first) = calls.next().map(|request| self.call(request)) else {
@@ -52,7 +114,7 @@ impl Life<'_> {
             simulation.tally.count("W17: a request twice at once");
             spawn(async move {
                 if let Ok(Some(answer)) = twin.await
-                    && simulation.world.life() == life
+                    && simulation.lives.get() == asked_in
                     && let Err(wrong) = simulation.customers.twin_heard(errand, &answer)
                 {
                     simulation.violated(wrong);
@@ -61,8 +123,8 @@ impl Life<'_> {
         }
         spawn(async move {
             let answer = first.await.ok().flatten();
-            if simulation.world.life() != life {
-                // It slept, and whoever asked has long given up.
+            if simulation.lives.get() != asked_in {
+                // Whoever asked has given up: every connection broke.
                 return;
             }
             let status = answer.as_ref().map_or(0, |answer| answer.status);
@@ -84,35 +146,6 @@ impl Life<'_> {
                 Ok(None) => simulation.world.changed.notify_one(),
                 Err(wrong) => simulation.violated(wrong),
             }
-        });
-    }
-
-    fn receipt(&self, receipt: DueReceipt) {
-        let simulation = Rc::clone(self.simulation);
-        let core = &simulation.world.core;
-        let mut told = receipt.clone();
-        if simulation.plan.receipts_are_plain {
-            let plain = told.callback.split('?').next().unwrap_or_default();
-            told.callback = plain.into();
-            simulation.tally.count("receipt without our ids");
-        }
-        let Some(request) = Dialect::Twilio.receipt(core, &told) else {
-            return;
-        };
-        let heard = self.call(brought(request));
-        let began = simulation.time.true_wall();
-        spawn(async move {
-            let result = match heard.await {
-                Ok(Some(answer)) => ReceiptResult::Answered(answer.status),
-                Ok(None) | Err(_) => ReceiptResult::Broken,
-            };
-            let (now, ended) = (simulation.time.now(), simulation.time.true_wall());
-            simulation.story.tell(now, || {
-                let (status, to) = (receipt.planned.status, &receipt.to);
-                format!("receipt {status:?} of {to} is answered: {result:?}")
-            });
-            let core = &simulation.world.core;
-            core.receipt_tried(&receipt, began, ended, 1, result);
         });
     }
 }

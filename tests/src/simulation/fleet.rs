@@ -13,14 +13,16 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use api::in_process::InProcess;
 use engine::runtime::Runtime;
-use engine::storage::{JournalSettings, MemoryServers, ServersError, Storage};
+use engine::storage::{JournalSettings, MemoryServers, Shared};
 use tokio::task::LocalSet;
 
 use super::Simulation;
 use super::chance::{Chance, Stream};
+use super::doors::Door;
 use super::machine::Machine;
 use super::plan::{End, LifePlan, ServersPlan};
 use super::process::{self, Process};
@@ -34,6 +36,11 @@ pub use turn::live;
 
 /// How long a node that slept through its turn is watched when it is awake, in microseconds.
 const AWAKE_FOR: u64 = 30_000_000;
+
+/// How many customers come to a node that waits while another owns, and while none does.
+pub const COME_TO_OTHERS: f64 = 0.3;
+/// See [`COME_TO_OTHERS`].
+const COME_MEANWHILE: f64 = 0.7;
 
 /// Requests to the servers, one after the other, from a cause to what comes of it.
 const REQUESTS: u64 = 12;
@@ -60,6 +67,8 @@ pub struct Fleet {
 struct Node {
     local: LocalSet,
     machine: Arc<Machine>,
+    /// Its doors, which are open before its turn.
+    doors: Rc<RefCell<Option<InProcess>>>,
     /// What came of its start.
     started: Rc<RefCell<Option<Result<Process, String>>>>,
     wakes_at: u64,
@@ -148,13 +157,48 @@ impl Fleet {
         self.trouble.was_between(from, until)
     }
 
-    /// Opens the storage of a node, when it is its turn.
-    pub async fn open(
+    /// Has one of those that wait asked for what a customer wants, in this share of all cases.
+    pub fn is_asked(&self, simulation: &Rc<Simulation>, errand: usize, share: f64) -> bool {
+        let waiting = self.waiting.borrow();
+        let place = {
+            let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+            let place = chance.between(0, waiting.len().max(1) as u64 - 1) as usize;
+            chance.hits(share).then_some(place)
+        };
+        let Some(node) = place.and_then(|place| waiting.get(place)) else {
+            return false;
+        };
+        let doors = node.doors.borrow().clone();
+        // The first owner signs the customers up.
+        let signed_up = simulation.customers.state().accounts.len();
+        let are_there = signed_up == simulation.plan.accounts.len();
+        let Some(doors) = doors.filter(|_| are_there && !node.machine.is_dead()) else {
+            return false;
+        };
+        self.tally.count("a customer came to a node that waits");
+        simulation.story.tell(self.time.now(), || {
+            format!(
+                "customer {errand} comes to node {}, which waits",
+                node.machine.life
+            )
+        });
+        let _theirs = node.local.enter();
+        let door = Door {
+            simulation,
+            doors: &doors,
+            machine: &node.machine,
+        };
+        door.ask(errand);
+        true
+    }
+
+    /// Connects a node to its servers.
+    pub fn connect(
         &self,
         machine: &Arc<Machine>,
         runtime: &Runtime,
         settings: JournalSettings,
-    ) -> Result<Storage, ServersError> {
+    ) -> Shared {
         let line = Line {
             plan: Arc::clone(&self.plan),
             time: Arc::clone(&self.time),
@@ -164,7 +208,7 @@ impl Fleet {
             turn: self.turn.clone(),
             trouble: self.trouble.clone(),
         };
-        Storage::on_memory_servers(&self.servers, Arc::new(line), runtime, settings).await
+        self.servers.connect(Arc::new(line), runtime, settings)
     }
 
     /// Starts another node, which waits for its turn.
@@ -180,17 +224,20 @@ impl Fleet {
             &simulation.world.changed,
         );
         let runtime = machine.runtime(simulation.seed.wrapping_mul(1_000) + life as u64);
-        let (local, started) = (LocalSet::new(), Rc::default());
+        let (local, started, doors) = (LocalSet::new(), Rc::default(), Rc::default());
         let (starter, starting) = (Rc::clone(simulation), Arc::clone(&machine));
         let told: Rc<RefCell<Option<Result<Process, String>>>> = Rc::clone(&started);
+        let opened: Rc<RefCell<Option<InProcess>>> = Rc::clone(&doors);
         local.spawn_local(async move {
-            let process = process::start(&starter, &starting, runtime, false).await;
+            let opens = |doors: &InProcess| *opened.borrow_mut() = Some(doors.clone());
+            let process = process::start(&starter, &starting, runtime, false, opens).await;
             *told.borrow_mut() = Some(process);
             starter.world.changed.notify_one();
         });
         Node {
             local,
             machine,
+            doors,
             started,
             wakes_at: 0,
         }

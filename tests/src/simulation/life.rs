@@ -101,7 +101,8 @@ pub fn live(simulation: &Rc<Simulation>, number: usize, plan: &LifePlan, until: 
         simulation.time.life_begins(Instant::now());
         simulation.world.life_begins(number);
         let runtime = machine.runtime(simulation.seed.wrapping_mul(1_000) + number as u64);
-        let ending = match process::start(simulation, &machine, runtime, plan.is_bare).await {
+        let ending = match process::start(simulation, &machine, runtime, plan.is_bare, |_| {}).await
+        {
             Ok(mut process) => {
                 Life::of(simulation, &machine, &mut process)
                     .run(plan, until)

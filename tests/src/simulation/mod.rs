@@ -104,6 +104,8 @@ pub struct Simulation {
     passing_since: Cell<u64>,
     /// Whether a customer has just heard that a campaign was started.
     has_started: Cell<bool>,
+    /// Lives that have ended: with each, all connections of customers break.
+    lives: Cell<u64>,
     /// When processes began.
     begun: RefCell<Vec<u64>>,
     /// When the process stood still.
@@ -196,6 +198,7 @@ fn run_plan(seed: u64, mut plan: Plan, folder: &Path, is_told: bool) -> (Rc<Simu
         slept: RefCell::default(),
         passing_since: Cell::new(u64::MAX),
         has_started: Cell::new(false),
+        lives: Cell::new(0),
         begun: RefCell::default(),
         frozen: RefCell::default(),
         nearly_full: RefCell::default(),
@@ -252,6 +255,7 @@ impl Simulation {
     fn one_life(self: &Rc<Self>, number: usize, life: &LifePlan, until: Until) -> Ending {
         let begun = self.time.now();
         self.begun.borrow_mut().push(begun);
+        let processes = self.begun.borrow().len();
         self.has_started.set(false);
         self.story
             .tell(begun, || format!("life {number} begins: {:?}", life.end));
@@ -270,10 +274,14 @@ impl Simulation {
         self.memory.set_free_bytes(PLENTY);
         judge::after_a_life(self, ending == Ending::Drained);
         if life.disturbances.is_empty() && !life.stalls {
-            // Where nodes wait for their turn, that is when this one had it.
-            let begun = self.begun.borrow().last().copied().unwrap_or(begun);
-            judge::starts_were_heard(self, begun, now);
+            // Where nodes wait for their turn, that is when this one had it, if it ever had.
+            let owned = self.begun.borrow().get(processes).copied();
+            let begun = self.fleet.as_ref().map_or(Some(begun), |_| owned);
+            if let Some(begun) = begun {
+                judge::starts_were_heard(self, begun, now);
+            }
         }
+        self.lives.set(self.lives.get() + 1);
         for (errand, wait_ms) in self.customers.connections_broke() {
             self.world.plan_errand(now + wait_ms * 1_000, errand);
         }

@@ -171,8 +171,8 @@ impl Plan {
         let hundredth = chance.between(0, 99);
         match hundredth {
             0..2 => self.command_retries(chance),
-            2 => self.set_the_clock_forward(chance),
-            3 => self.start_together(chance),
+            2..4 => self.start_together(chance),
+            4 => self.set_the_clock_forward(chance),
             _ => {}
         }
     }

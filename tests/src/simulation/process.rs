@@ -2,6 +2,7 @@
 //! of the simulated world instead of sockets, and served until its end.
 
 use std::cell::{OnceCell, RefCell};
+use std::fmt::Display;
 use std::mem::ManuallyDrop;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
@@ -12,10 +13,14 @@ use actors::import::Imports;
 use actors::node::{Node, NodeParts};
 use api::doors::Doors;
 use api::in_process::{InProcess, Routes};
+use api::ownership::Ownership;
+use engine::intake::Intake;
+use engine::log::Log;
 use engine::provider::ProviderAccount;
 use engine::retry::RetryPolicy;
 use engine::runtime::Runtime;
-use engine::storage::{JournalSettings, Storage};
+use engine::storage::{JournalSettings, Shared, Storage};
+use engine::store::Store;
 use futures::FutureExt;
 use futures::future::select_all;
 use schemas::{PartitionCount, Secret};
@@ -49,7 +54,7 @@ thread_local! {
 
 /// Starts a process on a machine. The first one of a schedule signs the customers up. One that is
 /// bare has nobody to send by; its doors know whom customers may name, who hear no other answer
-/// than from any process.
+/// than from any process. Its doors are shown as soon as they are open: on servers before its turn.
 ///
 /// # Errors
 /// Why it cannot be started.
@@ -58,6 +63,7 @@ pub async fn start(
     machine: &Arc<Machine>,
     runtime: Runtime,
     is_bare: bool,
+    opens: impl FnOnce(&InProcess),
 ) -> Result<Process, String> {
     let plan = &simulation.plan;
     let partitions = PartitionCount::new(plan.partitions).expect("a power of two");
@@ -65,23 +71,28 @@ pub async fn start(
         partitions,
         trim: plan.trim,
     };
-    let storage = open(simulation, machine, &runtime, settings).await?;
+    let ground = ground(simulation, machine, &runtime, settings)?;
     let providers = providers(simulation, machine);
     let imports = Imports::own(simulation.folder.join("imports"));
     let doors = Doors {
         runtime: runtime.clone(),
-        store: storage.store.clone(),
-        log: storage.log.clone(),
-        intake: storage.intake.clone(),
-        journal: storage.journal.clone(),
-        verifier: storage.verifier.clone(),
+        store: ground.store,
+        log: ground.log,
+        intake: ground.intake,
+        ownership: ground.ownership.clone(),
         providers: providers.clone(),
         imports: imports.clone(),
         root_key: Secret::new("volley_root"),
         metrics: simulation.metrics.clone(),
     };
-    let opened = InProcess::open(&routes().await, doors, &simulation.http);
-    let doors = opened.map_err(|error| format!("the doors cannot be opened: {error}"))?;
+    let doors = InProcess::open(&routes().await, doors, &simulation.http);
+    let doors = doors.map_err(|error| format!("the doors cannot be opened: {error}"))?;
+    opens(&doors);
+    let storage = match ground.journals {
+        Journals::Here(storage) => *storage,
+        Journals::OnServers(shared) => shared.own().await.map_err(not_opened)?,
+    };
+    ground.ownership.begins(&storage);
     if simulation.customers.state().accounts.is_empty() {
         sign_up(simulation, &storage, &runtime).await?;
     }
@@ -118,22 +129,51 @@ pub async fn start(
     })
 }
 
-/// Opens what the process keeps everything in: what is its own, or servers when it is its turn.
-async fn open(
+/// What the doors stand on.
+struct Ground {
+    store: Store,
+    log: Log,
+    intake: Intake,
+    ownership: Ownership,
+    journals: Journals,
+}
+
+/// Where the journals are.
+enum Journals {
+    Here(Box<Storage>),
+    OnServers(Box<Shared>),
+}
+
+/// Opens what is the process's own, or connects it to its servers.
+fn ground(
     simulation: &Simulation,
     machine: &Arc<Machine>,
     runtime: &Runtime,
     settings: JournalSettings,
-) -> Result<Storage, String> {
-    let opened = match &simulation.fleet {
-        Some(fleet) => fleet
-            .open(machine, runtime, settings)
-            .await
-            .map_err(|error| error.to_string()),
-        None => Storage::in_memory(simulation.memory.clone(), runtime, settings)
-            .map_err(|error| error.to_string()),
-    };
-    opened.map_err(|error| format!("the store cannot be opened: {error}"))
+) -> Result<Ground, String> {
+    if let Some(fleet) = &simulation.fleet {
+        let shared = fleet.connect(machine, runtime, settings);
+        return Ok(Ground {
+            store: shared.store.clone(),
+            log: shared.log.clone(),
+            intake: shared.intake.clone(),
+            ownership: Ownership::awaited(settings.partitions),
+            journals: Journals::OnServers(Box::new(shared)),
+        });
+    }
+    let storage = Storage::in_memory(simulation.memory.clone(), runtime, settings);
+    let storage = storage.map_err(not_opened)?;
+    Ok(Ground {
+        store: storage.store.clone(),
+        log: storage.log.clone(),
+        intake: storage.intake.clone(),
+        ownership: Ownership::of(&storage),
+        journals: Journals::Here(Box::new(storage)),
+    })
+}
+
+fn not_opened(error: impl Display) -> String {
+    format!("the store cannot be opened: {error}")
 }
 
 /// The routes of this thread, compiled by the first who asks.

@@ -32,7 +32,7 @@ impl Tally {
 }
 
 /// What must come about in any large number of schedules.
-pub const EXERCISED: [&str; 79] = [
+pub const EXERCISED: [&str; 80] = [
     "W1: cut off after the provider had it",
     "W2: cut off before the provider had it",
     "W3: 5xx, taken",
@@ -48,6 +48,7 @@ pub const EXERCISED: [&str; 79] = [
     "W14: a provider answered late for a while",
     "W14: a provider asked for a pause",
     "W14: a provider refused every other connection",
+    "W14: a provider throttled for a moment",
     "W14: a provider took less than its rate",
     "W14: a retry budget was used up",
     "W17: a request twice at once",
@@ -115,9 +116,10 @@ pub const EXERCISED: [&str; 79] = [
 ];
 
 /// The same where several nodes share servers, beside what is the same for all.
-pub const EXERCISED_ON_SERVERS: [&str; 10] = [
+pub const EXERCISED_ON_SERVERS: [&str; 11] = [
     "a commit was lost",
     "a commit was unknown",
+    "a customer came to a node that waits",
     "a node got its turn",
     "a node that slept ended itself",
     "a node was fenced",

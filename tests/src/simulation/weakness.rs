@@ -37,8 +37,10 @@ impl Weaknesses {
 
     /// The answer to a text that came and is not taken, if it is not.
     pub fn throttles(&mut self, place: usize, plan: &ProviderPlan, now: u64) -> Option<HttpAnswer> {
-        let Some(Weakness::Takes(most)) = weakness(plan, now) else {
-            return None;
+        let most = match weakness(plan, now) {
+            Some(Weakness::Takes(most)) => most,
+            Some(Weakness::Blinks) => 0,
+            Some(Weakness::Late(_) | Weakness::Refuses) | None => return None,
         };
         let taken = &mut self.0[place].taken;
         while taken.front().is_some_and(|at| at + SECOND <= now) {
@@ -61,7 +63,7 @@ impl Weaknesses {
 pub fn lateness(plan: &ProviderPlan, now: u64) -> u64 {
     match weakness(plan, now) {
         Some(Weakness::Late(ms)) => ms * 1_000,
-        Some(Weakness::Takes(_) | Weakness::Refuses) | None => 0,
+        Some(Weakness::Takes(_) | Weakness::Refuses | Weakness::Blinks) | None => 0,
     }
 }
 

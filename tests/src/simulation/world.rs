@@ -130,11 +130,6 @@ impl World {
         state.waited_for = 0;
     }
 
-    /// Whose life it is: the owner's, where there are several nodes.
-    pub fn life(&self) -> usize {
-        self.state().life
-    }
-
     /// Requests that were open when the process ended: those that the provider has not
     /// seen yet, and those that it has.
     pub fn cut_off(&self) -> (u64, u64) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use actors::import::Imports;
 use api::doors::{Doors, RunningServer, imports_folder, listen, serve};
+use api::ownership::Ownership;
 use engine::runtime::Runtime;
 use engine::settings::Settings;
 use engine::storage::{JournalSettings, Storage};
@@ -81,8 +82,7 @@ impl TestServer {
             store: storage.store.clone(),
             log: storage.log.clone(),
             intake: storage.intake.clone(),
-            journal: storage.journal.clone(),
-            verifier: storage.verifier.clone(),
+            ownership: Ownership::of(&storage),
             providers: vec![account],
             imports: Imports::own(imports.clone()),
             root_key: Secret::new(ROOT_KEY),

@@ -19,7 +19,7 @@ use futures::future::BoxFuture;
 use schemas::Partition;
 
 use self::state::State;
-use super::{Deployment, JournalSettings, ServersError, Storage};
+use super::{Deployment, JournalSettings, Shared};
 use crate::log::embedded::EmbeddedLog;
 use crate::log::{Appended, Groups, Log, LogError, Turn};
 use crate::runtime::Runtime;
@@ -255,32 +255,24 @@ impl Deployment for Node {
     }
 }
 
-impl Storage {
-    /// Opens storage on servers in memory. Waits for as long as another node owns the journals.
-    ///
-    /// # Errors
-    /// When what is on the servers cannot be read.
-    pub async fn on_memory_servers(
-        servers: &MemoryServers,
+impl MemoryServers {
+    /// Connects a node.
+    pub fn connect(
+        &self,
         network: Arc<dyn Network>,
         runtime: &Runtime,
         settings: JournalSettings,
-    ) -> Result<Self, ServersError> {
+    ) -> Shared {
         let node = Node {
-            servers: servers.clone(),
+            servers: self.clone(),
             network,
             runtime: runtime.clone(),
         };
-        let (sender, opened) = tokio::sync::oneshot::channel();
-        // As on real ones, on a task of its own, which nobody who waits for it cuts off.
-        runtime.spawn(async move {
-            let appended = Arc::new(Appended::new());
-            let (kv, operations) = tables::shared(&node, &appended);
-            let store = Store::over(Arc::clone(&kv), operations.clone(), &node.runtime);
-            let log = EmbeddedLog::new(kv, operations, node.runtime.clone(), appended);
-            let shared = (store, Log::embedded(log));
-            let _ = sender.send(Self::own(&node, shared, &node.runtime, settings).await);
-        });
-        opened.await.unwrap_or(Err(StoreError::Closed.into()))
+        let appended = Arc::new(Appended::new());
+        let (kv, operations) = tables::shared(&node, &appended);
+        let store = Store::over(Arc::clone(&kv), operations.clone(), runtime);
+        let log = EmbeddedLog::new(kv, operations, runtime.clone(), appended);
+        let shared = (store, Log::embedded(log));
+        Shared::new(Arc::new(node), shared, runtime, settings)
     }
 }

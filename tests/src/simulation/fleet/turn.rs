@@ -12,7 +12,7 @@ use futures::future::select;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep};
 
-use super::{Fleet, Node};
+use super::{COME_MEANWHILE, Fleet, Node};
 use crate::simulation::Simulation;
 use crate::simulation::life::{Ending, LOOK_EVERY, Life, Until};
 use crate::simulation::machine::Machine;
@@ -75,7 +75,7 @@ pub fn live(simulation: &Rc<Simulation>, fleet: &Fleet, plan: &LifePlan, until: 
     let ending = fleet.tasks.block_on(async {
         simulation.time.life_begins(Instant::now());
         simulation.world.life_begins(life);
-        let turn = turn(simulation, &machine, &started, plan, until);
+        let turn = turn((simulation, fleet), &machine, &started, plan, until);
         let ending = fleet.beside(node.local.run_until(turn)).await;
         if ending == Ending::Asleep {
             fall_asleep(&mut node.local).await;
@@ -107,7 +107,7 @@ pub fn live(simulation: &Rc<Simulation>, fleet: &Fleet, plan: &LifePlan, until: 
 }
 
 /// Waits until one of those that wait has its turn; none within the time that it may take.
-async fn next_owner(simulation: &Simulation, fleet: &Fleet) -> Option<Node> {
+async fn next_owner(simulation: &Rc<Simulation>, fleet: &Fleet) -> Option<Node> {
     let began = simulation.time.now();
     loop {
         let owner = fleet.turn.lock().owner;
@@ -119,16 +119,19 @@ async fn next_owner(simulation: &Simulation, fleet: &Fleet) -> Option<Node> {
             return None;
         }
         fleet.bury();
-        pass(simulation).await;
+        pass(simulation, fleet).await;
     }
 }
 
-/// Lets some time pass, and the world go on while all doors are shut.
-async fn pass(simulation: &Simulation) {
+/// Lets some time pass, and the world go on while nobody owns.
+async fn pass(simulation: &Rc<Simulation>, fleet: &Fleet) {
     for action in simulation.world.happen() {
         match action {
             Action::Receipt(receipt) => simulation.not_connected(&receipt),
             Action::Errand(errand) => {
+                if fleet.is_asked(simulation, errand, COME_MEANWHILE) {
+                    continue;
+                }
                 let again = simulation.time.now() + SHUT_MS * 1_000;
                 simulation.world.plan_errand(again, errand);
             }
@@ -159,7 +162,7 @@ async fn fall_asleep(local: &mut LocalSet) {
 
 /// Waits until a node has its turn and has started, and drives it to its end.
 async fn turn(
-    simulation: &Rc<Simulation>,
+    (simulation, fleet): (&Rc<Simulation>, &Fleet),
     machine: &Arc<Machine>,
     started: &Rc<RefCell<Option<Result<Process, String>>>>,
     plan: &LifePlan,
@@ -174,7 +177,7 @@ async fn turn(
         if machine.is_lost() || now >= began + TAKES_OVER_WITHIN {
             return Ending::StoodStill;
         }
-        pass(simulation).await;
+        pass(simulation, fleet).await;
     }
     let begun = simulation.time.now();
     simulation.begun.borrow_mut().push(begun);

@@ -31,6 +31,15 @@ const LEAST_TAKEN: f64 = 0.6;
 /// The part of its rate that one may be sent that is slow, or refuses.
 const MOST_SENT: f64 = 0.6;
 
+/// Microseconds from the end of a blink until the last of what it throttled is heard.
+const BLINK_HEARD_WITHIN: u64 = SECOND;
+
+/// For how many microseconds it is judged then.
+const JUDGED_AFTER_BLINK: u64 = 3 * SECOND;
+
+/// The part of its rate that one must be sent after a blink: it fell once, to seven tenths.
+const LEAST_AFTER_BLINK: f64 = 0.6;
+
 /// Judges every provider account that was weak.
 pub fn judge(simulation: &Simulation) {
     let entries = simulation.world.ledger.entries();
@@ -42,10 +51,19 @@ pub fn judge(simulation: &Simulation) {
             Weakness::Takes(_) => "W14: a provider took less than its rate",
             Weakness::Late(_) => "W14: a provider answered late for a while",
             Weakness::Refuses => "W14: a provider refused every other connection",
+            Weakness::Blinks => "W14: a provider throttled for a moment",
         });
         let calls = entries.calls.iter().filter(|call| call.provider == place);
         let calls: Vec<&Call> = calls.collect();
-        let weak = from * 1_000 + FALLEN_WITHIN..until * 1_000;
+        let weak = match kind {
+            Weakness::Blinks => {
+                let heard = until * 1_000 + BLINK_HEARD_WITHIN;
+                heard..heard + JUDGED_AFTER_BLINK
+            }
+            Weakness::Takes(_) | Weakness::Late(_) | Weakness::Refuses => {
+                from * 1_000 + FALLEN_WITHIN..until * 1_000
+            }
+        };
         let found = wrong_while_weak(plan, kind, &calls, weak);
         for wrong in found
             .into_iter()
@@ -85,7 +103,10 @@ fn wrong_while_weak(
         Weakness::Late(_) | Weakness::Refuses if sent > plan.rate * seconds * MOST_SENT => {
             Some(format!("{sent} texts in {seconds} s"))
         }
-        Weakness::Takes(_) | Weakness::Late(_) | Weakness::Refuses => None,
+        Weakness::Blinks if sent < plan.rate * seconds * LEAST_AFTER_BLINK => {
+            Some(format!("{sent} texts in {seconds} s"))
+        }
+        Weakness::Takes(_) | Weakness::Late(_) | Weakness::Refuses | Weakness::Blinks => None,
     }
 }
 

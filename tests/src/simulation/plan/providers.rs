@@ -48,6 +48,8 @@ pub enum Weakness {
     Late(u64),
     /// Every other connection is refused.
     Refuses,
+    /// It throttles everything, for a moment.
+    Blinks,
 }
 
 /// Shares of requests that meet a fault of the line.

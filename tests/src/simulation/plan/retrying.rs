@@ -1,7 +1,7 @@
 //! A campaign of which one text in three must be tried again, and a command to it while some of
 //! them fall due: what was picked as it is canceled, and what waits as a process dies in a pause.
 
-use super::{CampaignPlan, CommandsPlan, End, LifePlan, LinePlan, Plan, ProviderPlan};
+use super::{BUSY, CampaignPlan, CommandsPlan, End, LifePlan, LinePlan, Plan, ProviderPlan};
 use crate::simulation::chance::Chance;
 
 /// Segments a second of the one provider account.
@@ -14,8 +14,8 @@ impl Plan {
     /// Nothing but retries, a command, and perhaps a process that dies soon after it.
     pub(super) fn command_retries(&mut self, chance: &mut Chance) {
         self.make_plain();
-        // Between what is picked and what is durable lies some time.
-        self.disk_hold = (0.5, 40);
+        // Between what is picked and what is written lies some time, and until it is durable.
+        (self.task_hold, self.disk_hold) = (BUSY, (0.5, 40));
         (self.max_attempts, self.first_delay_ms) = (4, chance.pick(&[300, 1_000]));
         self.providers = vec![ProviderPlan {
             line: LinePlan {

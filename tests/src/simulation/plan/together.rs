@@ -1,17 +1,20 @@
 //! Several campaigns that are started within some milliseconds on a busy machine: what tells of
 //! one is written while what tells of another is read.
 
-use super::{BUSY, CampaignPlan, Plan, ProviderPlan};
+use super::{CampaignPlan, Plan, ProviderPlan};
 use crate::simulation::chance::Chance;
 
 /// Segments a second of the one provider account.
 const RATE: f64 = 80.0;
 
+/// Half of what tasks do is held up, for so many milliseconds at most.
+const HOLD: (f64, u64) = (0.5, 60);
+
 impl Plan {
     /// Nothing but campaigns side by side.
     pub(super) fn start_together(&mut self, chance: &mut Chance) {
         self.make_plain();
-        self.task_hold = BUSY;
+        self.task_hold = HOLD;
         self.providers = vec![ProviderPlan::sound(RATE)];
         let campaigns = 0..chance.between(3, 6);
         self.campaigns = campaigns

@@ -16,12 +16,14 @@ const SECONDS: f64 = 30.0;
 /// A weak one takes this part of its rate.
 const TAKES: f64 = 0.25;
 
-/// How long answers take, in milliseconds: at once, or so long that many are on the way as a rate
-/// falls, to requests that left before.
-const LATENCY: [u64; 2] = [20, 600];
-
 /// How late the answers of a slow one come, in milliseconds.
 const LATE: u64 = 1_200;
+
+/// For how long one throttles that blinks, and how long its answers take, in milliseconds: all that
+/// is throttled has left before the first of it is heard.
+const BLINKS: u64 = 500;
+/// See [`BLINKS`].
+const LATENCY_OF_BLINKS: u64 = 800;
 
 impl Plan {
     /// Nothing but a provider account that is weak for a while.
@@ -29,16 +31,25 @@ impl Plan {
         self.make_plain();
         let rate = chance.pick(&[20.0, 30.0, 40.0]);
         let takes = Weakness::Takes((rate * TAKES) as u32);
-        let kind = chance.pick(&[takes, Weakness::Late(LATE), Weakness::Refuses]);
+        let kinds = [
+            takes,
+            Weakness::Late(LATE),
+            Weakness::Refuses,
+            Weakness::Blinks,
+        ];
+        let kind = chance.pick(&kinds);
+        let sound = ProviderPlan::sound(rate);
+        let (until, latency_ms) = match kind {
+            Weakness::Blinks => (WEAK.start + BLINKS, LATENCY_OF_BLINKS),
+            Weakness::Takes(_) | Weakness::Late(_) | Weakness::Refuses => {
+                (WEAK.end, sound.latency_ms)
+            }
+        };
         self.request_timeout_ms = 3_000;
         self.providers = vec![ProviderPlan {
-            latency_ms: match kind {
-                // At a few a second not many are on the way.
-                Weakness::Takes(most) if most > 5 => chance.pick(&LATENCY),
-                Weakness::Takes(_) | Weakness::Late(_) | Weakness::Refuses => LATENCY[0],
-            },
-            weakness: Some((WEAK.start, WEAK.end, kind)),
-            ..ProviderPlan::sound(rate)
+            latency_ms,
+            weakness: Some((WEAK.start, until, kind)),
+            ..sound
         }];
         self.campaigns = vec![CampaignPlan::plain((rate * SECONDS) as u64)];
     }

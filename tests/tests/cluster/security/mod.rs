@@ -14,7 +14,7 @@ use engine::runtime::Runtime;
 use engine::settings::KafkaSettings;
 #[cfg(feature = "kafka-tls")]
 use engine::settings::Mechanism;
-use engine::storage::{JournalSettings, Servers, Storage};
+use engine::storage::{JournalSettings, Servers};
 use schemas::change::Change;
 use schemas::{AccountId, Message, MessageClass, Partition, PartitionCount};
 use tests::backends::ground::Ground;
@@ -63,7 +63,8 @@ async fn works_on(ground: &Ground, runtime: &Runtime) {
         partitions: PARTITIONS,
         trim: false,
     };
-    let storage = Storage::on_servers(servers, Nodes::default(), runtime, settings).await;
+    let shared = servers.connect(Nodes::default(), runtime, settings).await;
+    let storage = shared.expect("it connects").own().await;
     let storage = storage.expect("it opens");
     let (topic, partition) = (Topic::Work(MessageClass::Marketing), Partition(3));
     let appended = storage.log.append(topic, partition, vec![vec![7]; 3]).await;

@@ -1,0 +1,193 @@
+//! What a node stands on: a data folder, which is all its own, or servers, whose journals it owns
+//! when it is its turn. Its doors open before that.
+
+#[cfg(feature = "cluster")]
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::pin::Pin;
+#[cfg(feature = "cluster")]
+use std::pin::pin;
+
+use actors::import::Imports;
+use engine::intake::Intake;
+use engine::log::Log;
+#[cfg(feature = "cluster")]
+use engine::log::Nodes;
+use engine::runtime::Runtime;
+use engine::settings::Settings;
+use engine::storage::{JournalSettings, Storage};
+#[cfg(feature = "cluster")]
+use engine::storage::{Servers, ServersError, Shared};
+#[cfg(feature = "cluster")]
+use engine::store::ServedFolder;
+use engine::store::{OpenError, Store};
+#[cfg(feature = "cluster")]
+use futures::future::{Either, select};
+use metrics_exporter_prometheus::PrometheusHandle;
+
+#[cfg(feature = "cluster")]
+use crate::connecting::ConnectingDoors;
+#[cfg(feature = "cluster")]
+use crate::doors::refused;
+use crate::doors::{imports_folder, listen};
+use crate::node::StartError;
+use crate::ownership::Ownership;
+#[cfg(feature = "cluster")]
+use crate::pass_on::PassOn;
+
+/// What the doors need, whoever owns the journals.
+pub(super) struct Ground {
+    pub(super) store: Store,
+    pub(super) log: Log,
+    pub(super) intake: Intake,
+    pub(super) ownership: Ownership,
+    pub(super) imports: Imports,
+    pub(super) listener: TcpListener,
+}
+
+/// Where the journals are.
+pub(super) enum Journals {
+    /// In the node's folder: it owns them.
+    Here(Box<Storage>),
+    /// On servers. The folder holds what is this node's alone: its root key, and uploaded files
+    /// until they are read. It is held as long as the node runs.
+    #[cfg(feature = "cluster")]
+    OnServers(Box<Shared>, ServedFolder),
+}
+
+/// Opens the storage that `settings` name. Blocks, for seconds after a crash.
+///
+/// # Errors
+/// [`OpenError`], which names the folder and the cure.
+pub fn open_storage(settings: &Settings, runtime: &Runtime) -> Result<Storage, OpenError> {
+    Storage::open(&settings.node.data, runtime, journal_settings(settings))
+}
+
+fn journal_settings(settings: &Settings) -> JournalSettings {
+    JournalSettings {
+        partitions: settings.node.partitions,
+        trim: settings.journal.trim,
+    }
+}
+
+impl Ground {
+    /// Opens the node's folder, or connects to its servers, unless it is stopped before.
+    pub(super) async fn open(
+        settings: &Settings,
+        runtime: &Runtime,
+        #[cfg_attr(not(feature = "cluster"), expect(unused_variables))] metrics: &PrometheusHandle,
+        #[cfg_attr(not(feature = "cluster"), expect(unused_variables))] stop: Pin<
+            &mut impl Future<Output = ()>,
+        >,
+    ) -> Result<(Self, Journals), StartError> {
+        #[cfg(feature = "cluster")]
+        if settings.is_on_servers() {
+            return Self::on_servers(settings, runtime, metrics, stop).await;
+        }
+        let (opener, opened) = (runtime.clone(), settings.clone());
+        let open = move || open_storage(&opened, &opener);
+        let storage = runtime.blocking(open).await??;
+        let ground = Self {
+            store: storage.store.clone(),
+            log: storage.log.clone(),
+            intake: storage.intake.clone(),
+            ownership: Ownership::of(&storage),
+            imports: Imports::own(imports_folder(&settings.node.data)),
+            listener: listen(&settings.http)?,
+        };
+        Ok((ground, Journals::Here(Box::new(storage))))
+    }
+
+    /// Connects, with doors that say so.
+    #[cfg(feature = "cluster")]
+    async fn on_servers(
+        settings: &Settings,
+        runtime: &Runtime,
+        metrics: &PrometheusHandle,
+        stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<(Self, Journals), StartError> {
+        let folder = settings.node.data.clone();
+        let served = move || ServedFolder::open(&folder);
+        let served = runtime.blocking(served).await?.map_err(OpenError::from)?;
+        let listener = listen(&settings.http)?;
+        let doors = |cause| refused(&settings.http, cause);
+        let nodes = Nodes {
+            this: node_url(settings, listener.local_addr().map_err(doors)?),
+            ..Nodes::default()
+        };
+        let owner = PassOn::new(nodes.owner.subscribe()).map_err(doors)?;
+        let connecting = ConnectingDoors::open(&listener, runtime, metrics).map_err(doors)?;
+        let servers = Servers {
+            cql: settings.cql.clone(),
+            kafka: settings.kafka.clone(),
+        };
+        let connected = servers.connect(nodes, runtime, journal_settings(settings));
+        let connected = unless_stopped(connected, stop).await;
+        connecting.close().await;
+        let shared = connected?;
+        let ground = Self {
+            store: shared.store.clone(),
+            log: shared.log.clone(),
+            intake: shared.intake.clone(),
+            ownership: Ownership::elsewhere(settings.node.partitions, owner),
+            imports: Imports::shared(imports_folder(&settings.node.data)),
+            listener,
+        };
+        Ok((ground, Journals::OnServers(Box::new(shared), served)))
+    }
+}
+
+impl Journals {
+    /// Waits until this node owns them, unless it is stopped before.
+    pub(super) async fn own(
+        self,
+        #[cfg_attr(not(feature = "cluster"), expect(unused_variables))] stop: Pin<
+            &mut impl Future<Output = ()>,
+        >,
+    ) -> Result<Owned, StartError> {
+        match self {
+            Self::Here(storage) => Ok(Owned {
+                storage: *storage,
+                #[cfg(feature = "cluster")]
+                _served: None,
+            }),
+            #[cfg(feature = "cluster")]
+            Self::OnServers(shared, served) => Ok(Owned {
+                storage: unless_stopped(shared.own(), stop).await?,
+                _served: Some(served),
+            }),
+        }
+    }
+}
+
+/// Journals that this node owns.
+pub(super) struct Owned {
+    pub(super) storage: Storage,
+    #[cfg(feature = "cluster")]
+    pub(super) _served: Option<ServedFolder>,
+}
+
+/// What something comes to, unless the node is stopped before.
+#[cfg(feature = "cluster")]
+async fn unless_stopped<T>(
+    work: impl Future<Output = Result<T, ServersError>>,
+    stop: Pin<&mut impl Future<Output = ()>>,
+) -> Result<T, StartError> {
+    match select(pin!(work), stop).await {
+        Either::Left((done, _)) => Ok(done?),
+        Either::Right(_) => Err(StartError::Stopped),
+    }
+}
+
+/// Where other nodes reach this one; nowhere, where it listens on all addresses of its machine and
+/// nobody has said which of them they can use.
+#[cfg(feature = "cluster")]
+fn node_url(settings: &Settings, address: SocketAddr) -> Option<String> {
+    let url = settings.http.node_url.clone();
+    let listens = (!address.ip().is_unspecified()).then(|| format!("http://{address}"));
+    let url = url.or(listens);
+    if url.is_none() {
+        tracing::warn!("`http.node_url` is not set: other nodes pass no requests on to this one");
+    }
+    url
+}
