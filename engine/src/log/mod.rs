@@ -17,6 +17,9 @@ mod kafka;
 #[cfg(feature = "servers")]
 pub(crate) mod others;
 
+#[cfg(feature = "servers")]
+use std::any::Any;
+
 #[cfg(feature = "cluster")]
 use schemas::PartitionCount;
 use schemas::{MessageClass, Partition};
@@ -241,8 +244,25 @@ impl Log {
         appended.announce(1 << topic.index());
     }
 
+    /// Has appends of other nodes announced as soon as they are there, until what it gives back is
+    /// dropped; nothing, where nobody tells of them.
+    #[cfg(feature = "servers")]
+    pub(crate) fn follow(&self) -> Option<Box<dyn Any + Send>> {
+        match &self.backend {
+            Backend::Embedded(_) => None,
+            #[cfg(feature = "cluster")]
+            Backend::Kafka(log) => match log.follow() {
+                Ok(following) => Some(Box::new(following)),
+                Err(error) => {
+                    tracing::warn!(%error, "appends of other nodes are heard of a second later");
+                    None
+                }
+            },
+        }
+    }
+
     /// Changes after each durable append to any partition of the topic by this process, and on
-    /// servers at most a second after one by another.
+    /// servers soon after one by another: a second, at most.
     pub fn appended(&self, topic: Topic) -> watch::Receiver<u64> {
         match &self.backend {
             Backend::Embedded(log) => log.appended(topic),

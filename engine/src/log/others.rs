@@ -1,5 +1,6 @@
 //! Appends of other nodes. Each node can append, and only its own appends are told within it: so
-//! the one that reads looks at the ends of the logs, and tells of those that have moved.
+//! the one that reads has itself told of the others', where the servers can, and looks now and then
+//! at the ends of the logs for what it was not told of.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -12,8 +13,8 @@ use super::{Log, Offset, Topic};
 use crate::runtime::Runtime;
 use crate::store::WriterClosed;
 
-/// How often it is looked: what another node took in while it was about to lose its turn waits
-/// for so long at most. One small request for each partition of each topic.
+/// How often it is looked: what nobody told of waits for so long at most. One small request for each
+/// partition of each topic.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Tells of others' appends until the writer has ended.
@@ -23,6 +24,7 @@ pub(crate) async fn watch(
     runtime: Runtime,
     mut closed: WriterClosed,
 ) {
+    let _following = log.follow();
     let mut ends: BTreeMap<(Topic, Partition), Offset> = BTreeMap::new();
     loop {
         for topic in Topic::ALL {

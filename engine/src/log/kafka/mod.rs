@@ -10,6 +10,7 @@
 
 mod append;
 mod client;
+mod follow;
 mod groups;
 mod marks;
 mod members;
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 
 use self::append::Producers;
 use self::client::Kafka;
+use self::follow::Following;
 pub(crate) use self::groups::GroupTopic;
 pub use self::marks::open_log;
 pub(crate) use self::marks::{begin_import, begun_import};
@@ -166,6 +168,11 @@ impl KafkaLog {
         }
         let place = self.place(topic, partition)?;
         self.inner.kafka.delete_records(&place, before).await
+    }
+
+    /// Tells of what other nodes append, until what it gives back is dropped.
+    pub(super) fn follow(&self) -> Result<Following, LogError> {
+        follow::follow(&self.inner)
     }
 
     /// Who tells of appends.

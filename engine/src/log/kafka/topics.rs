@@ -105,11 +105,13 @@ impl Topics {
         }
     }
 
-    fn name(&self, topic: Topic) -> Arc<str> {
+    /// What Kafka calls a topic.
+    pub fn name(&self, topic: Topic) -> Arc<str> {
         Arc::clone(&self.names[usize::from(topic.index())])
     }
 
-    fn count(&self, topic: Topic) -> u16 {
+    /// How many partitions a topic has.
+    pub fn count(&self, topic: Topic) -> u16 {
         match topic {
             Topic::Control => 1,
             Topic::Work(_) => self.partitions.get(),
