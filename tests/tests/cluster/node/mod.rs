@@ -2,6 +2,7 @@
 //! their machine and started elsewhere with nothing, while a campaign and single texts run;
 //! and the servers killed under them.
 
+mod doors;
 mod events;
 mod fleet;
 mod imports;
