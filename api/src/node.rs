@@ -1,15 +1,15 @@
 //! One node with its doors, started by one function, whoever runs it.
 
 mod ground;
+mod opened;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 
 use actors::node::{DrainError, Node, NodeParts};
-use engine::client::RootKeyFile;
 use engine::dispatch::read_ahead::READ_AHEAD;
 use engine::provider::{ProviderAccount, ProviderSettingsError};
 use engine::retry::RetryPolicy;
@@ -19,13 +19,11 @@ use engine::store::{FolderError, OpenError, Order, Store, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
 use schemas::Secret;
 use schemas::account::Account;
-#[cfg(feature = "cluster")]
-use tokio::sync::oneshot;
 
 pub use self::ground::open_storage;
 use self::ground::{Ground, Owned};
-use crate::auth::new_secret;
-use crate::doors::{Doors, OpenDoorsError, RunningServer, serve, start_upkeep};
+use self::opened::OpenDoors;
+use crate::doors::{OpenDoorsError, start_upkeep};
 use crate::exit::Exit;
 
 /// A node that cannot start.
@@ -105,12 +103,8 @@ pub struct RunningNode {
     pub root_key: Secret,
     /// Rows, for reading.
     pub store: Store,
-    folder: PathBuf,
-    server: RunningServer,
+    doors: OpenDoors,
     node: Node,
-    /// Tells when the door to Kafka is shut.
-    #[cfg(feature = "cluster")]
-    ingress: Option<oneshot::Receiver<()>>,
     owned: Owned,
 }
 
@@ -137,29 +131,11 @@ pub async fn start(
     start_upkeep(&metrics, runtime);
     let (ground, journals) = Ground::open(settings, runtime, &metrics, stop.as_mut()).await?;
     let (imports, ownership) = (ground.imports.clone(), ground.ownership.clone());
-    let root_key = new_secret(runtime);
-    let server = serve(
-        Doors {
-            runtime: runtime.clone(),
-            store: ground.store.clone(),
-            log: ground.log,
-            intake: ground.intake,
-            ownership: ground.ownership,
-            providers: providers.clone(),
-            imports: ground.imports,
-            root_key: root_key.clone(),
-            metrics,
-        },
-        ground.listener,
-        &settings.http,
-    )?;
-    let address = server.address;
-    write_root_key(settings, &root_key, address)?;
+    let doors = OpenDoors::open(settings, runtime, ground, providers.clone(), metrics)?;
     let owned = match journals.own(stop).await {
         Ok(owned) => owned,
         Err(error) => {
-            server.stop().await;
-            forget_root_key(&settings.node.data);
+            doors.shut().await;
             return Err(error);
         }
     };
@@ -182,70 +158,13 @@ pub async fn start(
     })
     .await?;
     Ok(RunningNode {
-        address,
-        root_key,
-        store: ground.store,
-        folder: settings.node.data.clone(),
-        #[cfg(feature = "cluster")]
-        ingress: open_ingress(settings, runtime, &server)?,
+        address: doors.address,
+        root_key: doors.root_key.clone(),
+        store: owned.storage.store.clone(),
+        doors,
         owned,
-        server,
         node,
     })
-}
-
-/// Writes down what opens the administration of the node, and where it is.
-fn write_root_key(
-    settings: &Settings,
-    key: &Secret,
-    address: SocketAddr,
-) -> Result<(), StartError> {
-    let folder = &settings.node.data;
-    let file = RootKeyFile {
-        key: key.clone(),
-        url: format!("http://{}", reachable(address)),
-    };
-    file.write(folder).map_err(|cause| StartError::RootKey {
-        folder: folder.clone(),
-        cause,
-    })
-}
-
-fn forget_root_key(folder: &Path) {
-    if let Err(error) = RootKeyFile::remove(folder) {
-        tracing::warn!(%error, "root.key cannot be removed");
-    }
-}
-
-/// Opens the door to Kafka, if the settings name brokers. They may be down just now.
-#[cfg(feature = "cluster")]
-fn open_ingress(
-    settings: &Settings,
-    runtime: &Runtime,
-    server: &RunningServer,
-) -> Result<Option<oneshot::Receiver<()>>, StartError> {
-    if settings.kafka.brokers.is_none() {
-        return Ok(None);
-    }
-    let ingress = crate::ingress::Ingress::new(&settings.kafka, server.state())?;
-    crate::ingress::describe();
-    let (shut, ended) = oneshot::channel();
-    runtime.spawn(async move {
-        ingress.run().await;
-        // Nobody waits where the node has failed.
-        let _ = shut.send(());
-    });
-    Ok(Some(ended))
-}
-
-/// Where this machine reaches an address that may stand for all of its own.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        std::net::IpAddr::V4(ip) if ip.is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
-        std::net::IpAddr::V6(ip) if ip.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
-        ip @ (std::net::IpAddr::V4(_) | std::net::IpAddr::V6(_)) => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 impl RunningNode {
@@ -272,17 +191,10 @@ impl RunningNode {
     /// # Errors
     /// [`DrainError`].
     pub async fn stop(self) -> Result<(), DrainError> {
-        #[cfg(feature = "cluster")]
-        if let Some(ended) = self.ingress {
-            self.server.announce_stop();
-            // It ends without a word only if it panicked.
-            let _ = ended.await;
-        }
-        self.server.stop().await;
+        self.doors.shut().await;
         let drained = self.node.drain().await;
         // It is another's turn.
         drop(self.owned);
-        forget_root_key(&self.folder);
         drained
     }
 }

@@ -62,6 +62,11 @@ impl User {
         }
     }
 
+    /// What opens the account.
+    pub fn key(&self) -> &Secret {
+        &self.key
+    }
+
     /// The same user, who goes to a node that listens there.
     pub fn at(self, listen: SocketAddr) -> Self {
         Self {

@@ -2,18 +2,21 @@
 //!
 //! A batch of records is judged, taken in by one or two group commits, what cannot be taken in is
 //! set aside, and only then the positions move. So after a crash some records are read again, and
-//! each counts once: by its producer's key, its event's, or its own place in the topic.
+//! each counts once: by its producer's key, its event's, or its own place in the topic. Nodes that
+//! share servers each read a part of the partitions, whoever owns the journals.
 
 mod judge;
 mod positions;
+mod share;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actix_web::web;
 use engine::ingress::IngressError;
 use engine::ingress::dead_letter::RecordWriter;
 use engine::ingress::record::{Incoming, Poison};
-use engine::ingress::requests::RecordReader;
+use engine::ingress::requests::{Kept, Place, RecordReader};
 use engine::ingress::topics;
 use engine::intake::{Acceptance, IntakeError};
 use engine::settings::KafkaSettings;
@@ -24,6 +27,8 @@ use schemas::MessageClass;
 use crate::doors::DoorState;
 use judge::Judged;
 use positions::Positions;
+use share::Seat;
+pub use share::Share;
 
 /// How long the door waits after Kafka failed, or while the disk is full. Nothing is read
 /// meanwhile, so nothing grows.
@@ -55,6 +60,8 @@ pub struct Ingress {
     reader: RecordReader,
     writer: RecordWriter,
     settings: KafkaSettings,
+    /// Its part of what several nodes read; `None` where it reads all.
+    share: Option<Share>,
 }
 
 /// Why a batch was not taken in as a whole.
@@ -76,6 +83,7 @@ impl Ingress {
     pub fn new(
         settings: &KafkaSettings,
         state: web::Data<DoorState>,
+        share: Option<Share>,
     ) -> Result<Self, IngressError> {
         let topics = MessageClass::ALL.map(|class| (topics::requests(settings, class), class));
         Ok(Self {
@@ -83,6 +91,7 @@ impl Ingress {
             writer: RecordWriter::open(settings)?,
             settings: settings.clone(),
             state,
+            share,
         })
     }
 
@@ -98,13 +107,28 @@ impl Ingress {
         }
     }
 
-    /// Takes records in from where the positions are.
+    /// What it reads; nothing, where others do.
+    fn seat(&self) -> Option<Seat> {
+        let owns = self.state.doors().ownership.journal().is_some();
+        let share = self.share.as_ref();
+        share.map_or(Some(Seat::ALONE), |share| share.seat(owns))
+    }
+
+    /// The partitions that it reads, with what Kafka keeps of each.
+    async fn partitions(&self, seat: Option<Seat>) -> Result<BTreeMap<Place, Kept>, IngressError> {
+        let all = self.reader.partitions().await?;
+        Ok(seat.map(|seat| seat.part(all)).unwrap_or_default())
+    }
+
+    /// Takes records in from where the positions are, until what it reads is another.
     async fn read_on(&self) -> Result<(), TakeError> {
         topics::make_missing(&self.settings, self.state.runtime()).await?;
-        let (mut positions, from) = Positions::read(self.state.store(), &self.reader).await?;
+        let seat = self.seat();
+        let kept = self.partitions(seat).await?;
+        let (mut positions, from) = Positions::read(self.state.store(), kept).await?;
         self.reader.assign(from).await?;
         let mut looked_at = self.state.runtime().boot();
-        while !self.state.is_closing() {
+        while !self.state.is_closing() && self.seat() == seat {
             let records = self.reader.read().await?;
             if !records.is_empty() {
                 self.take(&records).await?;
@@ -114,7 +138,7 @@ impl Ingress {
             }
             if self.state.runtime().boot().saturating_sub(looked_at) >= LOOK_EVERY {
                 looked_at = self.state.runtime().boot();
-                let kept = self.reader.partitions().await?;
+                let kept = self.partitions(seat).await?;
                 metrics::gauge!(ANSWERS).set(1);
                 for (topic, behind) in positions.behind(&kept) {
                     metrics::gauge!(BEHIND, "topic" => topic).set(behind as f64);

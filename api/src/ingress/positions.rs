@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 
 use engine::ingress::record::Incoming;
-use engine::ingress::requests::{Kept, Place, RecordReader};
+use engine::ingress::requests::{Kept, Place};
 use engine::store::{Replaced, Store, StoreError};
 use schemas::ingress::IngressPosition;
-
-use super::TakeError;
 
 const LOST: &str = "volley_kafka_lost_records_total";
 const STOPPED: &str = "volley_kafka_stopped_partitions";
@@ -27,18 +25,17 @@ pub(super) fn describe() {
 pub(super) struct Positions(BTreeMap<Place, IngressPosition>);
 
 impl Positions {
-    /// Reads the positions of the partitions that there are now, and tells where each is to be
-    /// read from; those that are stopped are not among these. A partition without a position is
-    /// read from its beginning.
+    /// Reads the positions of these partitions, and tells where each is to be read from; those that
+    /// are stopped are not among these. A partition without a position is read from its beginning.
     ///
     /// # Errors
-    /// When the store or Kafka cannot be read.
+    /// When the store cannot be read.
     pub(super) async fn read(
         store: &Store,
-        reader: &RecordReader,
-    ) -> Result<(Self, BTreeMap<Place, u64>), TakeError> {
+        partitions: BTreeMap<Place, Kept>,
+    ) -> Result<(Self, BTreeMap<Place, u64>), StoreError> {
         let (mut rows, mut from) = (BTreeMap::new(), BTreeMap::new());
-        for (place, kept) in reader.partitions().await? {
+        for (place, kept) in partitions {
             let (topic, partition) = (&place.0, place.1);
             let key = IngressPosition::key_of(topic, partition);
             let row = store.get::<IngressPosition>(&key).await?;

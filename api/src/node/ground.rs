@@ -30,6 +30,8 @@ use crate::connecting::ConnectingDoors;
 #[cfg(feature = "cluster")]
 use crate::doors::refused;
 use crate::doors::{imports_folder, listen};
+#[cfg(feature = "cluster")]
+use crate::ingress::Share;
 use crate::node::StartError;
 use crate::ownership::Ownership;
 #[cfg(feature = "cluster")]
@@ -43,6 +45,9 @@ pub(super) struct Ground {
     pub(super) ownership: Ownership,
     pub(super) imports: Imports,
     pub(super) listener: TcpListener,
+    /// The nodes that share what comes from Kafka; `None` where this one reads all.
+    #[cfg(feature = "cluster")]
+    pub(super) share: Option<Share>,
 }
 
 /// Where the journals are.
@@ -94,6 +99,8 @@ impl Ground {
             ownership: Ownership::of(&storage),
             imports: Imports::own(imports_folder(&settings.node.data)),
             listener: listen(&settings.http)?,
+            #[cfg(feature = "cluster")]
+            share: None,
         };
         Ok((ground, Journals::Here(Box::new(storage))))
     }
@@ -116,6 +123,7 @@ impl Ground {
             ..Nodes::default()
         };
         let owner = PassOn::new(nodes.owner.subscribe()).map_err(doors)?;
+        let share = Share::new(nodes.this.clone(), nodes.all.subscribe());
         let connecting = ConnectingDoors::open(&listener, runtime, metrics).map_err(doors)?;
         let servers = Servers {
             cql: settings.cql.clone(),
@@ -132,6 +140,7 @@ impl Ground {
             ownership: Ownership::elsewhere(settings.node.partitions, owner),
             imports: Imports::shared(imports_folder(&settings.node.data)),
             listener,
+            share: Some(share),
         };
         Ok((ground, Journals::OnServers(Box::new(shared), served)))
     }

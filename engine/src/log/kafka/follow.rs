@@ -1,9 +1,10 @@
-//! What other nodes append, told as soon as the brokers have it: the owner gives work out that came
+//! What other nodes append, told soon after the brokers have it: the owner gives work out that came
 //! in at any node.
 //!
-//! One consumer stands at the end of every log and looks at nothing but that something came. What
-//! is there is read as ever, from positions. Should the consumer miss something, in an outage for
-//! one, [`crate::log::others`] finds it a second later.
+//! The ends of all logs are asked for, in one small request to each broker, and those that have
+//! moved are told. A consumer that waits there would hear at once, but not safely: to a fetch of
+//! several partitions the C library can take an answer wrongly (see [`crate::ingress`]'s consumers).
+//! What is there is read as ever, from positions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,18 +13,18 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::Inner;
-use super::client::Listener;
+use super::client::{Listener, WAIT};
 use crate::log::{LogError, Topic};
 
-/// How often it is looked whether anybody still wants to know.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often the ends are asked for: what comes in at another node waits for so long at most. Half
+/// of what a group commit on servers takes at least.
+const ASK_EVERY: Duration = Duration::from_millis(50);
 
-/// The bytes of a log's partition that are fetched at once: of what came one record tells.
-const FETCH_BYTES: &str = "4096";
+/// And when there was no answer.
+const ASK_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// Tells of appends until it is dropped.
 #[derive(Debug)]
@@ -40,53 +41,71 @@ impl Drop for Following {
 /// # Errors
 /// [`LogError::Backend`] when Kafka's client refuses.
 pub(super) fn follow(log: &Arc<Inner>) -> Result<Following, LogError> {
-    let consumer = consumer(log).map_err(|error| log.kafka.failed(&error))?;
+    let mut config = log.kafka.config();
+    // The library wants a name. No group is joined.
+    config.set("group.id", "volley-log");
+    let consumer = config.create_with_context(Listener);
+    let follower = Follower {
+        consumer: consumer.map_err(|error| log.kafka.failed(&error))?,
+        names: Topic::ALL.map(|topic| (topic, log.topics.name(topic), log.topics.count(topic))),
+        known: BTreeMap::new(),
+    };
     let ended = Arc::new(AtomicBool::new(false));
     let following = Following(Arc::clone(&ended));
-    let (appended, names) = (Arc::clone(&log.appended), names(log));
+    let appended = Arc::clone(&log.appended);
     log.runtime.spawn_dedicated("follower", async move {
-        while !ended.load(Ordering::Acquire) {
-            match consumer.poll(LOOK_EVERY) {
-                Some(Ok(record)) => {
-                    if let Some(topic) = names.get(record.topic()) {
-                        appended.announce(1 << topic.index());
-                    }
-                }
-                // The library connects again by itself.
-                Some(Err(error)) => tracing::debug!(%error, "appends of other nodes may come late"),
-                None => {}
-            }
-        }
+        follower.run(&ended, |topic| appended.announce(1 << topic.index()));
     });
     Ok(following)
 }
 
-fn names(log: &Inner) -> BTreeMap<String, Topic> {
-    let topics = Topic::ALL.into_iter();
-    let named = topics.map(|topic| (log.topics.name(topic).to_string(), topic));
-    named.collect()
+/// Who asks, on a thread of its own. All of it blocks.
+struct Follower {
+    consumer: BaseConsumer<Listener>,
+    /// Each log, what Kafka calls it, and how many partitions it has.
+    names: [(Topic, Arc<str>, u16); Topic::ALL.len()],
+    /// The ends as they were told last.
+    known: BTreeMap<(Topic, i32), Offset>,
 }
 
-/// A consumer at the end of every partition.
-fn consumer(log: &Inner) -> Result<BaseConsumer<Listener>, KafkaError> {
-    let mut config = log.kafka.config();
-    config
-        // The library wants a name. Nothing is committed under it.
-        .set("group.id", "volley-log")
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("auto.offset.reset", "latest")
-        .set("queued.min.messages", "1")
-        .set("fetch.message.max.bytes", FETCH_BYTES)
-        .set("fetch.wait.max.ms", LOOK_EVERY.as_millis().to_string());
-    let consumer: BaseConsumer<Listener> = config.create_with_context(Listener)?;
-    let mut ends = TopicPartitionList::new();
-    for topic in Topic::ALL {
-        for partition in 0..log.topics.count(topic) {
-            let name = log.topics.name(topic);
-            ends.add_partition_offset(&name, partition.into(), Offset::End)?;
+impl Follower {
+    fn run(mut self, ended: &AtomicBool, tell: impl Fn(Topic)) {
+        while !ended.load(Ordering::Acquire) {
+            let pause = match self.moved() {
+                Ok(moved) => {
+                    moved.into_iter().for_each(&tell);
+                    ASK_EVERY
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "appends of other nodes may come late");
+                    ASK_AFTER_FAILURE
+                }
+            };
+            // Nothing is assigned, so nothing comes.
+            self.consumer.poll(pause);
         }
     }
-    consumer.assign(&ends)?;
-    Ok(consumer)
+
+    /// Which logs have got something since.
+    fn moved(&mut self) -> Result<Vec<Topic>, KafkaError> {
+        let mut asked = TopicPartitionList::new();
+        for (_, name, count) in &self.names {
+            for partition in 0..*count {
+                // As a time it means the newest.
+                asked.add_partition_offset(name, partition.into(), Offset::End)?;
+            }
+        }
+        let ends = self.consumer.offsets_for_times(asked, WAIT)?;
+        let mut moved = Vec::new();
+        for (topic, name, _) in &self.names {
+            let mut has_moved = false;
+            for end in ends.elements_for_topic(name) {
+                end.error()?;
+                let known = self.known.insert((*topic, end.partition()), end.offset());
+                has_moved |= known != Some(end.offset());
+            }
+            moved.extend(has_moved.then_some(*topic));
+        }
+        Ok(moved)
+    }
 }

@@ -5,6 +5,7 @@
 //! group could call itself whatever it wants: it is among those who may do anything with our
 //! topics.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -24,6 +25,25 @@ pub struct Nodes {
     pub this: Option<String>,
     /// Where the one is that owns the journals. `None` while it is this one, or not known.
     pub owner: watch::Sender<Option<String>>,
+    /// Where all of them are that say so.
+    pub all: watch::Sender<BTreeSet<String>>,
+}
+
+impl Nodes {
+    /// Tells what the group says. Its owner hears of no owner but itself.
+    pub(super) fn hear(&self, said: Said, is_owner: bool) {
+        let owner = said.owner.filter(|_| !is_owner);
+        send_news(&self.owner, owner);
+        send_news(&self.all, said.all);
+    }
+}
+
+fn send_news<T: PartialEq>(to: &watch::Sender<T>, now: T) {
+    to.send_if_modified(|known| {
+        let is_news = *known != now;
+        *known = now;
+        is_news
+    });
 }
 
 impl Default for Nodes {
@@ -32,40 +52,45 @@ impl Default for Nodes {
         Self {
             this: None,
             owner: watch::Sender::new(None),
+            all: watch::Sender::new(BTreeSet::new()),
         }
     }
 }
 
-/// What a group says of its owner.
+/// What a group says of its members.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Said {
-    /// It is there; `None`: nobody is, or it does not say where.
-    At(Option<String>),
-    /// The group is about to change, and says nothing of who had the partition until now.
-    Nothing,
+pub(super) struct Said {
+    /// Where the owner is; `None`: there is none, or it does not say where.
+    pub(super) owner: Option<String>,
+    /// Where all are that say so.
+    pub(super) all: BTreeSet<String>,
 }
 
-/// Where the member of a group is that has a partition.
+/// Where the members of a group are, and the one that has a partition. `None` while the group is
+/// about to change: it says nothing then of who had what until now.
 ///
 /// # Errors
 /// When Kafka does not answer. Blocks.
-pub(super) fn owner<C: ConsumerContext>(
+pub(super) fn look<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     group: &str,
-) -> Result<Said, KafkaError> {
+) -> Result<Option<Said>, KafkaError> {
     let listed = consumer.client().fetch_group_list(Some(group), ANSWER)?;
-    let Some(group) = listed.groups().iter().find(|there| there.name() == group) else {
-        return Ok(Said::Nothing);
+    let found = listed.groups().iter().find(|there| there.name() == group);
+    let Some(group) = found.filter(|group| group.state() == STABLE) else {
+        return Ok(None);
     };
-    if group.state() != STABLE {
-        return Ok(Said::Nothing);
-    }
-    let owners = group.members().iter();
-    let owner = owners
-        .filter(|member| member.assignment().is_some_and(has_partitions))
-        .map(|member| member.client_id())
-        .find(|id| is_address(id));
-    Ok(Said::At(owner.map(str::to_owned)))
+    let members = group.members().iter();
+    let members = members.filter(|member| is_address(member.client_id()));
+    let owner = members
+        .clone()
+        .find(|member| member.assignment().is_some_and(has_partitions));
+    Ok(Some(Said {
+        owner: owner.map(|member| member.client_id().to_owned()),
+        all: members
+            .map(|member| member.client_id().to_owned())
+            .collect(),
+    }))
 }
 
 fn is_address(text: &str) -> bool {

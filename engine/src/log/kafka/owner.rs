@@ -17,11 +17,11 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use schemas::PartitionCount;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::KafkaLogSettings;
 use super::client::{Kafka, Listener};
-use super::members::{self, Nodes, Said};
+use super::members::{self, Nodes};
 use super::topics::{ensure_kept, owner_name};
 use crate::log::LogError;
 use crate::runtime::Runtime;
@@ -36,8 +36,8 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 /// How often it is looked whether the partition is ours.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// After so many looks in vain it is asked whose it is: each time three questions for the brokers,
-/// once a second from each node that waits.
+/// After so many looks it is asked who is there: each time three questions for the brokers, once a
+/// second from each node.
 const ASK_AFTER: u64 = 10;
 
 /// And after so many when there was no answer: the library keeps half an answer for good.
@@ -82,7 +82,7 @@ impl Membership {
         let follower = Follower {
             consumer,
             group: topic,
-            owner: nodes.owner.clone(),
+            nodes: nodes.clone(),
             ended: Arc::clone(&turn.ended),
         };
         runtime.spawn_dedicated("owner", async move {
@@ -135,55 +135,34 @@ fn tell(is_ours: bool) {
 struct Follower {
     consumer: BaseConsumer<Listener>,
     group: Arc<str>,
-    /// Told where the owner is.
-    owner: watch::Sender<Option<String>>,
+    /// Told where the others are.
+    nodes: Nodes,
     ended: Arc<AtomicBool>,
 }
 
 impl Follower {
     /// Waits for the turn; false when nobody waits for it any more.
     fn wait(&self, owned: oneshot::Sender<()>) -> bool {
-        let (mut looks, mut ask_at) = (0, 0);
+        let mut asking = Asking::default();
+        let mut was_told = false;
         while !self.is_ours() {
-            if looks == 0 {
+            if !std::mem::replace(&mut was_told, true) {
                 tracing::info!("waiting for the journals, which another node may own");
             }
             if owned.is_closed() {
                 return false;
             }
-            if looks == ask_at {
-                ask_at += self.ask();
-            }
-            looks += 1;
+            asking.look(self, false);
         }
-        self.owner.send_replace(None);
+        self.nodes.owner.send_replace(None);
         owned.send(()).is_ok()
-    }
-
-    /// Hears where the owner is, and gives back after how many looks to ask again. While Kafka
-    /// does not answer, or the group is about to change, nobody knows better.
-    fn ask(&self) -> u64 {
-        match members::owner(&self.consumer, &self.group) {
-            Ok(Said::At(owner)) => {
-                self.owner.send_if_modified(|known| {
-                    let is_news = *known != owner;
-                    *known = owner;
-                    is_news
-                });
-            }
-            Ok(Said::Nothing) => {}
-            Err(error) => {
-                tracing::debug!(%error, "it is not known who owns the journals");
-                return ASK_AFTER_FAILURE;
-            }
-        }
-        ASK_AFTER
     }
 
     /// Stays in the group until the turn is given back. What it loses meanwhile, in an outage of
     /// the brokers for one, may come back; where another node has taken over, the next commit
     /// fails.
     fn stay(&self) {
+        let mut asking = Asking::default();
         let mut was_ours = true;
         while !self.ended.load(Ordering::Acquire) {
             let is_ours = self.is_ours();
@@ -194,6 +173,24 @@ impl Follower {
                 );
             }
             was_ours = is_ours;
+            asking.look(self, true);
+        }
+    }
+
+    /// Hears where the others are, and gives back after how many looks to ask again. While Kafka
+    /// does not answer, or the group is about to change, nobody knows better.
+    fn ask(&self, is_owner: bool) -> u64 {
+        match members::look(&self.consumer, &self.group) {
+            Ok(said) => {
+                if let Some(said) = said {
+                    self.nodes.hear(said, is_owner);
+                }
+                ASK_AFTER
+            }
+            Err(error) => {
+                tracing::debug!(%error, "it is not known which nodes there are");
+                ASK_AFTER_FAILURE
+            }
         }
     }
 
@@ -205,5 +202,21 @@ impl Follower {
         let is_ours = assigned.is_ok_and(|list| list.count() > 0);
         tell(is_ours);
         is_ours
+    }
+}
+
+/// Counts looks, so that it is asked now and then only.
+#[derive(Default)]
+struct Asking {
+    looks: u64,
+    ask_at: u64,
+}
+
+impl Asking {
+    fn look(&mut self, follower: &Follower, is_owner: bool) {
+        if self.looks >= self.ask_at {
+            self.ask_at = self.looks + follower.ask(is_owner);
+        }
+        self.looks += 1;
     }
 }

@@ -1,15 +1,23 @@
 //! The doors of nodes that share servers: open whoever owns, and while nobody does.
 
-use schemas::MessageStatus;
+use engine::ingress::topics;
+use engine::settings::KafkaSettings;
+use schemas::{MessageClass, MessageStatus};
+use tests::backends::kafka::{Kafka, PRODUCER};
 use tests::backends::servers;
 use tests::child::ChildNode;
 use tests::user::User;
 use tests::world::World;
 
-use super::{machine, plan};
+use super::{machine, number, plan};
 
 /// Texts that are asked for while nobody owns.
 const TEXTS: u32 = 20;
+
+/// Requests that are produced at a time, and how often, until the nodes have heard of each other.
+const REQUESTS: u64 = 32;
+/// See [`REQUESTS`].
+const TIMES: u64 = 20;
 
 /// The owner is killed. Before another one's turn has come, which is after a session, people ask at
 /// that one for texts and for what became of them, and are answered. All of it is sent, once.
@@ -51,4 +59,57 @@ fn texts_are_taken_in_while_nobody_owns() {
     }
     assert_eq!(world.taken(), u64::from(TEXTS) + 1);
     waiting.stop();
+}
+
+/// Requests from Kafka are read by both nodes, each its part of the partitions; when one is killed,
+/// by the other. Each request is one text.
+#[test]
+fn nodes_share_what_comes_from_kafka() {
+    let _machine = machine();
+    let Some((cassandra, kafka)) = servers() else {
+        return;
+    };
+    let (plan, ground, _) = plan(cassandra, kafka, "shared");
+    let world = World::start(plan);
+    let mut owner = ChildNode::start(&world.settings);
+    let twin = world.settings.twin("twin");
+    let mut waiting = ChildNode::spawn(&twin);
+    let user = world.tasks.block_on(User::sign_up(&world.settings.data()));
+    let key = user.key().expose();
+    let read = |settings| number(&world, settings, "volley_kafka_records_total");
+    let mut produced = 0;
+    let produce = |produced: &mut u64| {
+        requests(kafka, &ground.kafka, key, *produced);
+        *produced += REQUESTS;
+    };
+    waiting.run_until(|| super::asked(&world, &twin, "/readyz").is_some());
+    for _ in 0..TIMES {
+        produce(&mut produced);
+        owner.run_until(|| world.taken() == produced);
+        if read(&twin) > 0 {
+            break;
+        }
+    }
+    let (by_owner, by_twin) = (read(&world.settings), read(&twin));
+    assert!(by_owner > 0 && by_twin > 0, "{by_owner} and {by_twin}");
+    owner.kill();
+    produce(&mut produced);
+    waiting.run_until(|| world.taken() == produced);
+    waiting.stop();
+    let people = world.close().witness().recipients;
+    assert!(people.values().all(|texts| texts.taken.len() == 1));
+    assert_eq!(people.len() as u64, produced);
+}
+
+/// Produces some requests, each with another key, so that they lie in all partitions.
+fn requests(kafka: &Kafka, settings: &KafkaSettings, key: &str, first: u64) {
+    let lines = (first..first + REQUESTS).map(|number| {
+        let to = 5_570_000 + number;
+        format!("volley-key:{key}\t{number}\t{{\"to\":\"+1202{to}\",\"body\":\"Text {number}\"}}\n")
+    });
+    let topic = topics::requests(settings, MessageClass::Marketing);
+    let headers = ["--topic", &topic, "--reader-property", "parse.headers=true"];
+    let keyed = ["--reader-property", "parse.key=true"];
+    let words: Vec<&str> = headers.into_iter().chain(keyed).collect();
+    kafka.tool(PRODUCER, &words, &lines.collect::<String>());
 }

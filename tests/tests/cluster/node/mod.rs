@@ -17,10 +17,11 @@ use tests::backends::cassandra::Cassandra;
 use tests::backends::ground::Ground;
 use tests::backends::kafka::Kafka;
 use tests::backends::servers;
+use tests::child::ChildSettings;
 use tests::fixture;
 use tests::kill::figures::{Figures, Kind};
 use tests::kill::running::{Running, Stage};
-use tests::world::{Keeping, Plan, say, seed};
+use tests::world::{Keeping, Plan, World, say, seed};
 
 /// Provider accounts.
 const PROVIDERS: usize = 3;
@@ -162,4 +163,22 @@ pub(crate) fn told(figures: &Figures) {
         figures.bound,
     ));
     assert!(figures.wrongs.is_empty(), "{:?}", figures.wrongs);
+}
+
+/// What a node answers to a path, if it does.
+pub(super) fn asked(world: &World, settings: &ChildSettings, path: &str) -> Option<(u16, String)> {
+    let url = format!("http://{}{path}", settings.listen);
+    world.tasks.block_on(async {
+        let answer = reqwest::get(url).await.ok()?;
+        Some((answer.status().as_u16(), answer.text().await.ok()?))
+    })
+}
+
+/// The sum of a node's numbers of this name.
+pub(super) fn number(world: &World, settings: &ChildSettings, name: &str) -> u64 {
+    let (_, page) = asked(world, settings, "/metrics").expect("it answers");
+    let said = page.lines().filter_map(|line| line.strip_prefix(name));
+    let values = said.filter(|rest| rest.starts_with([' ', '{']));
+    let values = values.filter_map(|rest| rest.rsplit_once(' ')?.1.parse::<u64>().ok());
+    values.sum()
 }

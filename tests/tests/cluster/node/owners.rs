@@ -3,13 +3,13 @@
 
 use tests::backends::kafka::Kafka;
 use tests::backends::{cassandra, servers};
-use tests::child::{ChildNode, ChildSettings};
+use tests::child::ChildNode;
 use tests::fixture;
 use tests::kill::fleet::is_finished;
 use tests::user::User;
 use tests::world::{Plan, TEMPLATE, World, say};
 
-use super::{machine, plan};
+use super::{asked, machine, number, plan};
 
 /// Recipients of the campaign whose node is frozen.
 const RECIPIENTS: u32 = 1_500;
@@ -34,6 +34,7 @@ fn a_node_that_sleeps_through_its_turn_does_no_harm() {
     world.settings.have_receipts_sent_to(&twin);
     let mut owner = ChildNode::start(&world.settings);
     let mut waiting = ChildNode::spawn(&twin);
+    let owns = |settings| number(&world, settings, "volley_owns_journals");
     let ready = |settings| asked(&world, settings, "/readyz").map(|(status, _)| status);
     waiting.run_until(|| ready(&twin) == Some(200));
     assert!(!waiting.serves(), "another owns");
@@ -48,10 +49,10 @@ fn a_node_that_sleeps_through_its_turn_does_no_harm() {
     owner.run_until(|| world.taken() >= u64::from(RECIPIENTS / 3));
     let told = || world.tasks.block_on(user.campaign(campaign));
     owner.run_until(|| told().numbers.delivered > 0);
-    assert_eq!((owns(&world, &world.settings), owns(&world, &twin)), (1, 0));
+    assert_eq!((owns(&world.settings), owns(&twin)), (1, 0));
     owner.freeze();
     waiting.run_until_it_serves();
-    assert_eq!((ready(&twin), owns(&world, &twin)), (Some(200), 1));
+    assert_eq!((ready(&twin), owns(&twin)), (Some(200), 1));
     let at = world.taken();
     waiting.run_until(|| world.taken() >= at + 50);
     owner.thaw();
@@ -126,22 +127,4 @@ fn a_node_stops_while_its_servers_are_away() {
     assert!(!node.end().success());
     let words = world.settings.last_words();
     assert!(words.contains("could not be committed in time"), "{words}");
-}
-
-/// What a node answers to a path, if it does.
-fn asked(world: &World, settings: &ChildSettings, path: &str) -> Option<(u16, String)> {
-    let url = format!("http://{}{path}", settings.listen);
-    world.tasks.block_on(async {
-        let answer = reqwest::get(url).await.ok()?;
-        Some((answer.status().as_u16(), answer.text().await.ok()?))
-    })
-}
-
-/// Whether a node says that it owns the journals, by its numbers.
-fn owns(world: &World, settings: &ChildSettings) -> u32 {
-    let (_, page) = asked(world, settings, "/metrics").expect("it answers");
-    let said = page
-        .lines()
-        .find_map(|line| line.strip_prefix("volley_owns_journals "));
-    said.and_then(|said| said.parse().ok()).expect("a number")
 }
