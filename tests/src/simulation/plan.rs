@@ -170,9 +170,9 @@ impl Plan {
     fn draw_alone(&mut self, chance: &mut Chance) {
         let hundredth = chance.between(0, 99);
         match hundredth {
-            0..2 => self.command_retries(chance),
-            2..4 => self.start_together(chance),
-            4 => self.set_the_clock_forward(chance),
+            0..3 => self.command_retries(chance),
+            3..6 => self.start_together(chance),
+            6 => self.set_the_clock_forward(chance),
             _ => {}
         }
     }

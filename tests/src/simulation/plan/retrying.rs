@@ -1,4 +1,4 @@
-//! A campaign of which one text in three must be tried again, and a command to it while some of
+//! Campaigns of which one text in three must be tried again, and a command to each while some of
 //! them fall due: what was picked as it is canceled, and what waits as a process dies in a pause.
 
 use super::{BUSY, CampaignPlan, CommandsPlan, End, LifePlan, LinePlan, Plan, ProviderPlan};
@@ -9,6 +9,9 @@ const RATE: f64 = 40.0;
 
 /// The share of connections that are refused: fewer than make a rate fall.
 const REFUSED: f64 = 0.3;
+
+/// Campaigns side by side, each with a command of its own.
+const CAMPAIGNS: u64 = 3;
 
 impl Plan {
     /// Nothing but retries, a command, and perhaps a process that dies soon after it.
@@ -24,16 +27,8 @@ impl Plan {
             },
             ..ProviderPlan::sound(RATE)
         }];
-        let (is_canceled, runs_ms) = (chance.hits(0.5), chance.between(800, 2_500));
-        let mut campaign = CampaignPlan::plain(chance.between(60, 120));
-        campaign.commands = CommandsPlan {
-            pauses: u64::from(!is_canceled),
-            runs_ms,
-            rests_ms: 4_000,
-            is_canceled,
-            is_canceled_at_rest: false,
-        };
-        self.campaigns = vec![campaign];
+        let runs_ms = chance.between(800, 2_500);
+        self.campaigns = (0..CAMPAIGNS).map(|_| commanded(chance, runs_ms)).collect();
         let after_ms = runs_ms + chance.between(100, 3_000);
         let downtime_ms = chance.pick(&[0, 500, 2_000]);
         if chance.hits(0.5) {
@@ -44,5 +39,20 @@ impl Plan {
             };
             self.lives.insert(0, dies);
         }
+    }
+}
+
+/// A campaign that is commanded after about so many milliseconds.
+fn commanded(chance: &mut Chance, runs_ms: u64) -> CampaignPlan {
+    let is_canceled = chance.hits(0.6);
+    CampaignPlan {
+        commands: CommandsPlan {
+            pauses: u64::from(!is_canceled),
+            runs_ms: runs_ms + chance.between(0, 500),
+            rests_ms: 4_000,
+            is_canceled,
+            is_canceled_at_rest: false,
+        },
+        ..CampaignPlan::plain(chance.between(30, 60))
     }
 }

@@ -7,8 +7,9 @@ use crate::simulation::chance::Chance;
 /// Segments a second of the one provider account.
 const RATE: f64 = 80.0;
 
-/// Half of what tasks do is held up, for so many milliseconds at most.
-const HOLD: (f64, u64) = (0.5, 60);
+/// Half of what tasks do is held up, for so many milliseconds at most: for about as long as lies
+/// between two starts.
+const HOLD: (f64, u64) = (0.5, 4);
 
 impl Plan {
     /// Nothing but campaigns side by side.
