@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actors::node::{DrainError, Node, NodeParts};
 use engine::dispatch::read_ahead::READ_AHEAD;
@@ -15,16 +16,22 @@ use engine::provider::{ProviderAccount, ProviderSettingsError};
 use engine::retry::RetryPolicy;
 use engine::runtime::{Runtime, WorkLost};
 use engine::settings::Settings;
+use engine::storage::Storage;
 use engine::store::{FolderError, OpenError, Order, Store, StoreError};
+use futures::future::select;
 use metrics_exporter_prometheus::PrometheusHandle;
 use schemas::Secret;
 use schemas::account::Account;
 
+use self::ground::Ground;
 pub use self::ground::open_storage;
-use self::ground::{Ground, Owned};
 use self::opened::OpenDoors;
 use crate::doors::{OpenDoorsError, start_upkeep};
 use crate::exit::Exit;
+
+/// How long the doors of a node that does not start may take to shut: a request to servers that are
+/// away is given up by then, mostly.
+const SHUT_WITHIN: Duration = Duration::from_secs(20);
 
 /// A node that cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +112,7 @@ pub struct RunningNode {
     pub store: Store,
     doors: OpenDoors,
     node: Node,
-    owned: Owned,
+    storage: Storage,
 }
 
 fn open_providers(settings: &Settings) -> Result<Vec<Arc<ProviderAccount>>, StartError> {
@@ -131,40 +138,43 @@ pub async fn start(
     start_upkeep(&metrics, runtime);
     let (ground, journals) = Ground::open(settings, runtime, &metrics, stop.as_mut()).await?;
     let (imports, ownership) = (ground.imports.clone(), ground.ownership.clone());
-    let doors = OpenDoors::open(settings, runtime, ground, providers.clone(), metrics)?;
-    let owned = match journals.own(stop).await {
-        Ok(owned) => owned,
-        Err(error) => {
-            doors.shut().await;
-            return Err(error);
-        }
+    let doors = OpenDoors::open(settings, runtime, ground, providers.clone(), metrics).await?;
+    let started = async {
+        let storage = journals.own(stop).await?;
+        ownership.begins(&storage);
+        let parts = NodeParts {
+            runtime: runtime.clone(),
+            store: storage.store.patient(runtime),
+            log: storage.log.patient(runtime),
+            journal: storage.journal.clone(),
+            providers,
+            retry: RetryPolicy {
+                max_attempts: settings.retry.attempts,
+                first_delay: settings.retry.first_delay,
+                ..RetryPolicy::default()
+            },
+            receipts_come: settings.http.public_url.is_some(),
+            read_ahead: READ_AHEAD,
+            imports,
+        };
+        Ok((Node::start(parts).await?, storage))
     };
-    let storage = &owned.storage;
-    ownership.begins(storage);
-    let node = Node::start(NodeParts {
-        runtime: runtime.clone(),
-        store: storage.store.patient(runtime),
-        log: storage.log.patient(runtime),
-        journal: storage.journal.clone(),
-        providers,
-        retry: RetryPolicy {
-            max_attempts: settings.retry.attempts,
-            first_delay: settings.retry.first_delay,
-            ..RetryPolicy::default()
-        },
-        receipts_come: settings.http.public_url.is_some(),
-        read_ahead: READ_AHEAD,
-        imports,
-    })
-    .await?;
-    Ok(RunningNode {
-        address: doors.address,
-        root_key: doors.root_key.clone(),
-        store: owned.storage.store.clone(),
-        doors,
-        owned,
-        node,
-    })
+    match started.await {
+        Ok((node, storage)) => Ok(RunningNode {
+            address: doors.address,
+            root_key: doors.root_key.clone(),
+            store: storage.store.clone(),
+            doors,
+            node,
+            storage,
+        }),
+        Err(error) => {
+            // Whoever is being answered just now is, within reason.
+            let shut = pin!(doors.shut());
+            let _ = select(shut, pin!(runtime.sleep(SHUT_WITHIN))).await;
+            Err(error)
+        }
+    }
 }
 
 impl RunningNode {
@@ -191,10 +201,10 @@ impl RunningNode {
     /// # Errors
     /// [`DrainError`].
     pub async fn stop(self) -> Result<(), DrainError> {
-        self.doors.shut().await;
+        let _folder = self.doors.shut().await;
         let drained = self.node.drain().await;
         // It is another's turn.
-        drop(self.owned);
+        drop(self.storage);
         drained
     }
 }

@@ -9,6 +9,9 @@ use schemas::JobId;
 /// What the names of files end with that are not whole.
 const UNFINISHED: &str = ".part";
 
+/// And of those that are.
+const WHOLE: &str = ".csv";
+
 /// A folder of uploaded files.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Imports {
@@ -45,7 +48,7 @@ impl Imports {
 
     /// Where the file of a job is kept.
     pub fn file_of(&self, job: JobId) -> PathBuf {
-        self.folder.join(format!("{job}.csv"))
+        self.folder.join(format!("{job}{WHOLE}"))
     }
 
     /// Where a file is written until it is whole. It is deleted at the next start.
@@ -53,7 +56,8 @@ impl Imports {
         self.folder.join(format!("{job}{UNFINISHED}"))
     }
 
-    /// Makes the folder, and deletes what a crash cut off. For a start, before the doors open.
+    /// Makes the folder, and deletes what a crash cut off, and whatever is there of files that are
+    /// rows as well. For a start, before the doors open.
     ///
     /// # Errors
     /// When the folder cannot be read or written.
@@ -61,7 +65,8 @@ impl Imports {
         fs::create_dir_all(&self.folder)?;
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
-            if path.to_string_lossy().ends_with(UNFINISHED) {
+            let name = path.to_string_lossy();
+            if name.ends_with(UNFINISHED) || self.are_shared && name.ends_with(WHOLE) {
                 fs::remove_file(path)?;
             }
         }

@@ -79,11 +79,11 @@ pub async fn create(
             let (imports, runtime) = (&state.doors().imports, state.runtime());
             uploaded.keep_as(runtime, imports, job.id).await?;
             let shared = share(imports, state.store(), runtime, job.id).await;
-            shared.map_err(not_shared)?;
-            if state.doors().ownership.journal().is_none() {
-                // Whoever reads it in has it from its rows.
+            if shared.is_err() || state.doors().ownership.journal().is_none() {
+                // Nobody reads it in, or whoever does has it from its rows.
                 forget(imports, runtime, job.id).await?;
             }
+            shared.map_err(not_shared)?;
             match state.store().put_once(&job).await? {
                 PutOnce::Stored => job,
                 PutOnce::Exists(earlier) => earlier,

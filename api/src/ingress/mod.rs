@@ -124,10 +124,13 @@ impl Ingress {
     async fn read_on(&self) -> Result<(), TakeError> {
         topics::make_missing(&self.settings, self.state.runtime()).await?;
         let seat = self.seat();
-        let kept = self.partitions(seat).await?;
-        let (mut positions, from) = Positions::read(self.state.store(), kept).await?;
+        let places = self.partitions(seat).await?.into_keys();
+        let rows = Positions::read(self.state.store(), places).await?;
+        let (mut positions, from) = Positions::begin(rows, self.partitions(seat).await?);
         self.reader.assign(from).await?;
         let mut looked_at = self.state.runtime().boot();
+        // What it read of a topic until now may be another's.
+        tell_behind(self.reader.topics().map(|topic| (topic, 0)));
         while !self.state.is_closing() && self.seat() == seat {
             let records = self.reader.read().await?;
             if !records.is_empty() {
@@ -140,9 +143,7 @@ impl Ingress {
                 looked_at = self.state.runtime().boot();
                 let kept = self.partitions(seat).await?;
                 metrics::gauge!(ANSWERS).set(1);
-                for (topic, behind) in positions.behind(&kept) {
-                    metrics::gauge!(BEHIND, "topic" => topic).set(behind as f64);
-                }
+                tell_behind(positions.behind(&kept));
                 let was_set = positions.were_set(self.state.store()).await?;
                 if was_set || positions.has_others(&kept) {
                     // New partitions are read from their beginning.
@@ -190,6 +191,12 @@ impl Ingress {
             }
         }
         Ok(())
+    }
+}
+
+fn tell_behind(behind: impl IntoIterator<Item = (String, u64)>) {
+    for (topic, behind) in behind {
+        metrics::gauge!(BEHIND, "topic" => topic).set(behind as f64);
     }
 }
 

@@ -21,27 +21,42 @@ pub(super) fn describe() {
     );
 }
 
+/// What the store has of each partition.
+pub(super) type Rows = BTreeMap<Place, Option<IngressPosition>>;
+
 /// The positions of all partitions that there were when they were read.
 pub(super) struct Positions(BTreeMap<Place, IngressPosition>);
 
 impl Positions {
-    /// Reads the positions of these partitions, and tells where each is to be read from; those that
-    /// are stopped are not among these. A partition without a position is read from its beginning.
+    /// The positions of these partitions as they are now. One without a position is at its beginning.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub(super) async fn read(
         store: &Store,
-        partitions: BTreeMap<Place, Kept>,
-    ) -> Result<(Self, BTreeMap<Place, u64>), StoreError> {
+        places: impl Iterator<Item = Place>,
+    ) -> Result<Rows, StoreError> {
+        let mut rows = BTreeMap::new();
+        for place in places {
+            let key = IngressPosition::key_of(&place.0, place.1);
+            rows.insert(place, store.get::<IngressPosition>(&key).await?);
+        }
+        Ok(rows)
+    }
+
+    /// Where each partition is to be read from; those that are stopped are not among these. What
+    /// Kafka keeps must have been asked for after the rows were read: whoever reads the partition
+    /// until now may move them beyond an end that is older.
+    pub(super) fn begin(
+        mut found: Rows,
+        kept: BTreeMap<Place, Kept>,
+    ) -> (Self, BTreeMap<Place, u64>) {
         let (mut rows, mut from) = (BTreeMap::new(), BTreeMap::new());
-        for (place, kept) in partitions {
-            let (topic, partition) = (&place.0, place.1);
-            let key = IngressPosition::key_of(topic, partition);
-            let row = store.get::<IngressPosition>(&key).await?;
+        for (place, kept) in kept {
+            let row = found.remove(&place).flatten();
             let row = row.unwrap_or_else(|| IngressPosition {
-                topic: topic.clone(),
-                partition,
+                topic: place.0.clone(),
+                partition: place.1,
                 next: kept.first,
                 version: 0,
             });
@@ -51,7 +66,7 @@ impl Positions {
             rows.insert(place, row);
         }
         metrics::gauge!(STOPPED).set((rows.len() - from.len()) as f64);
-        Ok((Self(rows), from))
+        (Self(rows), from)
     }
 
     /// These records are taken in or set aside, durably. False when somebody has set a position
@@ -120,7 +135,7 @@ impl Positions {
 
     /// Whether these are other partitions than those that are read.
     pub(super) fn has_others(&self, kept: &BTreeMap<Place, Kept>) -> bool {
-        kept.len() != self.0.len()
+        kept.keys().ne(self.0.keys())
     }
 }
 

@@ -48,16 +48,26 @@ pub(super) struct Ground {
     /// The nodes that share what comes from Kafka; `None` where this one reads all.
     #[cfg(feature = "cluster")]
     pub(super) share: Option<Share>,
+    /// What keeps other processes out of the folder as long as it is held; storage in a folder does
+    /// that itself.
+    pub(super) held: Held,
 }
+
+/// See [`Ground::held`].
+#[cfg(feature = "cluster")]
+pub(super) type Held = Option<ServedFolder>;
+/// See [`Ground::held`].
+#[cfg(not(feature = "cluster"))]
+pub(super) type Held = ();
 
 /// Where the journals are.
 pub(super) enum Journals {
     /// In the node's folder: it owns them.
     Here(Box<Storage>),
     /// On servers. The folder holds what is this node's alone: its root key, and uploaded files
-    /// until they are read. It is held as long as the node runs.
+    /// until they are read.
     #[cfg(feature = "cluster")]
-    OnServers(Box<Shared>, ServedFolder),
+    OnServers(Box<Shared>),
 }
 
 /// Opens the storage that `settings` name. Blocks, for seconds after a crash.
@@ -101,6 +111,7 @@ impl Ground {
             listener: listen(&settings.http)?,
             #[cfg(feature = "cluster")]
             share: None,
+            held: Held::default(),
         };
         Ok((ground, Journals::Here(Box::new(storage))))
     }
@@ -141,8 +152,9 @@ impl Ground {
             imports: Imports::shared(imports_folder(&settings.node.data)),
             listener,
             share: Some(share),
+            held: Some(served),
         };
-        Ok((ground, Journals::OnServers(Box::new(shared), served)))
+        Ok((ground, Journals::OnServers(Box::new(shared))))
     }
 }
 
@@ -153,27 +165,13 @@ impl Journals {
         #[cfg_attr(not(feature = "cluster"), expect(unused_variables))] stop: Pin<
             &mut impl Future<Output = ()>,
         >,
-    ) -> Result<Owned, StartError> {
+    ) -> Result<Storage, StartError> {
         match self {
-            Self::Here(storage) => Ok(Owned {
-                storage: *storage,
-                #[cfg(feature = "cluster")]
-                _served: None,
-            }),
+            Self::Here(storage) => Ok(*storage),
             #[cfg(feature = "cluster")]
-            Self::OnServers(shared, served) => Ok(Owned {
-                storage: unless_stopped(shared.own(), stop).await?,
-                _served: Some(served),
-            }),
+            Self::OnServers(shared) => unless_stopped(shared.own(), stop).await,
         }
     }
-}
-
-/// Journals that this node owns.
-pub(super) struct Owned {
-    pub(super) storage: Storage,
-    #[cfg(feature = "cluster")]
-    pub(super) _served: Option<ServedFolder>,
 }
 
 /// What something comes to, unless the node is stopped before.
@@ -196,7 +194,10 @@ fn node_url(settings: &Settings, address: SocketAddr) -> Option<String> {
     let listens = (!address.ip().is_unspecified()).then(|| format!("http://{address}"));
     let url = url.or(listens);
     if url.is_none() {
-        tracing::warn!("`http.node_url` is not set: other nodes pass no requests on to this one");
+        tracing::warn!(
+            "`http.node_url` is not set: other nodes pass no receipts on to this one, and it reads \
+             none of what they share of Kafka"
+        );
     }
     url
 }

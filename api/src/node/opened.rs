@@ -15,7 +15,7 @@ use schemas::Secret;
 use tokio::sync::oneshot;
 
 use super::StartError;
-use super::ground::Ground;
+use super::ground::{Ground, Held};
 use crate::auth::new_secret;
 use crate::doors::{Doors, RunningServer, serve};
 #[cfg(feature = "cluster")]
@@ -29,6 +29,7 @@ pub(super) struct OpenDoors {
     pub(super) root_key: Secret,
     /// The data folder, where that is written.
     folder: PathBuf,
+    held: Held,
     server: RunningServer,
     /// Tells when the door to Kafka is shut.
     #[cfg(feature = "cluster")]
@@ -37,7 +38,7 @@ pub(super) struct OpenDoors {
 
 impl OpenDoors {
     /// Opens them.
-    pub(super) fn open(
+    pub(super) async fn open(
         settings: &Settings,
         runtime: &Runtime,
         ground: Ground,
@@ -57,16 +58,29 @@ impl OpenDoors {
             metrics,
         };
         let server = serve(doors, ground.listener, &settings.http)?;
-        let opened = Self {
+        #[cfg_attr(not(feature = "cluster"), expect(unused_mut))]
+        let mut opened = Self {
             address: server.address,
             root_key,
             folder: settings.node.data.clone(),
+            held: ground.held,
             #[cfg(feature = "cluster")]
-            ingress: open_ingress(settings, runtime, &server, ground.share)?,
+            ingress: None,
             server,
         };
-        opened.write_root_key()?;
-        Ok(opened)
+        let written = opened.write_root_key();
+        #[cfg(feature = "cluster")]
+        let written = written.and_then(|()| {
+            opened.ingress = open_ingress(settings, runtime, &opened.server, ground.share)?;
+            Ok(())
+        });
+        match written {
+            Ok(()) => Ok(opened),
+            Err(error) => {
+                opened.shut().await;
+                Err(error)
+            }
+        }
     }
 
     fn write_root_key(&self) -> Result<(), StartError> {
@@ -81,8 +95,9 @@ impl OpenDoors {
             })
     }
 
-    /// Takes nothing more in, and waits for what is under way.
-    pub(super) async fn shut(self) {
+    /// Takes nothing more in, and waits for what is under way. What it gives back keeps others out
+    /// of the folder.
+    pub(super) async fn shut(self) -> Held {
         #[cfg(feature = "cluster")]
         if let Some(ended) = self.ingress {
             self.server.announce_stop();
@@ -93,6 +108,7 @@ impl OpenDoors {
         if let Err(error) = RootKeyFile::remove(&self.folder) {
             tracing::warn!(%error, "root.key cannot be removed");
         }
+        self.held
     }
 }
 

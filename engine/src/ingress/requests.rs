@@ -87,6 +87,11 @@ impl RecordReader {
         })
     }
 
+    /// The topics that are read.
+    pub fn topics(&self) -> impl Iterator<Item = String> {
+        self.classes.keys().cloned()
+    }
+
     /// The partitions that there are now, and what Kafka keeps of each.
     ///
     /// # Errors

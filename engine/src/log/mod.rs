@@ -244,10 +244,10 @@ impl Log {
         appended.announce(1 << topic.index());
     }
 
-    /// Has appends of other nodes announced as soon as they are there, until what it gives back is
-    /// dropped; nothing, where nobody tells of them.
+    /// Has [`Log::appended`] tell of appends of other nodes as soon as they are there, until what it
+    /// gives back is dropped; nothing, where nobody tells of them.
     #[cfg(feature = "servers")]
-    pub(crate) fn follow(&self) -> Option<Box<dyn Any + Send>> {
+    pub fn follow(&self) -> Option<Box<dyn Any + Send>> {
         match &self.backend {
             Backend::Embedded(_) => None,
             #[cfg(feature = "cluster")]

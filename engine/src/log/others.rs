@@ -32,17 +32,17 @@ pub(crate) async fn watch(
                 Topic::Work(_) => partitions,
                 Topic::Control => PartitionCount::ONE,
             };
-            let mut has_moved = false;
+            let mut is_told = false;
             for partition in partitions.all() {
                 // While the servers are away nobody knows.
                 let Ok(end) = log.end(topic, partition).await else {
                     continue;
                 };
                 // Who began to read before the first look may have missed something.
-                has_moved |= ends.insert((topic, partition), end) != Some(end);
-            }
-            if has_moved {
-                log.announce(topic);
+                let has_moved = ends.insert((topic, partition), end) != Some(end);
+                if has_moved && !std::mem::replace(&mut is_told, true) {
+                    log.announce(topic);
+                }
             }
         }
         let pause = pin!(runtime.sleep(LOOK_EVERY));

@@ -1,6 +1,9 @@
 //! What every node of a deployment uses, whoever owns the journals; and how one comes to own them.
 
+use std::pin::pin;
 use std::sync::Arc;
+
+use futures::future::{Either, select};
 
 use super::{Deployment, JournalSettings, ServersError, Storage};
 use crate::intake::Intake;
@@ -49,14 +52,22 @@ impl Shared {
     /// When the servers cannot be reached or what is on them cannot be read; the text names the
     /// cure.
     pub async fn own(&self) -> Result<Storage, ServersError> {
-        let (sender, opened) = tokio::sync::oneshot::channel();
+        let (mut sender, opened) = tokio::sync::oneshot::channel();
         let deployment = Arc::clone(&self.deployment);
         let shared = (self.store.clone(), self.log.clone(), self.intake.clone());
         let (runtime, settings) = (self.runtime.clone(), self.settings);
         // The servers' clients live on the runtime that they are made on: the shared one, which
         // no actor holds up.
         self.runtime.spawn(async move {
-            let _ = sender.send(own(&*deployment, shared, &runtime, settings).await);
+            let owned = {
+                let owned = own(&*deployment, shared, &runtime, settings);
+                match select(pin!(owned), pin!(sender.closed())).await {
+                    Either::Left((owned, _)) => owned,
+                    // Nobody wants the turn any more: it is not waited for.
+                    Either::Right(_) => return,
+                }
+            };
+            let _ = sender.send(owned);
         });
         opened.await.unwrap_or(Err(StoreError::Closed.into()))
     }

@@ -17,6 +17,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::Inner;
 use super::client::{Listener, WAIT};
+use super::owner::REFRESHED_EVERY_MS;
 use crate::log::{LogError, Topic};
 
 /// How often the ends are asked for: what comes in at another node waits for so long at most. Half
@@ -43,7 +44,9 @@ impl Drop for Following {
 pub(super) fn follow(log: &Arc<Inner>) -> Result<Following, LogError> {
     let mut config = log.kafka.config();
     // The library wants a name. No group is joined.
-    config.set("group.id", "volley-log");
+    config
+        .set("group.id", "volley-log")
+        .set("topic.metadata.refresh.interval.ms", REFRESHED_EVERY_MS);
     let consumer = config.create_with_context(Listener);
     let follower = Follower {
         consumer: consumer.map_err(|error| log.kafka.failed(&error))?,
@@ -100,7 +103,10 @@ impl Follower {
         for (topic, name, _) in &self.names {
             let mut has_moved = false;
             for end in ends.elements_for_topic(name) {
-                end.error()?;
+                if end.error().is_err() {
+                    // Without a leader just now; the next answer has it.
+                    continue;
+                }
                 let known = self.known.insert((*topic, end.partition()), end.offset());
                 has_moved |= known != Some(end.offset());
             }

@@ -32,6 +32,12 @@ pub struct Nodes {
 impl Nodes {
     /// Tells what the group says. Its owner hears of no owner but itself.
     pub(super) fn hear(&self, said: Said, is_owner: bool) {
+        if said.has_twins && *self.all.borrow() != said.all {
+            tracing::warn!(
+                "nodes call themselves by the same address: set `http.node_url` of each to where the \
+                 others reach it"
+            );
+        }
         let owner = said.owner.filter(|_| !is_owner);
         send_news(&self.owner, owner);
         send_news(&self.all, said.all);
@@ -64,6 +70,8 @@ pub(super) struct Said {
     pub(super) owner: Option<String>,
     /// Where all are that say so.
     pub(super) all: BTreeSet<String>,
+    /// Whether some of them say the same.
+    pub(super) has_twins: bool,
 }
 
 /// Where the members of a group are, and the one that has a partition. `None` while the group is
@@ -85,11 +93,15 @@ pub(super) fn look<C: ConsumerContext>(
     let owner = members
         .clone()
         .find(|member| member.assignment().is_some_and(has_partitions));
+    let owner = owner.map(|member| member.client_id().to_owned());
+    let named = members.clone().count();
+    let all: BTreeSet<String> = members
+        .map(|member| member.client_id().to_owned())
+        .collect();
     Ok(Some(Said {
-        owner: owner.map(|member| member.client_id().to_owned()),
-        all: members
-            .map(|member| member.client_id().to_owned())
-            .collect(),
+        owner,
+        has_twins: all.len() < named,
+        all,
     }))
 }
 

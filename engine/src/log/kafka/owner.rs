@@ -43,6 +43,9 @@ const ASK_AFTER: u64 = 10;
 /// And after so many when there was no answer: the library keeps half an answer for good.
 const ASK_AFTER_FAILURE: u64 = 100;
 
+/// Milliseconds after which the client asks which brokers there are.
+pub(super) const REFRESHED_EVERY_MS: &str = "5000";
+
 const OWNS: &str = "volley_owns_journals";
 
 /// This node as a member that owns. Dropped, it has left.
@@ -115,6 +118,8 @@ fn consumer(kafka: &Kafka, topic: &str, nodes: &Nodes) -> Result<BaseConsumer<Li
         .set("session.timeout.ms", SESSION.as_millis().to_string())
         .set("heartbeat.interval.ms", "1000")
         .set("partition.assignment.strategy", "cooperative-sticky")
+        // Who is asked which nodes there are must not be a broker that is long gone.
+        .set("topic.metadata.refresh.interval.ms", REFRESHED_EVERY_MS)
         .set("enable.auto.commit", "false");
     if let Some(url) = &nodes.this {
         config.set("client.id", url);

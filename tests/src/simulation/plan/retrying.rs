@@ -4,8 +4,9 @@
 use super::{BUSY, CampaignPlan, CommandsPlan, End, LifePlan, LinePlan, Plan, ProviderPlan};
 use crate::simulation::chance::Chance;
 
-/// Segments a second of the one provider account.
-const RATE: f64 = 40.0;
+/// Segments a second of the one provider account: so many that some begin at a time, and one of them
+/// is a second attempt.
+const RATE: f64 = 300.0;
 
 /// The share of connections that are refused: fewer than make a rate fall.
 const REFUSED: f64 = 0.3;
@@ -27,7 +28,7 @@ impl Plan {
             },
             ..ProviderPlan::sound(RATE)
         }];
-        let runs_ms = chance.between(800, 2_500);
+        let runs_ms = chance.between(500, 1_500);
         self.campaigns = (0..CAMPAIGNS).map(|_| commanded(chance, runs_ms)).collect();
         let after_ms = runs_ms + chance.between(100, 3_000);
         let downtime_ms = chance.pick(&[0, 500, 2_000]);
@@ -53,6 +54,6 @@ fn commanded(chance: &mut Chance, runs_ms: u64) -> CampaignPlan {
             is_canceled,
             is_canceled_at_rest: false,
         },
-        ..CampaignPlan::plain(chance.between(30, 60))
+        ..CampaignPlan::plain(chance.between(150, 250))
     }
 }

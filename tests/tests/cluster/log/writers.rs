@@ -1,9 +1,16 @@
 //! Several nodes append to one partition.
 
+use std::time::Duration;
+
+use engine::log::Topic;
 use futures::future::join_all;
 use tests::backends;
+use tokio::sync::watch;
 
 use super::{PARTITION, Topics, WORK, numbers, records};
+
+/// When the test gives up.
+const TOLD_WITHIN: Duration = Duration::from_secs(30);
 
 /// Appends of each writer, and records of each append.
 const APPENDS: u64 = 40;
@@ -68,4 +75,36 @@ async fn the_largest_append_goes_through() {
     let more = vec![vec![7; engine::log::BYTES_LIMIT / 2 + 1]; 2];
     let refused = log.append(WORK, PARTITION, more).await;
     assert!(matches!(refused, Err(engine::log::LogError::TooLarge)));
+}
+
+/// What one process appends, another is told of, by topic; and what is there was told before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_append_is_told() {
+    let Some(kafka) = backends::kafka() else {
+        return;
+    };
+    let mut topics = Topics::new(kafka, "followed", 1);
+    let (here, there) = (topics.open().await, topics.open().await);
+    let mut work = here.appended(WORK);
+    let mut control = here.appended(Topic::Control);
+    let following = here.follow().expect("it follows");
+    // The first answer tells of all topics, whatever is in them.
+    told(&mut work).await;
+    told(&mut control).await;
+    for _ in 0..3 {
+        let appended = there.append(WORK, PARTITION, vec![vec![7]]).await;
+        appended.expect("it is appended");
+        told(&mut work).await;
+    }
+    assert!(
+        !control.has_changed().expect("it can be told"),
+        "nobody appended there"
+    );
+    drop(following);
+}
+
+async fn told(appended: &mut watch::Receiver<u64>) {
+    let told = tokio::time::timeout(TOLD_WITHIN, appended.changed()).await;
+    told.expect("it is told in the end")
+        .expect("the log is open");
 }
