@@ -72,7 +72,8 @@ fn webhook(path: &'static str, id: &str) -> Operation {
             json!({ "type": "object" }),
         )
         .writes()
-        .fails(&[ProblemCode::InvalidSignature])
+        // Where several nodes are, the one that does not own the journals asks the one that does.
+        .fails(&[ProblemCode::InvalidSignature, ProblemCode::NodeLost])
 }
 
 fn live() -> Operation {

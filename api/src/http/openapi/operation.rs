@@ -16,12 +16,8 @@ pub const ROOT_KEY: &str = "rootKey";
 /// The schema of a page of messages.
 pub const MESSAGE_PAGE: &str = "MessagePage";
 
-/// What an operation that reads the store can fail with; `node_lost` where several nodes are.
-const READING: [ProblemCode; 3] = [
-    ProblemCode::Internal,
-    ProblemCode::NodeLost,
-    ProblemCode::Unavailable,
-];
+/// What an operation that reads the store can fail with.
+const READING: [ProblemCode; 2] = [ProblemCode::Internal, ProblemCode::Unavailable];
 
 /// An operation while it is described.
 pub struct Operation {
