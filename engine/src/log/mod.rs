@@ -244,6 +244,15 @@ impl Log {
         appended.announce(1 << topic.index());
     }
 
+    /// Whether anything was ever written to the journals beside these logs.
+    #[cfg(feature = "cluster")]
+    pub(crate) async fn has_journals(&self) -> Result<bool, LogError> {
+        match &self.backend {
+            Backend::Embedded(_) => Ok(true),
+            Backend::Kafka(log) => log.has_journals().await,
+        }
+    }
+
     /// Has [`Log::appended`] tell of appends of other nodes as soon as they are there, until what it
     /// gives back is dropped; nothing, where nobody tells of them.
     #[cfg(feature = "servers")]

@@ -58,6 +58,10 @@ async fn connect(
     let store = cql::connect(&servers.cql, runtime).await?;
     let kafka = KafkaLogSettings::from(&servers.kafka);
     let log = open_log(&store, &kafka, settings.partitions, runtime).await?;
+    // Before anybody is told that something is not there which is still to come.
+    if begun_import(&store, &kafka).await?.is_some() && !log.has_journals().await? {
+        return Err(ServersError::HalfImported);
+    }
     let real = KafkaAndCql {
         tables: store.cql_tables()?,
         store: store.clone(),

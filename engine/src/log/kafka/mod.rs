@@ -170,6 +170,16 @@ impl KafkaLog {
         self.inner.kafka.delete_records(&place, before).await
     }
 
+    /// Whether anything was ever written to the journals.
+    pub(super) async fn has_journals(&self) -> Result<bool, LogError> {
+        for place in self.inner.topics.journals() {
+            if self.inner.readers.bounds(place).await?.end > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Tells of what other nodes append, until what it gives back is dropped.
     pub(super) fn follow(&self) -> Result<Following, LogError> {
         follow::follow(&self.inner)

@@ -105,6 +105,15 @@ impl Topics {
         }
     }
 
+    /// Where the journals lie.
+    pub fn journals(&self) -> impl Iterator<Item = Place> {
+        let topic = &self.names[Topic::ALL.len()];
+        self.partitions.all().map(|partition| Place {
+            topic: Arc::clone(topic),
+            partition: partition.0.into(),
+        })
+    }
+
     /// What Kafka calls a topic.
     pub fn name(&self, topic: Topic) -> Arc<str> {
         Arc::clone(&self.names[usize::from(topic.index())])
