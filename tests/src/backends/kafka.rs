@@ -177,10 +177,14 @@ impl Kafka {
         server.as_ref().expect("it runs").freeze();
     }
 
-    /// Lets a frozen broker go on with SIGCONT.
+    /// Lets a frozen broker go on with SIGCONT, and waits until it is one again: its controller has
+    /// fenced it when it was silent for longer than a session of brokers, 9 s, and until it is let in
+    /// again its partitions have no leader.
     pub fn thaw(&self, broker: usize) {
-        let server = self.brokers[broker].server();
-        server.as_ref().expect("it runs").thaw();
+        if let Some(server) = self.brokers[broker].server().as_ref() {
+            server.thaw();
+        }
+        self.run_until_ready(broker);
     }
 
     /// Whether a broker answers within half a second.
