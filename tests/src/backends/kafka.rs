@@ -181,9 +181,9 @@ impl Kafka {
     /// fenced it when it was silent for longer than a session of brokers, 9 s, and until it is let in
     /// again its partitions have no leader.
     pub fn thaw(&self, broker: usize) {
-        if let Some(server) = self.brokers[broker].server().as_ref() {
-            server.thaw();
-        }
+        let server = self.brokers[broker].server();
+        server.as_ref().expect("it runs").thaw();
+        drop(server);
         self.run_until_ready(broker);
     }
 
