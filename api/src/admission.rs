@@ -26,7 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::auth::Identity;
 use crate::doors::DoorState;
-use crate::problem::{Problem, ProblemCode};
+use crate::problem::Problem;
 use crate::rate::{Counted, Rates};
 
 /// Bytes of JSON bodies that are being read and judged, in KiB: 64 MiB, four of the longest
@@ -129,8 +129,7 @@ impl Admission {
 fn take(room: &Arc<Semaphore>, permits: u32) -> Result<OwnedSemaphorePermit, Problem> {
     let taken = Arc::clone(room).try_acquire_many_owned(permits);
     taken.map_err(|_| {
-        Problem::with_detail(
-            ProblemCode::Unavailable,
+        Problem::unavailable(
             "as much is under way as the node takes at once; nothing of this request was taken",
         )
     })

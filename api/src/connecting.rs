@@ -13,7 +13,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::http::{health, metrics};
 use crate::observe::{describe, observe};
-use crate::problem::{Problem, ProblemCode};
+use crate::problem::Problem;
 
 /// How long requests may take that are under way when the servers answer: each is answered at once.
 const CLOSE_SECONDS: u64 = 10;
@@ -75,8 +75,7 @@ async fn show(numbers: web::Data<PrometheusHandle>) -> HttpResponse {
 }
 
 async fn refuse() -> Result<HttpResponse, Problem> {
-    Err(Problem::with_detail(
-        ProblemCode::Unavailable,
+    Err(Problem::unavailable(
         "the servers that keep the messages have not answered yet",
     ))
 }

@@ -11,7 +11,7 @@ use schemas::PartitionCount;
 
 #[cfg(feature = "cluster")]
 use crate::pass_on::PassOn;
-use crate::problem::{Problem, ProblemCode};
+use crate::problem::Problem;
 
 /// What this node may do as the owner, and where the owner is while it is another. Cloning is
 /// cheap.
@@ -82,7 +82,7 @@ impl Ownership {
     /// Who verifies everything, if this node may.
     pub(crate) fn verifier(&self) -> Result<&Verifier, Problem> {
         let owned = self.0.owned.get();
-        let waits = || unavailable("this node waits for its turn: ask the one that owns");
+        let waits = || Problem::unavailable("this node waits for its turn: ask the one that owns");
         Ok(&owned.ok_or_else(waits)?.verifier)
     }
 
@@ -100,12 +100,8 @@ impl Ownership {
             return owner.pass_on(request, payload).await;
         }
         drop((request, payload));
-        Err(unavailable(
+        Err(Problem::unavailable(
             "this node waits for its turn, and knows of no owner",
         ))
     }
-}
-
-fn unavailable(why: &str) -> Problem {
-    Problem::with_detail(ProblemCode::Unavailable, why)
 }

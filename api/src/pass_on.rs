@@ -54,8 +54,9 @@ impl PassOn {
         payload: web::Payload,
     ) -> Result<HttpResponse, Problem> {
         let room = Arc::clone(&self.room).try_acquire_owned();
-        let room =
-            room.map_err(|_| unavailable("as many requests are passed on as the node takes"))?;
+        let room = room.map_err(|_| {
+            Problem::unavailable("as many requests are passed on as the node takes")
+        })?;
         let passed = self.answer(&request, payload).await?;
         let status = StatusCode::from_u16(passed.status).unwrap_or(StatusCode::BAD_GATEWAY);
         let mut answer = HttpResponse::build(status);
@@ -90,7 +91,7 @@ impl PassOn {
     ) -> Result<Passed, Problem> {
         let mut owner = self.owner.clone();
         let Some(url) = owner.borrow().clone() else {
-            return Err(unavailable(
+            return Err(Problem::unavailable(
                 "the node waits for its turn, and does not know who owns the journals",
             ));
         };
@@ -142,8 +143,12 @@ fn refused(error: &PassError) -> Problem {
     // Once for each request: how many they are is among the numbers.
     tracing::debug!(%error, "a request cannot be passed on");
     match error {
-        PassError::NotReached(_) => unavailable("the node that owns the journals is not reached"),
-        PassError::InACircle => unavailable("the node that owned the journals waits for its turn"),
+        PassError::NotReached(_) => {
+            Problem::unavailable("the node that owns the journals is not reached")
+        }
+        PassError::InACircle => {
+            Problem::unavailable("the node that owned the journals waits for its turn")
+        }
         PassError::Unfit => Problem::new(ProblemCode::BadRequest),
         PassError::Lost(_) => lost(),
     }
@@ -154,10 +159,6 @@ fn lost() -> Problem {
         ProblemCode::NodeLost,
         "nobody knows whether it is kept: a repeat counts once",
     )
-}
-
-fn unavailable(why: &str) -> Problem {
-    Problem::with_detail(ProblemCode::Unavailable, why)
 }
 
 #[cfg(test)]

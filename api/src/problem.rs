@@ -158,6 +158,11 @@ impl Problem {
         }
     }
 
+    /// It cannot be taken just now, and why.
+    pub fn unavailable(why: impl Into<String>) -> Self {
+        Self::with_detail(ProblemCode::Unavailable, why)
+    }
+
     /// A problem of this case.
     pub fn with_detail(code: ProblemCode, detail: impl Into<String>) -> Self {
         Self {

@@ -16,7 +16,7 @@ use schemas::http::health::{LiveBody, ReadyBody, ReadyChecks};
 
 use crate::doors::DoorState;
 use crate::json::answer;
-use crate::problem::{Problem, ProblemCode};
+use crate::problem::Problem;
 
 /// The process serves requests.
 pub async fn live() -> HttpResponse {
@@ -32,7 +32,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// `unavailable`, with what is wrong.
 pub async fn ready(state: web::Data<DoorState>) -> Result<HttpResponse, Problem> {
     if state.is_closing() {
-        return Err(not_ready("the node is stopping"));
+        return Err(Problem::unavailable("the node is stopping"));
     }
     let prefix = Account::partition_key();
     let order = engine::store::Order::Ascending;
@@ -63,14 +63,10 @@ async fn check<T, E: Display>(
         Either::Left((Ok(_), _)) => Ok(()),
         Either::Left((Err(error), _)) => {
             tracing::error!(%error, "the {what} cannot be read");
-            Err(not_ready(&format!("the {what} cannot be read")))
+            Err(Problem::unavailable(format!("the {what} cannot be read")))
         }
-        Either::Right(_) => Err(not_ready(&format!("the {what} does not answer"))),
+        Either::Right(_) => Err(Problem::unavailable(format!("the {what} does not answer"))),
     }
-}
-
-fn not_ready(why: &str) -> Problem {
-    Problem::with_detail(ProblemCode::Unavailable, why)
 }
 
 fn ok() -> String {

@@ -48,8 +48,9 @@ pub(super) struct Ground {
     /// The nodes that share what comes from Kafka; `None` where this one reads all.
     #[cfg(feature = "cluster")]
     pub(super) share: Option<Share>,
-    /// What keeps other processes out of the folder as long as it is held; storage in a folder does
-    /// that itself.
+    /// What keeps other processes out of the folder as long as it is held. On servers that holds what
+    /// is this node's alone: its root key, and uploaded files until they are read; storage in a
+    /// folder keeps others out itself.
     pub(super) held: Held,
 }
 
@@ -64,8 +65,7 @@ pub(super) type Held = ();
 pub(super) enum Journals {
     /// In the node's folder: it owns them.
     Here(Box<Storage>),
-    /// On servers. The folder holds what is this node's alone: its root key, and uploaded files
-    /// until they are read.
+    /// On servers.
     #[cfg(feature = "cluster")]
     OnServers(Box<Shared>),
 }
