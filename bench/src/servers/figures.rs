@@ -25,9 +25,8 @@ const WRITES: [&str; 4] = ["put", "put_once", "replace", "delete"];
 const SELDOM: f64 = 0.005;
 
 /// Rows of CQL that may be written for a recipient of a campaign: the message and the binding of the
-/// provider's text to it; the rest is written for each group. A row of its own told when to look for
-/// its receipt when this was set.
-const WRITES_CEILING: f64 = 3.1;
+/// provider's text to it, one each, and a tenth for what is written once for each group.
+const WRITES_CEILING: f64 = 2.1;
 
 /// How often the node is asked how much it has taken in.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
