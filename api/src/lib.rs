@@ -24,8 +24,6 @@ pub mod node;
 mod observe;
 pub mod ownership;
 mod parameters;
-#[cfg(feature = "cluster")]
-mod pass_on;
 pub mod problem;
 mod progress;
 mod rate;

@@ -141,7 +141,6 @@ pub async fn start(
     let doors = OpenDoors::open(settings, runtime, ground, providers.clone(), metrics).await?;
     let started = async {
         let storage = journals.own(stop).await?;
-        ownership.begins(&storage);
         let parts = NodeParts {
             runtime: runtime.clone(),
             store: storage.store.patient(runtime),
@@ -157,7 +156,9 @@ pub async fn start(
             read_ahead: READ_AHEAD,
             imports,
         };
-        Ok((Node::start(parts).await?, storage))
+        let node = Node::start(parts).await?;
+        ownership.begins(&storage);
+        Ok((node, storage))
     };
     match started.await {
         Ok((node, storage)) => Ok(RunningNode {

@@ -39,13 +39,6 @@ pub fn describe() {
     );
 }
 
-/// Marks an answer that another node gave: it has its problem and its request's id.
-#[cfg_attr(not(feature = "cluster"), allow(dead_code))] // Nobody else gives answers then.
-pub(crate) struct AsItCame;
-
-/// What the numbers call the route of an answer that another node gave.
-const PASSED_ON: &str = "passed on";
-
 /// Runs around every request.
 ///
 /// # Errors
@@ -62,14 +55,10 @@ pub async fn observe(
             .to_string()
     });
     let response = next.call(request).await?.map_into_boxed_body();
-    let (response, route) = if response.response().extensions().contains::<AsItCame>() {
-        (response, Some(PASSED_ON.to_owned()))
-    } else {
-        // The pattern, never the path: paths hold ids, and labels must stay few.
-        let route = response.request().match_pattern();
-        (finished(response, &request_id), route)
-    };
+    // The pattern, never the path: paths hold ids, and labels must stay few.
+    let route = response.request().match_pattern();
     let route = route.unwrap_or_else(|| "unmatched".to_owned());
+    let response = finished(response, &request_id);
     count(&response, route, runtime.boot().saturating_sub(began));
     Ok(response)
 }

@@ -1,28 +1,22 @@
-//! Who owns the journals, as the doors see it: this node, which commits what providers bring, or
-//! another one, to which that is passed on. Nothing else that is asked at the doors needs an owner.
+//! Who owns the journals, as the doors see it: this node, which commits what providers tell, or
+//! another one, for which that is kept. Nothing else that is asked at the doors needs an owner.
 
 use std::sync::{Arc, OnceLock};
 
-use actix_web::{HttpRequest, HttpResponse, web};
 use engine::journal::Journal;
 use engine::storage::Storage;
 use engine::verify::Verifier;
 use schemas::PartitionCount;
 
-#[cfg(feature = "cluster")]
-use crate::pass_on::PassOn;
 use crate::problem::Problem;
 
-/// What this node may do as the owner, and where the owner is while it is another. Cloning is
-/// cheap.
+/// What this node may do as the owner. Cloning is cheap.
 #[derive(Clone)]
 pub struct Ownership(Arc<Inner>);
 
 struct Inner {
     partitions: PartitionCount,
     owned: OnceLock<Owned>,
-    #[cfg(feature = "cluster")]
-    owner: Option<PassOn>,
 }
 
 /// What only the owner has.
@@ -39,27 +33,16 @@ impl Ownership {
         ownership
     }
 
-    /// This node waits for its turn, and knows of no owner.
+    /// This node waits for its turn.
     pub fn awaited(partitions: PartitionCount) -> Self {
         Self(Arc::new(Inner {
             partitions,
             owned: OnceLock::new(),
-            #[cfg(feature = "cluster")]
-            owner: None,
         }))
     }
 
-    /// This node waits for its turn, and passes on to the owner what only that may do.
-    #[cfg(feature = "cluster")]
-    pub(crate) fn elsewhere(partitions: PartitionCount, owner: PassOn) -> Self {
-        Self(Arc::new(Inner {
-            partitions,
-            owned: OnceLock::new(),
-            owner: Some(owner),
-        }))
-    }
-
-    /// It is this node's turn. That ends with the process.
+    /// It is this node's turn, and it has committed what was kept before. That ends with the
+    /// process.
     pub fn begins(&self, storage: &Storage) {
         let owned = Owned {
             journal: storage.journal.clone(),
@@ -84,24 +67,5 @@ impl Ownership {
         let owned = self.0.owned.get();
         let waits = || Problem::unavailable("this node waits for its turn: ask the one that owns");
         Ok(&owned.ok_or_else(waits)?.verifier)
-    }
-
-    /// The owner's answer to a request that only the owner may answer.
-    ///
-    /// # Errors
-    /// `unavailable` when no owner knows of it, `node_lost` when nobody knows what it did.
-    pub(crate) async fn pass_on(
-        &self,
-        request: HttpRequest,
-        payload: web::Payload,
-    ) -> Result<HttpResponse, Problem> {
-        #[cfg(feature = "cluster")]
-        if let Some(owner) = &self.0.owner {
-            return owner.pass_on(request, payload).await;
-        }
-        drop((request, payload));
-        Err(Problem::unavailable(
-            "this node waits for its turn, and knows of no owner",
-        ))
     }
 }

@@ -118,8 +118,6 @@ problem_codes! {
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something went wrong on our side";
     /// What is stored cannot be read.
     Damaged = "damaged", INTERNAL_SERVER_ERROR, "What is stored is damaged";
-    /// The node that another one led the caller to went away before it answered.
-    NodeLost = "node_lost", BAD_GATEWAY, "The node that worked on this was lost";
     /// The node is stopping, or has as much under way as it takes.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "The node cannot take this now";
     /// The disk is full.

@@ -4,8 +4,6 @@
 //! there has to ask the node. The folder holds what is needed for that: a file that
 //! only its owner can read, with the root key of this start and the node's address.
 
-mod pass;
-
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -18,8 +16,6 @@ use schemas::http::verifications::VerificationBody;
 use schemas::{AccountId, Secret};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-
-pub use self::pass::{PassError, Passed, Passer, Passing};
 
 /// The file's name in the data folder.
 const ROOT_KEY: &str = "root.key";

@@ -3,6 +3,7 @@
 //! Decisions are plain state machines with time, randomness and ids passed in;
 //! the ports (store, log, journal, provider) keep their backends private.
 
+pub mod callbacks;
 pub mod client;
 pub mod contacts;
 pub mod dispatch;

@@ -5,6 +5,7 @@
 pub mod account;
 pub mod asyncapi;
 pub mod audience;
+pub mod callback;
 pub mod campaign;
 pub mod change;
 pub mod consent;

@@ -23,6 +23,8 @@ pub enum SourceId {
     Due(DueKind),
     /// An import; the position is the number of records read.
     Import(JobId),
+    /// What providers told nodes that do not own; the position is the next offset to read.
+    Callbacks,
 }
 
 impl SourceId {
@@ -33,6 +35,7 @@ impl SourceId {
             Self::Audience(campaign) => format!("audience.{campaign}"),
             Self::Due(kind) => format!("due.{}", kind.as_str()),
             Self::Import(job) => format!("import.{job}"),
+            Self::Callbacks => "callbacks".to_owned(),
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod child;
 pub mod fixture;
 pub mod judge;
 pub mod kill;
+pub mod person;
 pub mod simulation;
 pub mod user;
 pub mod world;

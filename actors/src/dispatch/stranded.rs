@@ -112,9 +112,10 @@ impl Dispatcher {
                 SourceId::Audience(campaign) => {
                     campaigns.insert(campaign);
                 }
-                SourceId::Work(_) | SourceId::Due(_) | SourceId::Import(_) => {
-                    held.push(self.strand(&ready, now));
-                }
+                SourceId::Work(_)
+                | SourceId::Due(_)
+                | SourceId::Import(_)
+                | SourceId::Callbacks => held.push(self.strand(&ready, now)),
             }
         }
         self.settle(held, context);
@@ -125,7 +126,9 @@ impl Dispatcher {
     fn stand_still(&mut self, campaigns: &BTreeSet<CampaignId>, context: &Context<Self>) {
         let stands = |source: &SourceId| match source {
             SourceId::Audience(campaign) => campaigns.contains(campaign),
-            SourceId::Work(_) | SourceId::Due(_) | SourceId::Import(_) => false,
+            SourceId::Work(_) | SourceId::Due(_) | SourceId::Import(_) | SourceId::Callbacks => {
+                false
+            }
         };
         if self.sources.keys().any(|(_, source)| stands(source)) {
             self.commit_cursors(context);

@@ -24,9 +24,10 @@ use crate::dispatch::holds::Holds;
 use crate::import::Imports;
 use crate::provider::resting::Resting;
 use crate::provider::sender::{Close, ProviderSender};
+use crate::receipt::callbacks::CallbackError;
 use crate::receipt::look_up::LookUpPaces;
 use crate::supervision::{Escalation, Post};
-use recovery::{limit_senders, open_due_cursors, pacings, settle_open_attempts};
+use recovery::{commit_callbacks, limit_senders, open_due_cursors, pacings, settle_open_attempts};
 use wiring::Wiring;
 
 /// What a node is started from.
@@ -67,6 +68,9 @@ pub enum StartError {
     /// What was under way cannot be read.
     #[error("the node cannot start: {0}")]
     Control(#[from] ControlError),
+    /// What providers told meanwhile cannot be committed.
+    #[error("the node cannot start: {0}")]
+    Callbacks(#[from] CallbackError),
     /// A provider account's rate is out of range.
     #[error("the rate of provider {name}: {error}")]
     Pace {
@@ -112,6 +116,7 @@ impl Node {
     /// [`StartError`].
     pub async fn start(parts: NodeParts) -> Result<Self, StartError> {
         settle_open_attempts(&parts).await?;
+        let callbacks = commit_callbacks(&parts).await?;
         open_due_cursors(&parts).await?;
         let holds = Holds::default();
         let (runtime, store) = (parts.runtime.clone(), parts.store.clone());
@@ -134,6 +139,7 @@ impl Node {
         wiring.start_dispatching(&parts, &pacings);
         let senders = wiring.start_senders(&parts, pacings.clone());
         wiring.start_reconciler(&parts, paces);
+        wiring.start_callbacks(&parts, callbacks);
         wiring.start_health(&parts, pacings.clone());
         wiring.start_orders(&parts, pacings);
         wiring.start_control(&parts, control, under_way);

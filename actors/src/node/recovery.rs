@@ -1,6 +1,7 @@
-//! Before a node sends: what a crash left open is settled, cursors over instants are
-//! opened, and provider accounts rest from what was sent before.
+//! Before a node sends: what a crash left open is settled, what providers told meanwhile is
+//! committed, cursors over instants are opened, and provider accounts rest from what was sent before.
 
+use engine::callbacks::Callbacks;
 use engine::dispatch::routing::Routing;
 use engine::pacing::{Limiter, Limits, Pace};
 use engine::store::StoreError;
@@ -14,6 +15,7 @@ use super::wiring::rules;
 use super::{NodeParts, StartError};
 use crate::dispatch::holds::LARGEST_TEXT;
 use crate::provider::pacing::Pacing;
+use crate::receipt::callbacks::{CallbackError, CallbackReader};
 
 /// Attempts that a crash left open are unknown: the provider may have them or not.
 pub(super) async fn settle_open_attempts(parts: &NodeParts) -> Result<(), StartError> {
@@ -47,6 +49,16 @@ pub(super) async fn settle_open_attempts(parts: &NodeParts) -> Result<(), StartE
     });
     parts.journal.commit(changes.collect()).await?;
     Ok(())
+}
+
+/// What providers told other nodes while this one did not own: a STOP holds before anything begins.
+pub(super) async fn commit_callbacks(parts: &NodeParts) -> Result<CallbackReader, CallbackError> {
+    let callbacks = Callbacks::new(
+        parts.runtime.clone(),
+        parts.store.clone(),
+        parts.log.clone(),
+    );
+    CallbackReader::begin(callbacks, parts.journal.clone()).await
 }
 
 /// A cursor over instants starts at the node's first start: nothing is due before it.

@@ -25,6 +25,7 @@ use crate::provider::health::HealthWriter;
 use crate::provider::pacing::Pacing;
 use crate::provider::resting::Resting;
 use crate::provider::sender::{ProviderSender, SenderParts};
+use crate::receipt::callbacks::CallbackReader;
 use crate::receipt::look_up::{LookUpPaces, LookUps};
 use crate::receipt::reconciler::{ReconcilerParts, StatusReconciler};
 use crate::supervision::{ChildSpec, Escalation, Post, RestartPolicy, supervise};
@@ -196,6 +197,13 @@ impl Wiring {
             factory: Box::new(move |line| StatusReconciler::new(reconciler.clone(), line)),
         };
         supervise(&parts.runtime, self.escalation.clone(), spec);
+    }
+
+    /// Starts who commits what other nodes are told.
+    pub(super) fn start_callbacks(&self, parts: &NodeParts, reader: CallbackReader) {
+        let reader = reader.run(self.escalation.clone());
+        let reader = self.escalation.guard("the reader of callbacks", reader);
+        parts.runtime.spawn(reader);
     }
 
     /// Starts who writes down how provider accounts do.

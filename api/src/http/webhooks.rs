@@ -2,21 +2,24 @@
 //! from the provider itself.
 //!
 //! The provider's adapter checks the signature over the raw request before it reads
-//! anything of it. The answer is 200 only after what was told is in the journal:
-//! providers do not repeat what was answered. A node that does not own the journals passes
-//! all of it on to the one that does.
+//! anything of it. The answer is 200 only after what was told is durable, since providers do not
+//! repeat what was answered: in the journal, or, at a node that does not own it, in the log from
+//! which its owner takes it. A STOP is answered when it holds.
+
+use std::time::Duration;
 
 use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse, web};
+use engine::callbacks::{Callbacks, change_of};
 use engine::inbound::Wish;
+use engine::log::Offset;
 use engine::provider::{InboundRequest, ReceiptError};
-use schemas::change::{Change, Learnt};
-use schemas::provider::DeliveryReceipt;
-use schemas::{Partition, PartitionCount, ProviderId};
+use schemas::ProviderId;
+use schemas::callback::Callback;
 
 use super::providers::find;
 use crate::admission::Room;
-use crate::doors::DoorState;
+use crate::doors::{DoorState, Doors};
 use crate::json::{read, too_large};
 use crate::observe::INBOUND_TEXTS;
 use crate::parameters::PathId;
@@ -25,6 +28,11 @@ use crate::problem::{Problem, ProblemCode};
 /// The longest receipt, in bytes: Twilio's are under 2 kB, and nobody who calls here
 /// has shown a key.
 const RECEIPT_BYTES_MAX: usize = 64 * 1_024;
+
+/// How long whoever brings a STOP waits until the owner has committed it. Longer than another node
+/// needs to take over, and shorter than providers wait: Twilio's 15 s. Where nobody owns by then,
+/// nothing is sent either, and the next owner commits it before it sends.
+const HOLDS_WITHIN: Duration = Duration::from_secs(12);
 
 /// A request as it came off the wire.
 struct RawRequest {
@@ -69,33 +77,16 @@ pub async fn status(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let ownership = &state.doors().ownership;
-    let Some(journal) = ownership.journal() else {
-        return ownership.pass_on(request, payload).await;
-    };
     let account = find(&state, path.0)?;
     let request = RawRequest::read(&state, &request, payload).await?;
     let receipts = account.provider.parse_receipts(&request.request)?;
     let at = state.runtime().now();
-    let changes: Vec<(Partition, Change)> = receipts
-        .into_iter()
-        .map(|receipt| {
-            let partition = owner(ownership.partitions(), &receipt);
-            let (provider, learnt) = (account.id, Learnt::Webhook);
-            (
-                partition,
-                Change::Receipt {
-                    provider,
-                    receipt,
-                    learnt,
-                    at,
-                },
-            )
-        })
-        .collect();
-    if !changes.is_empty() {
-        journal.commit(changes).await?;
-    }
+    let receipts = receipts.into_iter().map(|receipt| Callback::Receipt {
+        provider: account.id,
+        receipt,
+        at,
+    });
+    take(state.doors(), receipts.collect()).await?;
     Ok(HttpResponse::Ok().finish())
 }
 
@@ -110,10 +101,6 @@ pub async fn inbound(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let ownership = &state.doors().ownership;
-    let Some(journal) = ownership.journal() else {
-        return ownership.pass_on(request, payload).await;
-    };
     let account = find(&state, path.0)?;
     let request = RawRequest::read(&state, &request, payload).await?;
     let text = account.provider.parse_inbound(&request.request)?;
@@ -124,8 +111,7 @@ pub async fn inbound(
     };
     metrics::counter!(INBOUND_TEXTS, "kind" => kind).increment(1);
     if let (Some(phone), Some(wish)) = (text.from, text.wish) {
-        let partition = ownership.partitions().of(phone.slice());
-        let change = Change::ConsentChanged {
+        let told = Callback::Consent {
             phone,
             senders: text.senders,
             stops: wish == Wish::Stop,
@@ -133,18 +119,39 @@ pub async fn inbound(
             provider_message_id: text.provider_message_id,
             at: state.runtime().now(),
         };
-        journal.commit(vec![(partition, change)]).await?;
+        if let Some(kept) = take(state.doors(), vec![told]).await? {
+            callbacks(state.doors())
+                .committed(kept, HOLDS_WITHIN)
+                .await?;
+        }
     }
     let (media_type, body) = account.provider.no_answer();
     Ok(HttpResponse::Ok().content_type(media_type).body(body))
 }
 
-/// The partition of the message that the receipt is about: by what our callback URL
-/// carries, else by the recipient's number. One that tells neither fits no message; it
-/// waits in the first partition for people to look at.
-fn owner(partitions: PartitionCount, receipt: &DeliveryReceipt) -> Partition {
-    let slice = receipt.slice();
-    slice.map_or(Partition(0), |slice| partitions.of(slice))
+/// Commits what a provider tells, or keeps it for the owner; then the answer is up to where that
+/// has to have committed.
+async fn take(doors: &Doors, told: Vec<Callback>) -> Result<Option<Offset>, Problem> {
+    if told.is_empty() {
+        return Ok(None);
+    }
+    let Some(journal) = doors.ownership.journal() else {
+        return Ok(Some(callbacks(doors).keep(&told).await?));
+    };
+    let partitions = doors.ownership.partitions();
+    let changes = told
+        .into_iter()
+        .map(|callback| change_of(partitions, callback));
+    journal.commit(changes.collect()).await?;
+    Ok(None)
+}
+
+fn callbacks(doors: &Doors) -> Callbacks {
+    Callbacks::new(
+        doors.runtime.clone(),
+        doors.store.clone(),
+        doors.log.clone(),
+    )
 }
 
 impl From<ReceiptError> for Problem {

@@ -1,5 +1,5 @@
 //! Which partitions of the topics of requests this node reads. Nodes that share servers share them:
-//! each reads its part of them, in the order of the nodes' addresses.
+//! each reads its part of them, in the order of the nodes' names.
 //!
 //! That only keeps nodes out of each other's way. While a node has come or gone and not all have
 //! heard of it, a partition is read by two nodes, or by none for some seconds. Positions are moved by
@@ -12,9 +12,9 @@ use tokio::sync::watch;
 
 /// A node among those that share partitions.
 pub struct Share {
-    /// Where it is.
-    this: Option<String>,
-    /// Where all are.
+    /// Its name.
+    this: String,
+    /// Those of all.
     all: watch::Receiver<BTreeSet<String>>,
 }
 
@@ -38,19 +38,19 @@ impl Seat {
 }
 
 impl Share {
-    /// Of the node at `this`, among all that are told of.
-    pub fn new(this: Option<String>, all: watch::Receiver<BTreeSet<String>>) -> Self {
+    /// Of the node that is called `this`, among all that are told of.
+    pub fn new(this: String, all: watch::Receiver<BTreeSet<String>>) -> Self {
         Self { this, all }
     }
 
-    /// Its place as things are now. Nodes that nobody reaches are not told of: where there are no
-    /// others, the one that owns the journals reads everything.
+    /// Its place as things are now. Where Kafka does not say who is there, the one that owns the
+    /// journals reads everything.
     pub(super) fn seat(&self, owns: bool) -> Option<Seat> {
         let all = self.all.borrow();
         if all.is_empty() {
             return owns.then_some(Seat::ALONE);
         }
-        let rank = all.iter().position(|node| Some(node) == self.this.as_ref());
+        let rank = all.iter().position(|node| *node == self.this);
         let of = all.len();
         rank.map(|rank| Seat { rank, of })
     }
@@ -65,9 +65,9 @@ mod tests {
 
     use super::{Seat, Share};
 
-    fn share(this: Option<&str>, all: &[String]) -> Share {
+    fn share(this: &str, all: &[String]) -> Share {
         let all: BTreeSet<String> = all.iter().cloned().collect();
-        Share::new(this.map(str::to_owned), watch::Sender::new(all).subscribe())
+        Share::new(this.to_owned(), watch::Sender::new(all).subscribe())
     }
 
     proptest! {
@@ -80,7 +80,7 @@ mod tests {
             let whole: BTreeMap<u32, ()> = (0..partitions).map(|each| (each, ())).collect();
             let mut read = Vec::new();
             for this in &all {
-                let seat = share(Some(this), &all).seat(false).expect("it is among them");
+                let seat = share(this, &all).seat(false).expect("it is among them");
                 read.extend(seat.part(whole.clone()).into_keys());
             }
             read.sort_unstable();
@@ -90,10 +90,9 @@ mod tests {
 
     #[test]
     fn who_is_not_told_of_reads_nothing_unless_nobody_is() {
-        let others = ["http://a".to_owned(), "http://b".to_owned()];
-        assert_eq!(share(None, &others).seat(true), None);
-        assert_eq!(share(Some("http://c"), &others).seat(true), None);
-        assert_eq!(share(None, &[]).seat(true), Some(Seat::ALONE));
-        assert_eq!(share(None, &[]).seat(false), None, "another owns");
+        let others = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(share("c", &others).seat(true), None);
+        assert_eq!(share("c", &[]).seat(true), Some(Seat::ALONE));
+        assert_eq!(share("c", &[]).seat(false), None, "another owns");
     }
 }

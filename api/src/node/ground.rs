@@ -1,8 +1,6 @@
 //! What a node stands on: a data folder, which is all its own, or servers, whose journals it owns
 //! when it is its turn. Its doors open before that.
 
-#[cfg(feature = "cluster")]
-use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::pin::Pin;
 #[cfg(feature = "cluster")]
@@ -34,8 +32,6 @@ use crate::doors::{imports_folder, listen};
 use crate::ingress::Share;
 use crate::node::StartError;
 use crate::ownership::Ownership;
-#[cfg(feature = "cluster")]
-use crate::pass_on::PassOn;
 
 /// What the doors need, whoever owns the journals.
 pub(super) struct Ground {
@@ -128,13 +124,9 @@ impl Ground {
         let served = move || ServedFolder::open(&folder);
         let served = runtime.blocking(served).await?.map_err(OpenError::from)?;
         let listener = listen(&settings.http)?;
-        let doors = |cause| refused(&settings.http, cause);
-        let nodes = Nodes {
-            this: node_url(settings, listener.local_addr().map_err(doors)?),
-            ..Nodes::default()
-        };
-        let owner = PassOn::new(nodes.owner.subscribe()).map_err(doors)?;
+        let nodes = Nodes::with(runtime);
         let share = Share::new(nodes.this.clone(), nodes.all.subscribe());
+        let doors = |cause| refused(&settings.http, cause);
         let connecting = ConnectingDoors::open(&listener, runtime, metrics).map_err(doors)?;
         let servers = Servers {
             cql: settings.cql.clone(),
@@ -148,7 +140,7 @@ impl Ground {
             store: shared.store.clone(),
             log: shared.log.clone(),
             intake: shared.intake.clone(),
-            ownership: Ownership::elsewhere(settings.node.partitions, owner),
+            ownership: Ownership::awaited(settings.node.partitions),
             imports: Imports::shared(imports_folder(&settings.node.data)),
             listener,
             share: Some(share),
@@ -184,20 +176,4 @@ async fn unless_stopped<T>(
         Either::Left((done, _)) => Ok(done?),
         Either::Right(_) => Err(StartError::Stopped),
     }
-}
-
-/// Where other nodes reach this one; nowhere, where it listens on all addresses of its machine and
-/// nobody has said which of them they can use.
-#[cfg(feature = "cluster")]
-fn node_url(settings: &Settings, address: SocketAddr) -> Option<String> {
-    let url = settings.http.node_url.clone();
-    let listens = (!address.ip().is_unspecified()).then(|| format!("http://{address}"));
-    let url = url.or(listens);
-    if url.is_none() {
-        tracing::warn!(
-            "`http.node_url` is not set: other nodes pass no receipts on to this one, and it reads \
-             none of what they share of Kafka"
-        );
-    }
-    url
 }

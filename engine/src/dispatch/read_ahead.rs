@@ -35,13 +35,13 @@ impl Pool {
         }
     }
 
-    /// That of a source; an import is not sent from.
+    /// That of a source; imports and callbacks are not sent from.
     pub fn of(source: SourceId) -> Option<Self> {
         match source {
             SourceId::Work(class) => Some(Self::Work(class)),
             SourceId::Audience(_) => Some(Self::Audiences),
             SourceId::Due(_) => Some(Self::Due),
-            SourceId::Import(_) => None,
+            SourceId::Import(_) | SourceId::Callbacks => None,
         }
     }
 }

@@ -324,7 +324,10 @@ impl<V: View> Applying<'_, V> {
         match source {
             SourceId::Due(DueKind::Send) => self.drop_due::<DueEntry>(from, to)?,
             SourceId::Due(DueKind::LookUp) => self.drop_due::<DueLookUps>(from, to)?,
-            SourceId::Work(_) | SourceId::Audience(_) | SourceId::Import(_) => {}
+            SourceId::Work(_)
+            | SourceId::Audience(_)
+            | SourceId::Import(_)
+            | SourceId::Callbacks => {}
         }
         Ok(Verdict::Done)
     }

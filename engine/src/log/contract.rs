@@ -112,6 +112,7 @@ pub async fn topics_and_partitions_are_apart(subject: &mut dyn LogSubject) {
         (WORK, Partition(4)),
         (Topic::Work(MessageClass::Transactional), PARTITION),
         (Topic::Control, Partition(0)),
+        (Topic::Callbacks, Partition(0)),
     ];
     log.append(WORK, PARTITION, payloads(0..5))
         .await

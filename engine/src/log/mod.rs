@@ -59,14 +59,17 @@ pub enum Topic {
     Work(MessageClass),
     /// What every node is told. One partition, 0.
     Control,
+    /// What providers told nodes that do not own the journals. One partition, 0.
+    Callbacks,
 }
 
 impl Topic {
     /// Every topic, in the order of their indexes.
-    pub const ALL: [Self; 3] = [
+    pub const ALL: [Self; 4] = [
         Self::Work(MessageClass::Transactional),
         Self::Work(MessageClass::Marketing),
         Self::Control,
+        Self::Callbacks,
     ];
 
     /// Its number, also in stored keys. Never changed.
@@ -75,6 +78,7 @@ impl Topic {
             Self::Work(MessageClass::Transactional) => 0,
             Self::Work(MessageClass::Marketing) => 1,
             Self::Control => 2,
+            Self::Callbacks => 3,
         }
     }
 }
@@ -289,8 +293,10 @@ impl std::fmt::Debug for Log {
 
 fn check_partition(topic: Topic, partition: Partition) -> Result<(), LogError> {
     match topic {
-        Topic::Control if partition != Partition(0) => Err(LogError::UnknownPartition),
-        Topic::Control | Topic::Work(_) => Ok(()),
+        Topic::Control | Topic::Callbacks if partition != Partition(0) => {
+            Err(LogError::UnknownPartition)
+        }
+        Topic::Control | Topic::Callbacks | Topic::Work(_) => Ok(()),
     }
 }
 

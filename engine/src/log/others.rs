@@ -30,7 +30,7 @@ pub(crate) async fn watch(
         for topic in Topic::ALL {
             let partitions = match topic {
                 Topic::Work(_) => partitions,
-                Topic::Control => PartitionCount::ONE,
+                Topic::Control | Topic::Callbacks => PartitionCount::ONE,
             };
             let mut is_told = false;
             for partition in partitions.all() {

@@ -27,9 +27,6 @@ pub struct HttpSettings {
     pub listen: SocketAddr,
     /// `VOLLEY_HTTP__PUBLIC_URL`: how providers reach us, without a slash at its end.
     pub public_url: Option<String>,
-    /// `VOLLEY_HTTP__NODE_URL`: how the other nodes of a deployment reach this one, without a slash
-    /// at its end.
-    pub node_url: Option<String>,
     /// `VOLLEY_HTTP__WORKERS`: threads; 0 is one for each core.
     pub workers: usize,
     /// `VOLLEY_HTTP__JSON_LIMIT_KIB`: the longest JSON body, in bytes.
@@ -56,7 +53,6 @@ impl HttpSettings {
                 })
             })?,
             public_url: section.optional("public_url", check_url)?,
-            node_url: section.optional("node_url", check_url)?,
             workers: section.checked("workers", |workers: usize| {
                 at_most(workers, WORKERS_MAX, "threads")
             })?,

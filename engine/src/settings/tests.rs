@@ -43,7 +43,6 @@ fn the_sample_is_the_default() {
     assert!(settings.journal.trim);
     assert_eq!(settings.http.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(settings.http.public_url, None);
-    assert_eq!(settings.http.node_url, None);
     assert_eq!(settings.http.json_limit_bytes, 256 * 1_024);
     assert_eq!(settings.http.import_limit_bytes, 4_096 * 1_024 * 1_024);
     assert_eq!(settings.retry.attempts, 3);

@@ -452,6 +452,7 @@ pub(crate) fn show_all(to: &mut impl Samples) {
         "position_import",
         position(SourceId::Import(JobId::from_bytes([6; 16]))),
     );
+    to.sample("position_callbacks", position(SourceId::Callbacks));
     to.sample(
         "provider_stamp",
         ProviderStamp {

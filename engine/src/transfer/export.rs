@@ -118,7 +118,7 @@ fn of_row(key: Vec<u8>, row: Vec<u8>) -> Result<Option<Item>, TransferError> {
     let position = row::decode::<CommittedPosition>(&row)?;
     let row = match position.source {
         // What was read is left behind.
-        SourceId::Work(_) => row::encode(&CommittedPosition {
+        SourceId::Work(_) | SourceId::Callbacks => row::encode(&CommittedPosition {
             position: 0,
             ..position
         })?,

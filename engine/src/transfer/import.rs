@@ -105,7 +105,7 @@ pub async fn import(
 
 /// This process's turn, while no node has it or waits for it.
 async fn turn(kafka: &KafkaLogSettings, runtime: &Runtime) -> Result<Membership, TransferError> {
-    let nodes = Nodes::default();
+    let nodes = Nodes::visitor();
     let turn = pin!(Membership::wait(kafka, &nodes, runtime));
     match select(turn, pin!(runtime.sleep(TURN_WITHIN))).await {
         Either::Left((turn, _)) => Ok(turn?),

@@ -37,8 +37,16 @@ impl Life<'_> {
                     simulation.world.plan_errand(at, errand);
                 }
             }
-            Action::Receipt(receipt) if is_open => self.receipt(receipt),
-            Action::Receipt(receipt) => simulation.not_connected(&receipt),
+            Action::Receipt(receipt) => {
+                let fleet = simulation.fleet.as_ref();
+                let is_brought = fleet
+                    .is_some_and(|fleet| fleet.is_brought(simulation, &receipt, COME_TO_OTHERS));
+                match is_brought {
+                    true => {}
+                    false if is_open => self.door().bring(receipt),
+                    false => simulation.not_connected(&receipt),
+                }
+            }
         }
     }
 
@@ -48,35 +56,6 @@ impl Life<'_> {
             doors: &self.process.doors,
             machine: self.machine,
         }
-    }
-
-    fn receipt(&self, receipt: DueReceipt) {
-        let simulation = Rc::clone(self.simulation);
-        let core = &simulation.world.core;
-        let mut told = receipt.clone();
-        if simulation.plan.receipts_are_plain {
-            let plain = told.callback.split('?').next().unwrap_or_default();
-            told.callback = plain.into();
-            simulation.tally.count("receipt without our ids");
-        }
-        let Some(request) = Dialect::Twilio.receipt(core, &told) else {
-            return;
-        };
-        let heard = self.door().call(brought(request));
-        let began = simulation.time.true_wall();
-        spawn(async move {
-            let result = match heard.await {
-                Ok(Some(answer)) => ReceiptResult::Answered(answer.status),
-                Ok(None) | Err(_) => ReceiptResult::Broken,
-            };
-            let (now, ended) = (simulation.time.now(), simulation.time.true_wall());
-            simulation.story.tell(now, || {
-                let (status, to) = (receipt.planned.status, &receipt.to);
-                format!("receipt {status:?} of {to} is answered: {result:?}")
-            });
-            let core = &simulation.world.core;
-            core.receipt_tried(&receipt, began, ended, 1, result);
-        });
     }
 }
 
@@ -99,6 +78,36 @@ impl Door<'_> {
             let _ = answer.send(doors.call(request).await);
         });
         heard
+    }
+
+    /// Brings a receipt.
+    pub(super) fn bring(&self, receipt: DueReceipt) {
+        let simulation = Rc::clone(self.simulation);
+        let core = &simulation.world.core;
+        let mut told = receipt.clone();
+        if simulation.plan.receipts_are_plain {
+            let plain = told.callback.split('?').next().unwrap_or_default();
+            told.callback = plain.into();
+            simulation.tally.count("receipt without our ids");
+        }
+        let Some(request) = Dialect::Twilio.receipt(core, &told) else {
+            return;
+        };
+        let heard = self.call(brought(request));
+        let began = simulation.time.true_wall();
+        spawn(async move {
+            let result = match heard.await {
+                Ok(Some(answer)) => ReceiptResult::Answered(answer.status),
+                Ok(None) | Err(_) => ReceiptResult::Broken,
+            };
+            let (now, ended) = (simulation.time.now(), simulation.time.true_wall());
+            simulation.story.tell(now, || {
+                let (status, to) = (receipt.planned.status, &receipt.to);
+                format!("receipt {status:?} of {to} is answered: {result:?}")
+            });
+            let core = &simulation.world.core;
+            core.receipt_tried(&receipt, began, ended, 1, result);
+        });
     }
 
     /// Asks what a customer wants.

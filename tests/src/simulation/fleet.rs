@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use api::in_process::InProcess;
 use engine::runtime::Runtime;
 use engine::storage::{JournalSettings, MemoryServers, Shared};
+use sandbox::core::DueReceipt;
 use tokio::task::LocalSet;
 
 use super::Simulation;
@@ -37,7 +38,8 @@ pub use turn::live;
 /// How long a node that slept through its turn is watched when it is awake, in microseconds.
 const AWAKE_FOR: u64 = 30_000_000;
 
-/// How many customers come to a node that waits while another owns, and while none does.
+/// How many customers and providers come to a node that waits while another owns, and while none
+/// does.
 pub const COME_TO_OTHERS: f64 = 0.3;
 /// See [`COME_TO_OTHERS`].
 const COME_MEANWHILE: f64 = 0.7;
@@ -159,6 +161,46 @@ impl Fleet {
 
     /// Has one of those that wait asked for what a customer wants, in this share of all cases.
     pub fn is_asked(&self, simulation: &Rc<Simulation>, errand: usize, share: f64) -> bool {
+        let who = || format!("customer {errand}");
+        self.comes(
+            simulation,
+            share,
+            "a customer came to a node that waits",
+            who,
+            |door| {
+                door.ask(errand);
+            },
+        )
+    }
+
+    /// Has one of those that wait brought a receipt, in this share of all cases.
+    pub fn is_brought(
+        &self,
+        simulation: &Rc<Simulation>,
+        receipt: &DueReceipt,
+        share: f64,
+    ) -> bool {
+        let who = || format!("receipt {:?} of {}", receipt.planned.status, receipt.to);
+        self.comes(
+            simulation,
+            share,
+            "a receipt came to a node that waits",
+            who,
+            |door| {
+                door.bring(receipt.clone());
+            },
+        )
+    }
+
+    /// Has somebody come to one of those that wait, in this share of all cases.
+    fn comes(
+        &self,
+        simulation: &Rc<Simulation>,
+        share: f64,
+        what: &'static str,
+        who: impl Fn() -> String,
+        enter: impl FnOnce(&Door<'_>),
+    ) -> bool {
         let waiting = self.waiting.borrow();
         let place = {
             let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
@@ -175,20 +217,16 @@ impl Fleet {
         let Some(doors) = doors.filter(|_| are_there && !node.machine.is_dead()) else {
             return false;
         };
-        self.tally.count("a customer came to a node that waits");
+        self.tally.count(what);
         simulation.story.tell(self.time.now(), || {
-            format!(
-                "customer {errand} comes to node {}, which waits",
-                node.machine.life
-            )
+            format!("{} comes to node {}, which waits", who(), node.machine.life)
         });
         let _theirs = node.local.enter();
-        let door = Door {
+        enter(&Door {
             simulation,
             doors: &doors,
             machine: &node.machine,
-        };
-        door.ask(errand);
+        });
         true
     }
 

@@ -446,7 +446,6 @@ fn has_come_to_its_end(ending: &Ending) -> bool {
 fn http(requests_per_second: NonZeroU32) -> HttpSettings {
     HttpSettings {
         listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
-        node_url: None,
         public_url: None,
         workers: 1,
         json_limit_bytes: 1 << 20,

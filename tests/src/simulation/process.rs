@@ -92,7 +92,6 @@ pub async fn start(
         Journals::Here(storage) => *storage,
         Journals::OnServers(shared) => shared.own().await.map_err(not_opened)?,
     };
-    ground.ownership.begins(&storage);
     if simulation.customers.state().accounts.is_empty() {
         sign_up(simulation, &storage, &runtime).await?;
     }
@@ -114,9 +113,10 @@ pub async fn start(
     let (drain, drained) = oneshot::channel();
     let ended: Rc<RefCell<Option<Ending>>> = Rc::default();
     let (told, world) = (Rc::clone(&ended), Arc::clone(&simulation.world));
+    let ownership = ground.ownership;
     machine.start_local(async move {
         // A panic in the program's own task ends the program.
-        let served = AssertUnwindSafe(serve(parts, storage, drained));
+        let served = AssertUnwindSafe(serve(parts, storage, ownership, drained));
         let ending = served.catch_unwind().await;
         let ending = ending.unwrap_or_else(|_| Ending::Failed("it panicked".to_owned()));
         told.borrow_mut().get_or_insert(ending);
@@ -187,13 +187,19 @@ async fn routes() -> Routes {
 }
 
 /// Serves until the end, as the program does.
-async fn serve(parts: NodeParts, storage: Storage, drain: oneshot::Receiver<()>) -> Ending {
+async fn serve(
+    parts: NodeParts,
+    storage: Storage,
+    ownership: Ownership,
+    drain: oneshot::Receiver<()>,
+) -> Ending {
     let mut closed = storage.closed.clone();
     let runtime = parts.runtime.clone();
     let mut node = match Node::start(parts).await {
         Ok(node) => node,
         Err(error) => return Ending::NotStarted(error.to_string()),
     };
+    ownership.begins(&storage);
     let ending = {
         let failed = async { Some(Ending::Failed(node.failed().await)) };
         let store_failed = async {

@@ -14,12 +14,12 @@ use engine::runtime::Runtime;
 use engine::settings::Settings;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use sandbox::book::{BOOK_FILE, Book, Record};
-use sandbox::dialect::{Dialect, PersonText};
 use sandbox::{FaultPlan, Sandbox, SandboxConfig};
 use schemas::http::messages::MessageBody;
-use schemas::{CampaignId, MessageId, MessageStatus, ProviderId, Secret, UnixMicros};
+use schemas::{CampaignId, MessageId, MessageStatus, Secret, UnixMicros};
 use serde_json::json;
 use tests::fixture;
+use tests::person::say_stop;
 use tests::user::User;
 
 /// Recipients of the campaign.
@@ -197,27 +197,6 @@ async fn ended(other: &NodeClient, id: MessageId) -> MessageBody {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-}
-
-/// Says STOP to the provider's sender, as the provider brings it.
-async fn say_stop(url: &str, number: &str) {
-    let provider = ProviderId::of_name("sandbox-1");
-    let account = fixture::sandbox_account(1, RATE);
-    let text = PersonText {
-        url: &format!("{url}/v1/webhooks/{provider}/inbound"),
-        id: &format!("SM{:0>32}", &number[1..]),
-        from: number,
-        to: &account.senders[0],
-        body: "STOP",
-    };
-    let brought = Dialect::Twilio.inbound(&account, &text).expect("a form");
-    let http = reqwest::Client::builder().no_proxy().build();
-    let mut request = http.expect("a client").post(&brought.url);
-    for (name, value) in brought.headers {
-        request = request.header(name, value);
-    }
-    let answer = request.body(brought.body).send().await.expect("an answer");
-    assert_eq!(answer.status(), 200);
 }
 
 /// The clock of this machine.

@@ -72,8 +72,7 @@ fn webhook(path: &'static str, id: &str) -> Operation {
             json!({ "type": "object" }),
         )
         .writes()
-        // Where several nodes are, the one that does not own the journals asks the one that does.
-        .fails(&[ProblemCode::InvalidSignature, ProblemCode::NodeLost])
+        .fails(&[ProblemCode::InvalidSignature])
 }
 
 fn live() -> Operation {

@@ -122,6 +122,7 @@ impl KafkaLog {
         let kind = match topic {
             Topic::Work(_) => "work",
             Topic::Control => "control",
+            Topic::Callbacks => "callbacks",
         };
         written(kind, records);
         Ok(appended)

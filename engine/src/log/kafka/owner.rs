@@ -57,7 +57,7 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    /// Waits until it is this node's turn. Meanwhile `nodes` is told who owns.
+    /// Waits until it is this node's turn. From now on `nodes` is told who else is there.
     ///
     /// # Errors
     /// [`LogError::Unavailable`] while Kafka does not answer, [`LogError::Backend`] when it
@@ -120,10 +120,8 @@ fn consumer(kafka: &Kafka, topic: &str, nodes: &Nodes) -> Result<BaseConsumer<Li
         .set("partition.assignment.strategy", "cooperative-sticky")
         // Who is asked which nodes there are must not be a broker that is long gone.
         .set("topic.metadata.refresh.interval.ms", REFRESHED_EVERY_MS)
-        .set("enable.auto.commit", "false");
-    if let Some(url) = &nodes.this {
-        config.set("client.id", url);
-    }
+        .set("enable.auto.commit", "false")
+        .set("client.id", &nodes.this);
     let consumer: BaseConsumer<Listener> = config
         .create_with_context(Listener)
         .map_err(|error| kafka.failed(&error))?;
@@ -140,7 +138,7 @@ fn tell(is_ours: bool) {
 struct Follower {
     consumer: BaseConsumer<Listener>,
     group: Arc<str>,
-    /// Told where the others are.
+    /// Told who the others are.
     nodes: Nodes,
     ended: Arc<AtomicBool>,
 }
@@ -157,9 +155,8 @@ impl Follower {
             if owned.is_closed() {
                 return false;
             }
-            asking.look(self, false);
+            asking.look(self);
         }
-        self.nodes.owner.send_replace(None);
         owned.send(()).is_ok()
     }
 
@@ -178,17 +175,17 @@ impl Follower {
                 );
             }
             was_ours = is_ours;
-            asking.look(self, true);
+            asking.look(self);
         }
     }
 
-    /// Hears where the others are, and gives back after how many looks to ask again. While Kafka
+    /// Hears who the others are, and gives back after how many looks to ask again. While Kafka
     /// does not answer, or the group is about to change, nobody knows better.
-    fn ask(&self, is_owner: bool) -> u64 {
+    fn ask(&self) -> u64 {
         match members::look(&self.consumer, &self.group) {
             Ok(said) => {
                 if let Some(said) = said {
-                    self.nodes.hear(said, is_owner);
+                    self.nodes.hear(said);
                 }
                 ASK_AFTER
             }
@@ -218,9 +215,9 @@ struct Asking {
 }
 
 impl Asking {
-    fn look(&mut self, follower: &Follower, is_owner: bool) {
+    fn look(&mut self, follower: &Follower) {
         if self.looks >= self.ask_at {
-            self.ask_at = self.looks + follower.ask(is_owner);
+            self.ask_at = self.looks + follower.ask();
         }
         self.looks += 1;
     }

@@ -122,7 +122,7 @@ impl Topics {
     /// How many partitions a topic has.
     pub fn count(&self, topic: Topic) -> u16 {
         match topic {
-            Topic::Control => 1,
+            Topic::Control | Topic::Callbacks => 1,
             Topic::Work(_) => self.partitions.get(),
         }
     }
@@ -170,6 +170,7 @@ fn name(settings: &KafkaLogSettings, topic: Topic) -> String {
         Topic::Work(MessageClass::Transactional) => "work.transactional",
         Topic::Work(MessageClass::Marketing) => "work.marketing",
         Topic::Control => "control",
+        Topic::Callbacks => "callbacks",
     };
     format!("{}{name}", settings.topic_prefix)
 }
@@ -211,8 +212,15 @@ pub(super) async fn ensure_kept(
 
 /// The names of all of them: those of the port in the order of their indexes, then the journals'.
 pub(super) fn names(settings: &KafkaLogSettings) -> [String; Topic::ALL.len() + 1] {
-    let [transactional, marketing, control] = Topic::ALL.map(|topic| name(settings, topic));
-    [transactional, marketing, control, journal_name(settings)]
+    let [transactional, marketing, control, callbacks] =
+        Topic::ALL.map(|topic| name(settings, topic));
+    [
+        transactional,
+        marketing,
+        control,
+        callbacks,
+        journal_name(settings),
+    ]
 }
 
 /// The name under which an import is remembered. There is no topic of this name.

@@ -127,7 +127,11 @@ async fn next_owner(simulation: &Rc<Simulation>, fleet: &Fleet) -> Option<Node> 
 async fn pass(simulation: &Rc<Simulation>, fleet: &Fleet) {
     for action in simulation.world.happen() {
         match action {
-            Action::Receipt(receipt) => simulation.not_connected(&receipt),
+            Action::Receipt(receipt) => {
+                if !fleet.is_brought(simulation, &receipt, COME_MEANWHILE) {
+                    simulation.not_connected(&receipt);
+                }
+            }
             Action::Errand(errand) => {
                 if fleet.is_asked(simulation, errand, COME_MEANWHILE) {
                     continue;

@@ -6,6 +6,7 @@ use schemas::{MessageClass, MessageStatus};
 use tests::backends::kafka::{Kafka, PRODUCER};
 use tests::backends::servers;
 use tests::child::ChildNode;
+use tests::person::say_stop;
 use tests::user::User;
 use tests::world::World;
 
@@ -58,6 +59,41 @@ fn texts_are_taken_in_while_nobody_owns() {
         waiting.run_until(|| told().status == MessageStatus::Delivered);
     }
     assert_eq!(world.taken(), u64::from(TEXTS) + 1);
+    waiting.stop();
+}
+
+/// The owner is killed, and a person says STOP at the node that waits: it is answered when that node
+/// has taken over, and what was asked for before is not sent.
+#[test]
+fn a_stop_that_comes_while_nobody_owns_holds() {
+    let _machine = machine();
+    let Some((cassandra, kafka)) = servers() else {
+        return;
+    };
+    let (plan, _, _) = plan(cassandra, kafka, "stop");
+    let world = World::start(plan);
+    let mut owner = ChildNode::start(&world.settings);
+    let twin = world.settings.twin("twin");
+    let mut waiting = ChildNode::spawn(&twin);
+    let user = world.tasks.block_on(async {
+        let user = User::sign_up(&world.settings.data()).await;
+        user.at(twin.listen)
+    });
+    world.tasks.block_on(user.send("+14155570000", "Before"));
+    owner.run_until(|| world.taken() == 1);
+    owner.kill();
+    let (stopped, other) = world.tasks.block_on(async {
+        let stopped = user.send("+14155570001", "Unwanted").await;
+        let other = user.send("+14155570002", "Wanted").await;
+        say_stop(&format!("http://{}", twin.listen), "+14155570001").await;
+        (stopped, other)
+    });
+    waiting.run_until_it_serves();
+    let told = |id| world.tasks.block_on(user.message(id));
+    waiting.run_until(|| told(other).status == MessageStatus::Delivered);
+    waiting.run_until(|| told(stopped).status == MessageStatus::Skipped);
+    assert_eq!(told(stopped).reason.as_deref(), Some("opted_out"));
+    assert_eq!(world.taken(), 2);
     waiting.stop();
 }
 

@@ -63,7 +63,7 @@ async fn works_on(ground: &Ground, runtime: &Runtime) {
         partitions: PARTITIONS,
         trim: false,
     };
-    let shared = servers.connect(Nodes::default(), runtime, settings).await;
+    let shared = servers.connect(Nodes::visitor(), runtime, settings).await;
     let storage = shared.expect("it connects").own().await;
     let storage = storage.expect("it opens");
     let (topic, partition) = (Topic::Work(MessageClass::Marketing), Partition(3));
