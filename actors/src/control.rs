@@ -2,16 +2,18 @@
 //! changed: the control log, read from its end, and before that every campaign and job
 //! that was under way when the node stopped. Limits of accounts come the same way.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use engine::log::{Log, LogError, Topic};
+use engine::pacing::share::{Undividable, share};
 use engine::runtime::Runtime;
 use engine::store::{Order, Store, StoreError};
 use schemas::account::Account;
 use schemas::campaign::{Campaign, ControlRecord};
 use schemas::job::{Job, JobProgress, JobState};
 use schemas::record::{Key, Record};
-use schemas::{AccountId, CampaignId, JobId, Partition};
+use schemas::{AccountId, CampaignId, JobId, Partition, PartitionRange};
 
 use crate::dispatch::holds::Holds;
 
@@ -30,6 +32,14 @@ pub enum ControlError {
     /// The control log cannot be read.
     #[error("the control log cannot be read")]
     Log(#[from] LogError),
+    /// A rate is too small for so many owners.
+    #[error("the rate of {of}: {error}")]
+    Undividable {
+        /// The account or campaign.
+        of: String,
+        /// What is wrong.
+        error: Undividable,
+    },
 }
 
 /// Something to start.
@@ -59,6 +69,7 @@ pub struct Control {
     log: Log,
     /// What may not begin, as it was told last.
     holds: Holds,
+    range: PartitionRange,
     next: u64,
 }
 
@@ -71,7 +82,7 @@ impl Control {
         runtime: Runtime,
         store: Store,
         log: Log,
-        holds: Holds,
+        (holds, range): (Holds, PartitionRange),
     ) -> Result<Self, LogError> {
         let next = log.end(Topic::Control, Partition(0)).await?;
         Ok(Self {
@@ -79,6 +90,7 @@ impl Control {
             store,
             log,
             holds,
+            range,
             next,
         })
     }
@@ -91,17 +103,19 @@ impl Control {
     pub async fn under_way(&self) -> Result<News, ControlError> {
         let mut starts = Vec::new();
         for account in self.all::<Account>(&Account::partition_key()).await? {
+            self.check(&account.id, account.rate())?;
             self.holds.resume_account(&account, &self.runtime);
             let prefix = Campaign::partition_key(account.id);
             let campaigns = self.all::<Campaign>(&prefix).await?;
             for campaign in campaigns.iter().filter(|campaign| campaign.is_under_way()) {
+                self.check(&campaign.id, campaign.rate())?;
                 self.holds.resume(campaign, &self.runtime);
                 starts.push(Start::Campaign(account.id, campaign.id));
             }
             for job in self.all::<Job>(&prefix).await? {
                 let progress = self
                     .store
-                    .get::<JobProgress>(&JobProgress::key_of(job.id))
+                    .get::<JobProgress>(&JobProgress::key_of(job.id, self.range))
                     .await?;
                 let is_open = progress.is_none_or(|progress| {
                     matches!(progress.state, JobState::Pending | JobState::Running)
@@ -112,6 +126,16 @@ impl Control {
         // Weights are read when there is something to weigh.
         let accounts = Vec::new();
         Ok(News { starts, accounts })
+    }
+
+    /// That a rate can be divided, where there are several owners.
+    fn check(&self, of: &dyn Display, rate: Option<f64>) -> Result<(), ControlError> {
+        let shared = rate.map_or(Ok(0.0), |rate| share(rate, self.range));
+        let undividable = |error| ControlError::Undividable {
+            of: of.to_string(),
+            error,
+        };
+        shared.map(drop).map_err(undividable)
     }
 
     /// Waits for more.

@@ -3,9 +3,9 @@
 
 use engine::journal::NO_PROVIDER;
 use engine::runtime::BootMicros;
-use metrics::{Counter, Gauge, Histogram, Unit};
+use metrics::{Counter, Gauge, Histogram, Label, Unit};
 use schemas::provider::SubmitOutcome;
-use schemas::{MessageClass, UnixMicros};
+use schemas::{MessageClass, PartitionRange, UnixMicros};
 
 const SEGMENTS: &str = "volley_provider_segments_total";
 const LIMIT: &str = "volley_provider_limit_segments_per_second";
@@ -106,15 +106,16 @@ pub struct ProviderInstruments {
 
 impl ProviderInstruments {
     /// Those of the account with this name in the settings.
-    pub fn of(name: &str) -> Self {
+    pub fn of(name: &str, range: PartitionRange) -> Self {
         let label = || name.to_owned();
+        let ranged = || ranged(range, Label::new("provider", label()));
         Self {
             segments: metrics::counter!(SEGMENTS, "provider" => label()),
-            limit: metrics::gauge!(LIMIT, "provider" => label()),
-            rate: metrics::gauge!(RATE, "provider" => label()),
+            limit: metrics::gauge!(LIMIT, ranged()),
+            rate: metrics::gauge!(RATE, ranged()),
             in_flight: metrics::gauge!(IN_FLIGHT, "provider" => label()),
             seconds: metrics::histogram!(SECONDS, "provider" => label()),
-            resting: metrics::gauge!(RESTING, "provider" => label()),
+            resting: metrics::gauge!(RESTING, ranged()),
             answers: OUTCOMES.map(
                 |outcome| metrics::counter!(ANSWERS, "provider" => label(), "outcome" => outcome),
             ),
@@ -157,17 +158,31 @@ impl Drop for Open<'_> {
 }
 
 /// What waits of a class: how many, and since when the first of them could have left.
-pub(crate) fn waiting(class: MessageClass, messages: usize, since: Option<UnixMicros>) {
+pub(crate) fn waiting(
+    range: PartitionRange,
+    class: MessageClass,
+    (messages, since): (usize, Option<UnixMicros>),
+) {
+    let ranged = || ranged(range, Label::new("class", class.as_str()));
     let since = since.map_or(f64::NAN, |since| since.0 as f64 / 1e6);
-    metrics::gauge!(WAITING, "class" => class.as_str()).set(messages as f64);
-    metrics::gauge!(OLDEST, "class" => class.as_str()).set(since);
+    metrics::gauge!(WAITING, ranged()).set(messages as f64);
+    metrics::gauge!(OLDEST, ranged()).set(since);
 }
 
 /// Single messages that were put aside: none of the provider accounts works that may carry
 /// them.
-pub(crate) fn held(messages: u64) {
+pub(crate) fn held(range: PartitionRange, messages: u64) {
     // Campaigns' come on top of that, each by its coordinator.
-    metrics::gauge!(HELD, "cause" => NO_PROVIDER, "kind" => "single").set(messages as f64);
+    let mut labels = ranged(range, Label::new("cause", NO_PROVIDER));
+    labels.push(Label::new("kind", "single"));
+    metrics::gauge!(HELD, labels).set(messages as f64);
+}
+
+/// A label, and where there are several owners which of them it is.
+fn ranged(range: PartitionRange, label: Label) -> Vec<Label> {
+    let of_several = range.ranges() > 1;
+    let which = of_several.then(|| Label::new("range", range.place().to_string()));
+    std::iter::once(label).chain(which).collect()
 }
 
 /// A campaign among those that are not over, for as long as this lives.

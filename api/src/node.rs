@@ -2,14 +2,17 @@
 
 mod ground;
 mod opened;
+#[cfg(feature = "cluster")]
+mod ranges;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use actors::import::Imports;
 use actors::node::{DrainError, Node, NodeParts};
 use engine::dispatch::read_ahead::READ_AHEAD;
 use engine::provider::{ProviderAccount, ProviderSettingsError};
@@ -23,11 +26,14 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use schemas::Secret;
 use schemas::account::Account;
 
-use self::ground::Ground;
 pub use self::ground::open_storage;
+use self::ground::{Ground, Journals};
 use self::opened::OpenDoors;
+#[cfg(feature = "cluster")]
+use self::ranges::{RangeError, Ranges};
 use crate::doors::{OpenDoorsError, start_upkeep};
 use crate::exit::Exit;
+use crate::ownership::Ownership;
 
 /// How long the doors of a node that does not start may take to shut: a request to servers that are
 /// away is given up by then, mostly.
@@ -68,6 +74,10 @@ pub enum StartError {
     #[cfg(feature = "cluster")]
     #[error("the node was stopped before it had its turn")]
     Stopped,
+    /// Nothing more is done for a range of partitions.
+    #[cfg(feature = "cluster")]
+    #[error("a range of partitions has ended: {0}")]
+    Range(String),
     /// Kafka's client refuses the settings.
     #[cfg(feature = "cluster")]
     #[error("`kafka`: {0}")]
@@ -87,7 +97,7 @@ impl StartError {
             #[cfg(feature = "cluster")]
             Self::Kafka(_) => Exit::Settings,
             #[cfg(feature = "cluster")]
-            Self::Servers(_) => Exit::Failure,
+            Self::Servers(_) | Self::Range(_) => Exit::Failure,
             #[cfg(feature = "cluster")]
             Self::Stopped => Exit::Success,
         }
@@ -111,8 +121,16 @@ pub struct RunningNode {
     /// Rows, for reading.
     pub store: Store,
     doors: OpenDoors,
-    node: Node,
-    storage: Storage,
+    trees: Trees,
+}
+
+/// Its actors.
+enum Trees {
+    /// One tree, over all that is in its folder.
+    Here(Box<(Node, Storage)>),
+    /// One for each range of partitions that it owns.
+    #[cfg(feature = "cluster")]
+    OnServers(Ranges),
 }
 
 fn open_providers(settings: &Settings) -> Result<Vec<Arc<ProviderAccount>>, StartError> {
@@ -123,7 +141,7 @@ fn open_providers(settings: &Settings) -> Result<Vec<Arc<ProviderAccount>>, Star
 }
 
 /// Starts a node. Must be called on an arbiter: the actors live there. Its doors open at once. When
-/// `stop` comes while another node owns the journals, it waits for its turn no longer.
+/// `stop` comes while other nodes own the journals, it waits for its turn no longer.
 ///
 /// # Errors
 /// [`StartError`], which names the setting or folder and the cure.
@@ -138,42 +156,74 @@ pub async fn start(
     start_upkeep(&metrics, runtime);
     let (ground, journals) = Ground::open(settings, runtime, &metrics, stop.as_mut()).await?;
     let (imports, ownership) = (ground.imports.clone(), ground.ownership.clone());
+    let store = ground.store.clone();
     let doors = OpenDoors::open(settings, runtime, ground, providers.clone(), metrics).await?;
-    let started = async {
-        let storage = journals.own(stop).await?;
-        let parts = NodeParts {
-            runtime: runtime.clone(),
-            store: storage.store.patient(runtime),
-            log: storage.log.patient(runtime),
-            journal: storage.journal.clone(),
-            providers,
-            retry: RetryPolicy {
-                max_attempts: settings.retry.attempts,
-                first_delay: settings.retry.first_delay,
-                ..RetryPolicy::default()
-            },
-            receipts_come: settings.http.public_url.is_some(),
-            read_ahead: READ_AHEAD,
-            imports,
-        };
-        let node = Node::start(parts).await?;
-        ownership.begins(&storage);
-        Ok((node, storage))
-    };
-    match started.await {
-        Ok((node, storage)) => Ok(RunningNode {
+    let make = make_parts(settings, providers, imports);
+    match journals.begin(runtime, &ownership, make, stop).await {
+        Ok(trees) => Ok(RunningNode {
             address: doors.address,
             root_key: doors.root_key.clone(),
-            store: storage.store.clone(),
+            store,
             doors,
-            node,
-            storage,
+            trees,
         }),
         Err(error) => {
             // Whoever is being answered just now is, within reason.
             let shut = pin!(doors.shut());
             let _ = select(shut, pin!(runtime.sleep(SHUT_WITHIN))).await;
             Err(error)
+        }
+    }
+}
+
+/// What a tree of actors over some storage is made of.
+type MakeParts = Arc<dyn Fn(&Storage, Runtime) -> NodeParts + Send + Sync>;
+
+fn make_parts(
+    settings: &Settings,
+    providers: Vec<Arc<ProviderAccount>>,
+    imports: Imports,
+) -> MakeParts {
+    let retry = RetryPolicy {
+        max_attempts: settings.retry.attempts,
+        first_delay: settings.retry.first_delay,
+        ..RetryPolicy::default()
+    };
+    let receipts_come = settings.http.public_url.is_some();
+    Arc::new(move |storage, runtime| NodeParts {
+        store: storage.store.patient(&runtime),
+        log: storage.log.patient(&runtime),
+        journal: storage.journal.clone(),
+        runtime,
+        providers: providers.clone(),
+        retry,
+        receipts_come,
+        read_ahead: READ_AHEAD,
+        imports: imports.clone(),
+    })
+}
+
+impl Journals {
+    /// Starts the actors: where the journals are on servers, once it is this node's turn.
+    async fn begin(
+        self,
+        runtime: &Runtime,
+        #[cfg_attr(not(feature = "cluster"), expect(unused_variables))] ownership: &Ownership,
+        make: MakeParts,
+        #[cfg_attr(not(feature = "cluster"), expect(unused_variables))] stop: Pin<
+            &mut impl Future<Output = ()>,
+        >,
+    ) -> Result<Trees, StartError> {
+        match self {
+            Self::Here(storage) => {
+                let node = Node::start(make(&storage, runtime.clone())).await?;
+                Ok(Trees::Here(Box::new((node, *storage))))
+            }
+            #[cfg(feature = "cluster")]
+            Self::OnServers(shared) => {
+                let ranges = Ranges::begin(&shared, runtime, ownership, make, stop);
+                Ok(Trees::OnServers(ranges.await?))
+            }
         }
     }
 }
@@ -194,7 +244,11 @@ impl RunningNode {
 
     /// Waits until the node must stop by itself, and tells why.
     pub async fn failed(&mut self) -> String {
-        self.node.failed().await
+        match &mut self.trees {
+            Trees::Here(here) => here.0.failed().await,
+            #[cfg(feature = "cluster")]
+            Trees::OnServers(ranges) => ranges.failed().await,
+        }
     }
 
     /// Closes the doors, lets what is in flight end, and writes a checkpoint.
@@ -203,9 +257,20 @@ impl RunningNode {
     /// [`DrainError`].
     pub async fn stop(self) -> Result<(), DrainError> {
         let _folder = self.doors.shut().await;
-        let drained = self.node.drain().await;
-        // It is another's turn.
-        drop(self.storage);
-        drained
+        match self.trees {
+            Trees::Here(here) => {
+                let (node, storage) = *here;
+                let drained = node.drain().await;
+                drop(storage);
+                drained
+            }
+            #[cfg(feature = "cluster")]
+            Trees::OnServers(ranges) => ranges.stop().await.map_err(|error| match error {
+                RangeError::Drain(error) => error,
+                error @ (RangeError::Start(_) | RangeError::Failed(_)) => {
+                    DrainError::Failed(error.to_string())
+                }
+            }),
+        }
     }
 }

@@ -113,6 +113,7 @@ async fn start(
 ) -> Result<Running, BenchError> {
     let settings = JournalSettings {
         partitions: PartitionCount::EMBEDDED,
+        owners: PartitionCount::ONE,
         trim: true,
     };
     let storage = Storage::open(folder, runtime, settings).map_err(refused("the store"))?;
@@ -182,7 +183,7 @@ pub fn run_prepare(folder: &Path, recipients: u64) -> Result<(), BenchError> {
             .await?;
         loop {
             running.go_on().await?;
-            let key = JobProgress::key_of(JOB);
+            let key = JobProgress::key_of(JOB, running.storage.journal.range());
             let progress = running.storage.store.get::<JobProgress>(&key).await;
             let progress = progress.map_err(refused("the job's progress"))?;
             let Some(progress) = progress else { continue };

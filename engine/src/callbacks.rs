@@ -7,7 +7,7 @@ use std::time::Duration;
 use schemas::callback::Callback;
 use schemas::change::Change;
 use schemas::position::{CommittedPosition, SourceId};
-use schemas::{Partition, PartitionCount};
+use schemas::{Partition, PartitionCount, PartitionRange};
 use tokio::sync::watch;
 
 use crate::log::{Log, LogError, Offset, Topic};
@@ -23,11 +23,16 @@ const PAGE: usize = 500;
 /// How often it is looked whether something is committed that somebody waits for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// What a callback changes, and in which partition. A receipt that tells nothing of whose it is fits
-/// no message: it waits in the first partition for people to look at.
-pub fn change_of(partitions: PartitionCount, callback: Callback) -> (Partition, Change) {
+/// The partition that a callback is about. A receipt that tells nothing of whose it is fits no
+/// message: it waits in the first partition for people to look at.
+pub fn partition_of(partitions: PartitionCount, callback: &Callback) -> Partition {
     let slice = callback.slice();
-    let partition = slice.map_or(PLACE, |slice| partitions.of(slice));
+    slice.map_or(PLACE, |slice| partitions.of(slice))
+}
+
+/// What a callback changes, and in which partition.
+pub fn change_of(partitions: PartitionCount, callback: Callback) -> (Partition, Change) {
+    let partition = partition_of(partitions, &callback);
     (partition, callback.into_change())
 }
 
@@ -74,15 +79,20 @@ impl Callbacks {
         Ok(first + count)
     }
 
-    /// Waits until everything before `until` is committed, and no longer than `patience`. Tells
-    /// whether it is.
+    /// Waits until the owner of a range has committed everything before `until` that is about it, and
+    /// no longer than `patience`. Tells whether it has.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn committed(&self, until: Offset, patience: Duration) -> Result<bool, StoreError> {
+    pub async fn committed(
+        &self,
+        range: PartitionRange,
+        until: Offset,
+        patience: Duration,
+    ) -> Result<bool, StoreError> {
         let patience = u64::try_from(patience.as_micros()).unwrap_or(u64::MAX);
         let deadline = self.runtime.boot().saturating_add(patience);
-        while self.position().await? < until {
+        while self.position(range).await? < until {
             if self.runtime.boot() >= deadline {
                 return Ok(false);
             }
@@ -91,12 +101,12 @@ impl Callbacks {
         Ok(true)
     }
 
-    /// Where the first is that no owner has committed.
+    /// Where the first is that the owner of a range has not seen.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn position(&self) -> Result<Offset, StoreError> {
-        let key = CommittedPosition::key_of(PLACE, &SourceId::Callbacks);
+    pub async fn position(&self, range: PartitionRange) -> Result<Offset, StoreError> {
+        let key = CommittedPosition::key_of(range.first(), &SourceId::Callbacks);
         let row = self.store.get::<CommittedPosition>(&key).await?;
         Ok(row.map_or(0, |row| row.position))
     }
@@ -120,11 +130,12 @@ impl Callbacks {
         Ok(Some(Kept { callbacks, next }))
     }
 
-    /// What is committed with them: that they are, so that no owner commits them again.
-    pub fn passed(next: Offset) -> (Partition, Change) {
+    /// What is committed with them: that the owner of a range has seen them, so that none commits
+    /// them again.
+    pub fn passed(range: PartitionRange, next: Offset) -> (Partition, Change) {
         let source = SourceId::Callbacks;
         let position = next;
-        (PLACE, Change::Advanced { source, position })
+        (range.first(), Change::Advanced { source, position })
     }
 
     /// Changes when something was kept.

@@ -5,6 +5,7 @@
 //! thread, virtual time and a seed. The lints ban the direct ways around it.
 
 mod machine;
+mod scope;
 
 use std::collections::hash_map::RandomState;
 use std::future::Future;
@@ -19,6 +20,7 @@ use rand_chacha::ChaCha12Rng;
 use schemas::UnixMicros;
 
 use machine::{MachineClock, TokioSpawner};
+pub use scope::Scope;
 
 /// A point on the clock that runs from boot, also while the machine sleeps, in
 /// microseconds. Deadlines and pacing stand on it: nobody can set it back.

@@ -10,14 +10,18 @@ mod shared;
 
 use std::path::Path;
 use std::sync::Arc;
+#[cfg(feature = "servers")]
+use std::time::Duration;
 
 #[cfg(feature = "servers")]
 use futures::future::BoxFuture;
-use schemas::PartitionCount;
+use schemas::{PartitionCount, PartitionRange};
 
 use crate::intake::Intake;
 use crate::journal::{Difference, Journal, Projector, compare_with_rebuilt};
 use crate::log::Log;
+#[cfg(feature = "servers")]
+use crate::log::others::Hearing;
 #[cfg(feature = "servers")]
 use crate::log::{Groups, LogError, Turn};
 use crate::runtime::Runtime;
@@ -40,9 +44,19 @@ pub use self::shared::Shared;
 pub struct JournalSettings {
     /// How many partitions there are.
     pub partitions: PartitionCount,
+    /// Into how many ranges they are divided, each of which has an owner of its own; one where all
+    /// is in a folder.
+    pub owners: PartitionCount,
     /// Whether records that a checkpoint includes are removed. Kept, they allow every
     /// projection to be made again.
     pub trim: bool,
+}
+
+impl JournalSettings {
+    /// How many ranges there are.
+    pub fn ranges(&self) -> PartitionCount {
+        self.owners.min(self.partitions)
+    }
 }
 
 /// Why storage on servers cannot be opened.
@@ -66,14 +80,11 @@ pub enum ServersError {
 /// What a node that is to own the journals of a deployment asks of its servers.
 #[cfg(feature = "servers")]
 pub(crate) trait Deployment: Send + Sync {
-    /// Waits until it is this node's turn to own the journals.
-    fn turn(&self) -> BoxFuture<'_, Result<Turn, LogError>>;
+    /// Waits until it is this node's turn to own a range of journals.
+    fn turn(&self, range: PartitionRange) -> BoxFuture<'_, Result<Turn, LogError>>;
 
-    /// Takes the journals over, and fences whoever had them under this name.
-    fn take_over<'a>(
-        &'a self,
-        transactional_id: &'a str,
-    ) -> BoxFuture<'a, Result<Arc<dyn Groups>, LogError>>;
+    /// Takes a range of journals over, and fences whoever had them.
+    fn take_over(&self, range: PartitionRange) -> BoxFuture<'_, Result<Arc<dyn Groups>, LogError>>;
 
     /// Whether an import of a folder has begun here, of which nothing counts until it is whole.
     fn is_half_imported(&self) -> BoxFuture<'_, Result<bool, LogError>>;
@@ -84,6 +95,10 @@ pub(crate) trait Deployment: Send + Sync {
     /// How the owner waits for what it reads.
     fn waiting(&self) -> Waiting;
 }
+
+/// How long it may take until the last of what was begun is written.
+#[cfg(feature = "servers")]
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Open storage.
 pub struct Storage {
@@ -103,6 +118,9 @@ pub struct Storage {
     /// nothing may be committed any more.
     #[cfg(feature = "servers")]
     pub turn: Option<Turn>,
+    /// On servers, who hears of appends of other nodes.
+    #[cfg(feature = "servers")]
+    _hearing: Option<Arc<Hearing>>,
     kv: Arc<dyn Kv>,
 }
 
@@ -118,7 +136,11 @@ impl Storage {
         settings: JournalSettings,
     ) -> Result<Self, OpenError> {
         let embedded = Embedded::open(folder, runtime, |view| {
-            Projector::recover(view, settings.partitions, settings.trim)
+            Projector::recover(
+                view,
+                PartitionRange::whole(settings.partitions),
+                settings.trim,
+            )
         })?;
         Ok(Self::over(embedded, runtime, settings))
     }
@@ -133,7 +155,11 @@ impl Storage {
         settings: JournalSettings,
     ) -> Result<Self, StoreError> {
         let embedded = Embedded::in_memory(memory, runtime, |view| {
-            Projector::recover(view, settings.partitions, settings.trim)
+            Projector::recover(
+                view,
+                PartitionRange::whole(settings.partitions),
+                settings.trim,
+            )
         })?;
         Ok(Self::over(embedded, runtime, settings))
     }
@@ -144,13 +170,32 @@ impl Storage {
             store: embedded.store,
             log: embedded.log,
             intake: Intake::embedded(embedded.participant.operations(), partitions),
-            journal: Journal::new(embedded.participant, partitions),
+            journal: Journal::new(embedded.participant, PartitionRange::whole(partitions)),
             closed: embedded.closed,
             verifier: Verifier::new(&embedded.kv, runtime.clone()),
             #[cfg(feature = "servers")]
             turn: None,
+            #[cfg(feature = "servers")]
+            _hearing: None,
             kv: embedded.kv,
         }
+    }
+
+    /// Gives the turn to another, once nothing more is written for this one.
+    #[cfg(feature = "servers")]
+    pub async fn give_back(self, runtime: &Runtime) {
+        let Self {
+            journal,
+            mut closed,
+            turn,
+            ..
+        } = self;
+        drop(journal);
+        let ended = std::pin::pin!(closed.wait());
+        let pause = std::pin::pin!(runtime.sleep(ENDS_WITHIN));
+        // Whoever still writes by then is fenced by the next owner.
+        let _ = futures::future::select(ended, pause).await;
+        drop(turn);
     }
 
     /// Makes every projection again from a journal that was never trimmed and compares

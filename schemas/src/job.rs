@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use crate::id::{AccountId, JobId, ListId};
 use crate::position::Sequence;
 use crate::record::{Key, KeyPart, Projection, Record, Table, WriteOnce, tables};
+use crate::slice::{Partition, PartitionRange};
 use crate::time::UnixMicros;
 
 /// What was asked for.
@@ -111,11 +112,15 @@ pub enum JobState {
     Failed,
 }
 
-/// How far a job is. total = contacts + merged + rejected.
+/// How far the owner of some partitions is with its part of a job: the records of people who are
+/// there. total = contacts + merged + rejected.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct JobProgress {
     /// The job.
     pub job: JobId,
+    /// Where that owner keeps it.
+    #[serde(default)]
+    pub partition: Partition,
     /// Where it stands.
     pub state: JobState,
     /// Records read.
@@ -148,9 +153,47 @@ pub struct ImportPosition {
 }
 
 impl JobProgress {
-    /// The key of one job's progress.
-    pub fn key_of(job: JobId) -> Key {
+    /// The key of one owner's part.
+    pub fn key_of(job: JobId, range: PartitionRange) -> Key {
+        let mut key = Self::partition_key(job);
+        key.push(KeyPart::U16(range.home_of(job.as_bytes()).0));
+        key
+    }
+
+    /// What the keys of all parts begin with.
+    pub fn partition_key(job: JobId) -> Key {
         vec![KeyPart::Id(*job.as_bytes())]
+    }
+
+    /// A whole job, of the parts that have begun of so many; `None` before the first.
+    pub fn whole(parts: impl IntoIterator<Item = Self>, of: u16) -> Option<Self> {
+        let (mut whole, mut completed) = (None::<Self>, 0);
+        for part in parts {
+            completed += u16::from(part.state == JobState::Completed);
+            let Some(whole) = &mut whole else {
+                whole = Some(part);
+                continue;
+            };
+            whole.records += part.records;
+            whole.contacts += part.contacts;
+            whole.merged += part.merged;
+            whole.rejected += part.rejected;
+            whole.updated_at = whole.updated_at.max(part.updated_at);
+            if part.state == JobState::Failed {
+                (whole.state, whole.error) = (part.state, part.error);
+            }
+        }
+        if let Some(whole) = &mut whole
+            && whole.state != JobState::Failed
+        {
+            let is_completed = completed == of;
+            whole.state = if is_completed {
+                JobState::Completed
+            } else {
+                JobState::Running
+            };
+        }
+        whole
     }
 }
 
@@ -159,7 +202,9 @@ impl Record for JobProgress {
     const TABLE: Table = tables::JOB_PROGRESS;
 
     fn key(&self) -> Key {
-        Self::key_of(self.job)
+        let mut key = Self::partition_key(self.job);
+        key.push(KeyPart::U16(self.partition.0));
+        key
     }
 }
 

@@ -34,6 +34,6 @@ pub use id::{AccountId, CampaignId, ContactId, JobId, KeyId, ListId, MessageId, 
 pub use message::{Encoding, Envelope, Message, MessageClass};
 pub use phone::Phone;
 pub use secret::{Body, Secret};
-pub use slice::{Partition, PartitionCount, Slice};
+pub use slice::{Partition, PartitionCount, PartitionRange, Slice};
 pub use status::{MessageStatus, StatusEvent};
 pub use time::UnixMicros;

@@ -53,12 +53,14 @@ impl fmt::Debug for Slice {
 }
 
 /// One partition of a deployment: a range of slices with one owner.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Partition(pub u16);
 
 /// How many partitions a deployment has: a power of two from 1 to 4,096.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(try_from = "u16", into = "u16")]
 pub struct PartitionCount(u16);
 
@@ -109,6 +111,70 @@ impl PartitionCount {
     }
 }
 
+/// Partitions that one node owns together: one of so many equal ranges, in order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PartitionRange {
+    all: PartitionCount,
+    place: u16,
+    of: PartitionCount,
+}
+
+impl PartitionRange {
+    /// All partitions.
+    pub const fn whole(all: PartitionCount) -> Self {
+        Self {
+            all,
+            place: 0,
+            of: PartitionCount::ONE,
+        }
+    }
+
+    /// All partitions, divided into `into` ranges, or one for each if there are fewer partitions.
+    pub fn divide(all: PartitionCount, into: PartitionCount) -> impl Iterator<Item = Self> {
+        let of = into.min(all);
+        (0..of.get()).map(move |place| Self { all, place, of })
+    }
+
+    /// How many partitions there are in all.
+    pub const fn all(self) -> PartitionCount {
+        self.all
+    }
+
+    /// Which of the ranges it is, from 0.
+    pub const fn place(self) -> u16 {
+        self.place
+    }
+
+    /// How many ranges there are.
+    pub const fn ranges(self) -> u16 {
+        self.of.get()
+    }
+
+    /// Its first partition.
+    pub const fn first(self) -> Partition {
+        Partition(self.place * (self.all.get() / self.of.get()))
+    }
+
+    /// Its partitions in order.
+    pub fn partitions(self) -> impl Iterator<Item = Partition> {
+        let count = self.all.get() / self.of.get();
+        let first = self.first().0;
+        (first..first + count).map(Partition)
+    }
+
+    /// The one of its partitions where something is at home that has no recipient, by the last bytes
+    /// of its id.
+    pub fn home_of(self, id: &[u8; 16]) -> Partition {
+        let count = self.all.get() / self.of.get();
+        Partition(self.first().0 + u16::from_be_bytes([id[14], id[15]]) % count)
+    }
+
+    /// Whether a partition is one of its.
+    pub const fn holds(self, partition: Partition) -> bool {
+        partition.0 / (self.all.get() / self.of.get()) == self.place
+    }
+}
+
 impl TryFrom<u16> for PartitionCount {
     type Error = InvalidPartitionCount;
 
@@ -125,7 +191,7 @@ impl From<PartitionCount> for u16 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Partition, PartitionCount, SLICES, Slice};
+    use super::{Partition, PartitionCount, PartitionRange, SLICES, Slice};
 
     /// Golden vectors: `printf 15005550006 | sha256sum`, the first three hex digits.
     #[test]
@@ -133,6 +199,25 @@ mod tests {
         assert_eq!(Slice::of_digits("15005550006").number(), 0xaf4);
         assert_eq!(Slice::of_digits("251911234567").number(), 0x03e);
         assert_eq!(Slice::of_digits("447700900000").number(), 0x63e);
+    }
+
+    #[test]
+    fn each_partition_is_in_one_range() {
+        for bits in (0..=12).flat_map(|all| (0..=12).map(move |into| (all, into))) {
+            let (all, into) = (1 << bits.0, 1 << bits.1);
+            let count = |of| PartitionCount::new(of).expect("a power of two");
+            let ranges: Vec<_> = PartitionRange::divide(count(all), count(into)).collect();
+            assert_eq!(ranges.len(), usize::from(all.min(into)));
+            let each = ranges.iter().flat_map(|range| range.partitions());
+            assert!(each.eq(count(all).all()), "in order, each once");
+            for range in &ranges {
+                assert_eq!(range.partitions().next(), Some(range.first()));
+                let held = count(all).all().filter(|each| range.holds(*each));
+                assert!(held.eq(range.partitions()));
+            }
+        }
+        let whole = PartitionRange::whole(PartitionCount::EMBEDDED);
+        assert!(whole.partitions().eq(PartitionCount::EMBEDDED.all()));
     }
 
     #[test]

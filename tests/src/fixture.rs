@@ -192,7 +192,7 @@ impl TestNode {
             let progress = self
                 .storage
                 .store
-                .get::<JobProgress>(&JobProgress::key_of(id))
+                .get::<JobProgress>(&JobProgress::key_of(id, self.storage.journal.range()))
                 .await;
             match progress.expect("the store works") {
                 Some(progress) if progress.state != JobState::Running => return (list, progress),
@@ -308,6 +308,7 @@ pub const SHARDS: u8 = 64;
 pub fn open_storage(folder: &Path, partitions: u16, runtime: &Runtime) -> Storage {
     let settings = JournalSettings {
         partitions: PartitionCount::new(partitions).expect("a power of two"),
+        owners: PartitionCount::ONE,
         trim: false,
     };
     Storage::open(&folder.join("data"), runtime, settings).expect("storage opens")

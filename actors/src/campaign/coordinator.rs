@@ -155,7 +155,7 @@ async fn follow(parts: &CoordinatorParts, may_resend: bool) -> Result<Looked, Fo
     };
     parts.holds.set(&campaign, &parts.runtime);
     let hold = parts.holds.of(campaign.id);
-    let tallies = tallies(parts).await?;
+    let tallies = tallies(parts, parts.journal.range().partitions()).await?;
     match hold {
         None => held::release(parts, &campaign, &tallies).await?,
         Some(Hold::Paused | Hold::Closed) => {}
@@ -167,17 +167,28 @@ async fn follow(parts: &CoordinatorParts, may_resend: bool) -> Result<Looked, Fo
     let is_over =
         |tally: &CampaignTally| is_settled(tally, may_resend) && (tally.canceled || !is_canceled);
     if tallies.iter().all(is_over) {
-        finish(parts).await?;
-        return Ok(Looked::Over);
+        // Then the others may be as well.
+        let range = parts.journal.range();
+        let others = range
+            .all()
+            .all()
+            .filter(|partition| !range.holds(*partition));
+        if self::tallies(parts, others).await?.iter().all(is_over) {
+            finish(parts).await?;
+            return Ok(Looked::Over);
+        }
     }
     let held = tallies.iter().map(|tally| tally.held).sum();
     Ok(Looked::UnderWay(Box::new(campaign), held))
 }
 
-/// The campaign's numbers in every partition.
-async fn tallies(parts: &CoordinatorParts) -> Result<Vec<CampaignTally>, StoreError> {
+/// The campaign's numbers in some partitions.
+async fn tallies(
+    parts: &CoordinatorParts,
+    partitions: impl Iterator<Item = Partition>,
+) -> Result<Vec<CampaignTally>, StoreError> {
     let mut tallies = Vec::new();
-    for partition in parts.journal.partitions().all() {
+    for partition in partitions {
         let key = CampaignTally::key_of(parts.campaign, partition);
         let stored = parts.store.get::<CampaignTally>(&key).await?;
         tallies.push(stored.unwrap_or_else(|| CampaignTally::empty(parts.campaign, partition)));
@@ -196,6 +207,10 @@ fn is_settled(tally: &CampaignTally, may_resend: bool) -> bool {
 async fn finish(parts: &CoordinatorParts) -> Result<(), StoreError> {
     let key = Campaign::key_of(parts.account, parts.campaign);
     while let Some(mut campaign) = parts.store.get::<Campaign>(&key).await? {
+        if campaign.finished_at.is_some() {
+            // Another owner was faster.
+            break;
+        }
         if campaign.state != CampaignState::Canceled {
             campaign.state = CampaignState::Finished;
         }

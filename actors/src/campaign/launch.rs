@@ -36,10 +36,10 @@ pub(super) async fn run(
     };
     let plan = Arc::new(plan);
     let _ = address.send(Loaded(Arc::clone(&plan))).await;
-    let partitions = parts.journal.partitions();
+    let range = parts.journal.range();
     let mut freezes = Vec::new();
-    for partition in partitions.all() {
-        let freeze = Freeze::resume(&parts.store, &plan.campaign, partitions, partition).await?;
+    for partition in range.partitions() {
+        let freeze = Freeze::resume(&parts.store, &plan.campaign, range.all(), partition).await?;
         if freeze.chunks() > 0 {
             let _ = address.send(Frozen::of(&freeze)).await;
         }

@@ -358,7 +358,7 @@ impl Actor for Dispatcher {
 
     fn started(&mut self, context: &mut Self::Context) {
         context.set_mailbox_capacity(MAILBOX);
-        for partition in self.parts.readers.journal.partitions().all() {
+        for partition in self.parts.readers.journal.range().partitions() {
             for class in MessageClass::ALL {
                 self.open(partition, SourceId::Work(class), Kind::Work(class), context);
             }
@@ -367,10 +367,11 @@ impl Actor for Dispatcher {
         context.run_interval(COMMIT_CURSORS_EVERY, |dispatcher, context| {
             dispatcher.commit_cursors(context)
         });
-        context.run_interval(LOOK_FOR_DUE_EVERY, |dispatcher, context| {
+        let range = self.parts.readers.journal.range();
+        context.run_interval(LOOK_FOR_DUE_EVERY, move |dispatcher, context| {
             for class in MessageClass::ALL {
-                let (messages, since) = dispatcher.ready.waiting(class);
-                instruments::waiting(class, messages, since);
+                let waiting = dispatcher.ready.waiting(class);
+                instruments::waiting(range, class, waiting);
             }
             dispatcher.poke(|kind| matches!(kind, Kind::Due));
             dispatcher.put_stranded_aside(context);
@@ -378,6 +379,15 @@ impl Actor for Dispatcher {
             dispatcher.release(context);
             dispatcher.go_on(context);
         });
+    }
+}
+
+impl Drop for Dispatcher {
+    /// What it has read waits no more: its successor reads it again, here or at another node.
+    fn drop(&mut self) {
+        for class in MessageClass::ALL {
+            instruments::waiting(self.parts.readers.journal.range(), class, (0, None));
+        }
     }
 }
 

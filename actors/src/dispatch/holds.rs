@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use engine::pacing::share::{LARGEST_TEXT, share};
 use engine::pacing::{Limited, Limits, Pace};
 use engine::runtime::Runtime;
 use engine::send_window::is_open;
 use schemas::account::Account;
 use schemas::campaign::{Campaign, CampaignState, SendWindow};
 use schemas::change::Change;
-use schemas::{CampaignId, Envelope, UnixMicros};
+use schemas::{CampaignId, Envelope, PartitionRange, UnixMicros};
 
 /// Why nothing of a campaign begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,14 +66,13 @@ pub fn put_aside(envelope: &Envelope, at: UnixMicros) -> Change {
 /// What is held, and the limits. Whoever hears of a command writes it, and the campaign's
 /// coordinator at every look; it forgets a campaign with its coordinator, so it holds no more
 /// than there are of them. Cloning is cheap.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Holds {
     known: Arc<RwLock<BTreeMap<CampaignId, Known>>>,
     limits: Limits,
+    /// Whose shares of the limits these are.
+    range: PartitionRange,
 }
-
-/// Segments of the largest text there can be: 1,600 characters in UCS-2.
-pub(crate) const LARGEST_TEXT: u32 = 24;
 
 /// What is known of a campaign: by which version of its row, and whether it is held.
 #[derive(Debug)]
@@ -82,6 +82,15 @@ struct Known {
 }
 
 impl Holds {
+    /// Nothing is held, for the owner of a range.
+    pub fn of_range(range: PartitionRange) -> Self {
+        Self {
+            known: Arc::default(),
+            limits: Limits::default(),
+            range,
+        }
+    }
+
     /// Whether a campaign is held.
     pub fn of(&self, campaign: CampaignId) -> Option<Hold> {
         let holds = self.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -105,14 +114,17 @@ impl Holds {
         if !holds.get(&campaign.id).is_some_and(is_older) {
             holds.insert(campaign.id, known);
             let limited = Limited::Campaign(campaign.id);
-            let pace = pace_of(campaign.rate());
+            let pace = self.pace_of(campaign.rate());
             self.limits.set(limited, pace, runtime.boot());
         }
     }
 
     /// The same in a node that has just started: texts of it may have left until a moment ago.
     pub fn resume(&self, campaign: &Campaign, runtime: &Runtime) {
-        let (limited, pace) = (Limited::Campaign(campaign.id), pace_of(campaign.rate()));
+        let (limited, pace) = (
+            Limited::Campaign(campaign.id),
+            self.pace_of(campaign.rate()),
+        );
         let now = runtime.boot();
         self.limits.resume(limited, pace, now, LARGEST_TEXT);
         self.set(campaign, runtime);
@@ -120,15 +132,22 @@ impl Holds {
 
     /// Lets an account go as fast as its row has it.
     pub fn set_account(&self, account: &Account, runtime: &Runtime) {
-        let (limited, pace) = (Limited::Account(account.id), pace_of(account.rate()));
+        let (limited, pace) = (Limited::Account(account.id), self.pace_of(account.rate()));
         self.limits.set(limited, pace, runtime.boot());
     }
 
     /// The same in a node that has just started.
     pub fn resume_account(&self, account: &Account, runtime: &Runtime) {
-        let (limited, pace) = (Limited::Account(account.id), pace_of(account.rate()));
+        let (limited, pace) = (Limited::Account(account.id), self.pace_of(account.rate()));
         self.limits
             .resume(limited, pace, runtime.boot(), LARGEST_TEXT);
+    }
+
+    /// The pace of this owner's share of a rate, where there is one.
+    fn pace_of(&self, rate: Option<f64>) -> Option<Pace> {
+        // The door takes none that cannot be kept, and a node with such a one does not start.
+        let share = share(rate?, self.range).ok()?;
+        Pace::new(share, None).ok()
     }
 
     /// Nobody looks after the campaign any more.
@@ -137,10 +156,4 @@ impl Holds {
         holds.remove(&campaign);
         self.limits.set(Limited::Campaign(campaign), None, 0);
     }
-}
-
-/// The pace of a rate, where there is one.
-fn pace_of(rate: Option<f64>) -> Option<Pace> {
-    // The door takes none that cannot be kept.
-    rate.and_then(|rate| Pace::new(rate, None).ok())
 }

@@ -80,7 +80,7 @@ impl Release {
     /// When the store or the journal fails.
     pub async fn run(mut self) -> Result<(u64, Earlier), ReadError> {
         let mut left = 0;
-        let partitions: Vec<_> = self.readers.journal.partitions().all().collect();
+        let partitions: Vec<_> = self.readers.journal.range().partitions().collect();
         // A list that is long must not let the others wait.
         let mut turn = partitions.len();
         for partition in partitions {
@@ -95,7 +95,7 @@ impl Release {
                 left += count.messages.saturating_sub(released as u64);
             }
         }
-        instruments::held(left);
+        instruments::held(self.readers.journal.range(), left);
         self.earlier.is_known = true;
         Ok((left, self.earlier))
     }

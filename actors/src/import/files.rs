@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use schemas::JobId;
+use schemas::{JobId, PartitionRange};
 
 /// What the names of files end with that are not whole.
 const UNFINISHED: &str = ".part";
@@ -33,6 +33,18 @@ impl Imports {
         Self {
             folder,
             are_shared: true,
+        }
+    }
+
+    /// Where the owner of a range reads files that are rows as well, beside others in the same
+    /// process that read the same.
+    pub fn of(&self, range: PartitionRange) -> Self {
+        if range.ranges() == 1 || !self.are_shared {
+            return self.clone();
+        }
+        Self {
+            folder: self.folder.join(range.place().to_string()),
+            are_shared: self.are_shared,
         }
     }
 

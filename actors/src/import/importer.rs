@@ -1,4 +1,4 @@
-//! The importer of one job. It reads the uploaded file in batches; the contacts of a
+//! The importer of one job's part: the people of the partitions that are owned. It reads the uploaded file in batches; the contacts of a
 //! batch are committed first, then how far the file was read, so an import that was
 //! interrupted reads at most one batch again and counts nobody twice.
 
@@ -16,7 +16,7 @@ use schemas::account::Account;
 use schemas::change::Change;
 use schemas::contact::contact_id;
 use schemas::job::{Job, JobProgress, JobState, JobWork};
-use schemas::{AccountId, ContactId, JobId, Partition, Phone, Slice};
+use schemas::{AccountId, ContactId, JobId, Partition, Phone};
 use sha2::Sha256;
 
 use super::Imports;
@@ -42,16 +42,6 @@ pub struct ImporterParts {
     pub account: AccountId,
     /// Which.
     pub job: JobId,
-}
-
-/// The partition that holds a job's progress.
-pub fn home_of(journal: &Journal, job: JobId) -> Partition {
-    let bytes = job.as_bytes();
-    journal
-        .partitions()
-        .of(Slice::from_low_bits(u16::from_be_bytes([
-            bytes[14], bytes[15],
-        ])))
 }
 
 /// One job's importer.
@@ -125,7 +115,7 @@ async fn import(parts: &ImporterParts) -> Result<(), ImportError> {
     };
     let progress = parts
         .store
-        .get::<JobProgress>(&JobProgress::key_of(parts.job))
+        .get::<JobProgress>(&JobProgress::key_of(parts.job, parts.journal.range()))
         .await?;
     let resume = match progress {
         Some(progress) if progress.state != JobState::Running => return Ok(()),
@@ -189,9 +179,16 @@ impl Import<'_> {
 
     async fn commit(&self, batch: Batch) -> Result<(), ImportError> {
         let JobWork::ImportContacts { list, .. } = &self.work;
-        let (at, partitions) = (self.parts.runtime.now(), self.parts.journal.partitions());
-        let records = (batch.contacts.len() + batch.rejects.len()) as u64;
-        let changes = batch.contacts.into_iter().map(|contact| {
+        let (at, range) = (self.parts.runtime.now(), self.parts.journal.range());
+        // Whatever nobody owns, the first does.
+        let rejects = match range.place() {
+            0 => batch.rejects,
+            _ => Vec::new(),
+        };
+        let contacts = batch.contacts.into_iter();
+        let contacts = contacts.map(|contact| (range.all().of(contact.phone.slice()), contact));
+        let owned = contacts.filter(|(partition, _)| range.holds(*partition));
+        let changes = owned.map(|(partition, contact)| {
             let imported = Change::ContactImported {
                 account: self.parts.account,
                 list: *list,
@@ -202,7 +199,7 @@ impl Import<'_> {
                 at,
                 phone: contact.phone.clone(),
             };
-            (partitions.of(contact.phone.slice()), imported)
+            (partition, imported)
         });
         let verdicts = self.take_in(changes.collect()).await?;
         let merged = verdicts
@@ -210,6 +207,7 @@ impl Import<'_> {
             .filter(|verdict| **verdict == Verdict::Merged)
             .count() as u64;
         let contacts = verdicts.len() as u64 - merged;
+        let records = (verdicts.len() + rejects.len()) as u64;
         let state = if batch.is_last {
             JobState::Completed
         } else {
@@ -221,7 +219,7 @@ impl Import<'_> {
             records,
             contacts,
             merged,
-            rejects: batch.rejects,
+            rejects,
             resume: Some(batch.position),
             error: None,
             at,
@@ -246,7 +244,11 @@ impl Import<'_> {
     }
 
     async fn advance(&self, change: Change) -> Result<(), ImportError> {
-        let home = home_of(&self.parts.journal, self.parts.job);
+        let home = self
+            .parts
+            .journal
+            .range()
+            .home_of(self.parts.job.as_bytes());
         self.take_in(vec![(home, change)]).await?;
         Ok(())
     }

@@ -149,6 +149,7 @@ mod tests {
         let runtime = Runtime::of_machine(tasks.handle().clone());
         let settings = JournalSettings {
             partitions: PartitionCount::ONE,
+            owners: PartitionCount::ONE,
             trim: true,
         };
         let storage = Storage::in_memory(MemoryKv::new(), &runtime, settings);

@@ -2,9 +2,11 @@
 //! one function, whoever runs it.
 
 mod recovery;
+mod shares;
 mod starter;
 mod wiring;
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +14,12 @@ use engine::dispatch::routing::Routing;
 use engine::journal::{CommitError, Journal};
 use engine::log::{Log, LogError};
 use engine::pacing::PaceError;
+use engine::pacing::share::Undividable;
 use engine::provider::ProviderAccount;
 use engine::retry::RetryPolicy;
-use engine::runtime::Runtime;
+use engine::runtime::{Runtime, WorkLost};
 use engine::store::{Store, StoreError};
+use schemas::PartitionRange;
 use tokio::sync::mpsc;
 
 use crate::control::{Control, ControlError};
@@ -71,6 +75,20 @@ pub enum StartError {
     /// What providers told meanwhile cannot be committed.
     #[error("the node cannot start: {0}")]
     Callbacks(#[from] CallbackError),
+    /// A limit is too small for so many owners.
+    #[error("a limit of {name}: {error}")]
+    Undividable {
+        /// Whose.
+        name: String,
+        /// What is wrong.
+        error: Undividable,
+    },
+    /// The folder of files that are read in cannot be made.
+    #[error("the folder of imports cannot be made: {0}")]
+    Imports(#[from] io::Error),
+    /// The process ends.
+    #[error(transparent)]
+    Lost(#[from] WorkLost),
     /// A provider account's rate is out of range.
     #[error("the rate of provider {name}: {error}")]
     Pace {
@@ -108,19 +126,36 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// How often a drain looks whether the last attempt has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
+impl NodeParts {
+    /// Where several owners share a folder each reads in one of its own.
+    async fn divide_imports(&mut self, range: PartitionRange) -> Result<(), StartError> {
+        let imports = self.imports.of(range);
+        if imports != self.imports {
+            self.imports = imports.clone();
+            let prepare = move || imports.prepare();
+            self.runtime.blocking(prepare).await??;
+        }
+        Ok(())
+    }
+}
+
 impl Node {
     /// Settles what a crash left open, then starts to send. Must be called on an
     /// arbiter; the actors live there.
     ///
     /// # Errors
     /// [`StartError`].
-    pub async fn start(parts: NodeParts) -> Result<Self, StartError> {
+    pub async fn start(mut parts: NodeParts) -> Result<Self, StartError> {
+        let range = parts.journal.range();
+        parts.providers = shares::of_accounts(&parts.providers, range)?;
+        parts.divide_imports(range).await?;
         settle_open_attempts(&parts).await?;
         let callbacks = commit_callbacks(&parts).await?;
         open_due_cursors(&parts).await?;
-        let holds = Holds::default();
+        let holds = Holds::of_range(range);
         let (runtime, store) = (parts.runtime.clone(), parts.store.clone());
-        let control = Control::new(runtime, store, parts.log.clone(), holds.clone()).await?;
+        let told = (holds.clone(), range);
+        let control = Control::new(runtime, store, parts.log.clone(), told).await?;
         // Before anything is given out: nothing begins of what was held.
         let under_way = control.under_way().await?;
         let pacings = pacings(&parts).await?;

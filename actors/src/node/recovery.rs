@@ -3,6 +3,7 @@
 
 use engine::callbacks::Callbacks;
 use engine::dispatch::routing::Routing;
+use engine::pacing::share::LARGEST_TEXT;
 use engine::pacing::{Limiter, Limits, Pace};
 use engine::store::StoreError;
 use schemas::ProviderId;
@@ -11,9 +12,9 @@ use schemas::message::DueKind;
 use schemas::position::{CommittedPosition, SourceId};
 use schemas::provider::{ProviderOrder, ProviderStamp, SubmitOutcome};
 
+use super::shares::of_order;
 use super::wiring::rules;
 use super::{NodeParts, StartError};
-use crate::dispatch::holds::LARGEST_TEXT;
 use crate::provider::pacing::Pacing;
 use crate::receipt::callbacks::{CallbackError, CallbackReader};
 
@@ -65,7 +66,7 @@ pub(super) async fn commit_callbacks(parts: &NodeParts) -> Result<CallbackReader
 pub(super) async fn open_due_cursors(parts: &NodeParts) -> Result<(), StartError> {
     let position = u64::try_from(parts.runtime.now().0).unwrap_or(1);
     let mut changes = Vec::new();
-    for partition in parts.journal.partitions().all() {
+    for partition in parts.journal.range().partitions() {
         for source in DueKind::ALL.map(SourceId::Due) {
             let key = CommittedPosition::key_of(partition, &source);
             if parts.store.get::<CommittedPosition>(&key).await?.is_none() {
@@ -92,6 +93,7 @@ pub(super) async fn pacings(parts: &NodeParts) -> Result<Vec<Pacing>, StartError
         let key = ProviderOrder::key_of(account.id);
         let order = parts.store.get::<ProviderOrder>(&key).await?;
         let order = order.unwrap_or_else(|| ProviderOrder::none(account.id));
+        let order = of_order(order, parts.journal.range());
         // What was sent before may have been sent at either rate; the slower one holds longer.
         let slower = Pace::new(order.rate(account.rate), account.burst).unwrap_or(pace);
         let mut limiter = Limiter::new(pace, boot);
@@ -154,7 +156,7 @@ async fn last_deadline(
     provider: ProviderId,
 ) -> Result<Option<schemas::UnixMicros>, StoreError> {
     let mut last = None;
-    for partition in parts.journal.partitions().all() {
+    for partition in parts.journal.range().partitions() {
         let key = ProviderStamp::key_of(provider, partition);
         let stamp = parts.store.get::<ProviderStamp>(&key).await?;
         last = last.max(stamp.map(|stamp| stamp.latest_deadline));

@@ -12,6 +12,7 @@ use schemas::provider::ProviderOrder;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::NodeParts;
+use super::shares::of_order;
 use super::starter::Starter;
 use crate::campaign::coordinator::{CoordinatorParts, FREEZING};
 use crate::control::{Control, ControlError, News};
@@ -206,11 +207,16 @@ impl Wiring {
         parts.runtime.spawn(reader);
     }
 
-    /// Starts who writes down how provider accounts do.
+    /// Starts who writes down how provider accounts do: of several owners the first, as it finds
+    /// them.
     pub(super) fn start_health(&self, parts: &NodeParts, pacings: Vec<Pacing>) {
+        if parts.journal.range().place() > 0 {
+            return;
+        }
+        let owners = parts.journal.range().ranges();
         let (runtime, store) = (parts.runtime.clone(), parts.store.clone());
         let accounts = parts.providers.iter().cloned().zip(pacings);
-        let writer = HealthWriter::new(runtime, store, accounts, self.escalation.clone());
+        let writer = HealthWriter::new((runtime, store), accounts, owners, self.escalation.clone());
         let writer = self.escalation.guard("the writer of health", writer.run());
         parts.runtime.spawn(writer);
     }
@@ -220,7 +226,7 @@ impl Wiring {
         let (runtime, store) = (parts.runtime.clone(), parts.store.clone());
         let accounts = parts.providers.iter().cloned();
         let mut accounts: Vec<_> = accounts.zip(pacings).map(|pair| (pair, None)).collect();
-        let escalation = self.escalation.clone();
+        let (escalation, range) = (self.escalation.clone(), parts.journal.range());
         let watch = async move {
             loop {
                 for ((account, pacing), obeyed) in &mut accounts {
@@ -231,9 +237,10 @@ impl Wiring {
                             if *obeyed == Some(order.version) {
                                 continue;
                             }
-                            pacing.obey(&order, account, runtime.boot());
+                            let version = order.version;
+                            pacing.obey(&of_order(order, range), account, runtime.boot());
                             // What was ordered before this process began is nothing new.
-                            if obeyed.replace(order.version).is_some() {
+                            if obeyed.replace(version).is_some() {
                                 pacing.ordered(runtime.boot());
                             }
                         }

@@ -333,7 +333,7 @@ impl Lane {
     fn pause(&self, wait: Duration) {
         let now = self.runtime.boot();
         let until = now + u64::try_from(wait.as_micros()).unwrap_or(0);
-        self.pacing.limiter().throttle(now, until);
+        self.pacing.pause(until);
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::pacing::{
-    Adaptive, Breaker, HealthNotes, Heard, Leave, Limiter, Noted, Pace, Sign, change_of,
+    Adaptive, Breaker, Condition, HealthNotes, Heard, Leave, Limiter, Noted, Pace, Sign, change_of,
 };
 use engine::provider::ProviderAccount;
 use engine::retry::budget::RetryBudget;
@@ -22,8 +22,8 @@ pub struct Pacing {
     adaptive: Arc<Mutex<Adaptive>>,
     /// As the settings have it.
     burst: Option<u32>,
-    breaker: Arc<Mutex<Breaker>>,
-    retries: Arc<Mutex<RetryBudget>>,
+    /// Its breaker is locked before anything else.
+    condition: Arc<Condition>,
     /// Locked last of all.
     notes: Arc<Mutex<HealthNotes>>,
     /// Whether operators let nothing more go.
@@ -41,8 +41,7 @@ impl Pacing {
             limiter: Arc::new(Mutex::new(limiter)),
             adaptive: Arc::new(Mutex::new(adaptive)),
             burst: account.burst,
-            breaker: Arc::default(),
-            retries: Arc::default(),
+            condition: Arc::clone(&account.condition),
             notes: Arc::default(),
             is_disabled: Arc::default(),
             slots,
@@ -166,7 +165,7 @@ impl Pacing {
 
     /// How many of further attempts may be given out, and what was.
     pub(crate) fn retries(&self) -> MutexGuard<'_, RetryBudget> {
-        self.retries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.condition.retries()
     }
 
     /// Whether it is disabled, or dead for longer than a moment.
@@ -179,11 +178,19 @@ impl Pacing {
         !self.is_disabled.load(Ordering::Acquire) && self.breaker().wants_probe(now)
     }
 
+    /// The account asked to be sent nothing until then.
+    pub(super) fn pause(&self, until: BootMicros) {
+        self.condition.pause(until);
+    }
+
     pub(super) fn limiter(&self) -> MutexGuard<'_, Limiter> {
-        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever heard of it.
+        limiter.throttle(0, self.condition.paused_until());
+        limiter
     }
 
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+        self.condition.breaker()
     }
 }

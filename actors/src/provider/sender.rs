@@ -92,7 +92,7 @@ impl ProviderSender {
     /// A sender with an empty lane.
     pub fn new(parts: SenderParts, lifeline: Lifeline) -> Self {
         let provider = Arc::clone(&parts.account.provider);
-        let instruments = ProviderInstruments::of(&parts.account.name);
+        let instruments = ProviderInstruments::of(&parts.account.name, parts.journal.range());
         // One that failed may have left another word.
         instruments.resting(false);
         let (runtime, pacing) = (parts.runtime.clone(), parts.pacing.clone());
@@ -244,6 +244,7 @@ impl Actor for ProviderSender {
 impl Drop for ProviderSender {
     fn drop(&mut self) {
         self.lane.close();
+        self.lane.instruments().rates(0.0, 0.0);
     }
 }
 

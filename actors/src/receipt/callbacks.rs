@@ -39,7 +39,7 @@ impl CallbackReader {
     /// [`CallbackError`].
     pub async fn begin(callbacks: Callbacks, journal: Journal) -> Result<Self, CallbackError> {
         let mut reader = Self {
-            next: callbacks.position().await?,
+            next: callbacks.position(journal.range()).await?,
             kept: callbacks.kept(),
             callbacks,
             journal,
@@ -61,10 +61,12 @@ impl CallbackReader {
     async fn commit_all(&mut self) -> Result<(), CallbackError> {
         self.kept.mark_unchanged();
         while let Some(kept) = self.callbacks.read(self.next).await? {
-            let partitions = self.journal.partitions();
+            let range = self.journal.range();
             let changes = kept.callbacks.into_iter();
-            let changes = changes.map(|callback| change_of(partitions, callback));
-            let passed = std::iter::once(Callbacks::passed(kept.next));
+            let changes = changes.map(|callback| change_of(range.all(), callback));
+            // The rest is about others' partitions, who read it too.
+            let changes = changes.filter(|(partition, _)| range.holds(*partition));
+            let passed = std::iter::once(Callbacks::passed(range, kept.next));
             self.journal.commit(changes.chain(passed).collect()).await?;
             self.next = kept.next;
         }

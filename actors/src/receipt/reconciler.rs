@@ -68,7 +68,7 @@ impl StatusReconciler {
         }
         let (parts, address) = (self.parts.clone(), context.address());
         spawn_for(&self.parts.readers.runtime, context.address(), async move {
-            for partition in parts.readers.journal.partitions().all() {
+            for partition in parts.readers.journal.range().partitions() {
                 if let Err(error) = work_through(&parts, partition).await {
                     return parts.escalation.raise(error.to_string());
                 }
@@ -81,7 +81,7 @@ impl StatusReconciler {
 /// Tries what is parked again.
 async fn sweep_parked(parts: &ReconcilerParts) {
     let readers = &parts.readers;
-    for partition in readers.journal.partitions().all() {
+    for partition in readers.journal.range().partitions() {
         let swept = parked::sweep(
             &readers.runtime,
             &readers.store,

@@ -22,11 +22,12 @@ use futures::StreamExt;
 use schemas::campaign::ControlRecord;
 use schemas::contact::ContactList;
 use schemas::http::jobs::JobBody;
-use schemas::job::{Job, JobProgress, JobWork};
+use schemas::job::{Job, JobWork};
 use schemas::{JobId, ListId};
 use sha2::{Digest, Sha256};
 
 use super::campaigns::announce;
+use super::jobs::progress_of;
 use crate::auth::Caller;
 use crate::doors::DoorState;
 use crate::idempotency::IdempotencyHeader;
@@ -79,7 +80,8 @@ pub async fn create(
             let (imports, runtime) = (&state.doors().imports, state.runtime());
             uploaded.keep_as(runtime, imports, job.id).await?;
             let shared = share(imports, state.store(), runtime, job.id).await;
-            if shared.is_err() || state.doors().ownership.journal().is_none() {
+            let ownership = &state.doors().ownership;
+            if shared.is_err() || ownership.owners() > 1 || !ownership.is_first() {
                 // Nobody reads it in, or whoever does has it from its rows.
                 forget(imports, runtime, job.id).await?;
             }
@@ -96,10 +98,7 @@ pub async fn create(
         job: job.id,
     };
     announce(&state, &record).await?;
-    let progress = state
-        .store()
-        .get::<JobProgress>(&JobProgress::key_of(job.id))
-        .await?;
+    let progress = progress_of(&state, job.id).await?;
     let location = format!("/v1/jobs/{}", job.id);
     let body = JobBody::of(&job, progress.as_ref());
     Ok(created(

@@ -31,10 +31,7 @@ pub async fn show(
     path: PathId<JobId>,
 ) -> Result<HttpResponse, Problem> {
     let job = find(&state, &caller, path.0).await?;
-    let progress = state
-        .store()
-        .get::<JobProgress>(&JobProgress::key_of(job.id))
-        .await?;
+    let progress = progress_of(&state, job.id).await?;
     Ok(answer(
         StatusCode::OK,
         &JobBody::of(&job, progress.as_ref()),
@@ -54,6 +51,18 @@ pub async fn errors(
     Ok(HttpResponse::Ok()
         .content_type("text/csv; charset=utf-8")
         .streaming(rejects(state.into_inner(), job.id)))
+}
+
+/// How far a job is, over all owners of its parts.
+pub(super) async fn progress_of(
+    state: &DoorState,
+    job: JobId,
+) -> Result<Option<JobProgress>, Problem> {
+    let owners = state.doors().ownership.owners();
+    let prefix = JobProgress::partition_key(job);
+    let store = state.store();
+    let parts = store.list::<JobProgress>(&prefix, None, Order::Ascending, owners.into());
+    Ok(JobProgress::whole(parts.await?.rows, owners))
 }
 
 async fn find(state: &DoorState, caller: &Caller, id: JobId) -> Result<Job, Problem> {

@@ -6,16 +6,19 @@
 //! repeat what was answered: in the journal, or, at a node that does not own it, in the log from
 //! which its owner takes it. A STOP is answered when it holds.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actix_web::http::header::HeaderValue;
 use actix_web::{HttpRequest, HttpResponse, web};
-use engine::callbacks::{Callbacks, change_of};
+use engine::callbacks::{Callbacks, change_of, partition_of};
 use engine::inbound::Wish;
+use engine::journal::Journal;
 use engine::log::Offset;
 use engine::provider::{InboundRequest, ReceiptError};
-use schemas::ProviderId;
 use schemas::callback::Callback;
+use schemas::change::Change;
+use schemas::{Partition, PartitionRange, ProviderId};
 
 use super::providers::find;
 use crate::admission::Room;
@@ -101,7 +104,7 @@ pub async fn inbound(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let account = find(&state, path.0)?;
+    let (doors, account) = (state.doors(), find(&state, path.0)?);
     let request = RawRequest::read(&state, &request, payload).await?;
     let text = account.provider.parse_inbound(&request.request)?;
     let kind = match text.wish {
@@ -119,9 +122,10 @@ pub async fn inbound(
             provider_message_id: text.provider_message_id,
             at: state.runtime().now(),
         };
-        if let Some(kept) = take(state.doors(), vec![told]).await? {
-            callbacks(state.doors())
-                .committed(kept, HOLDS_WITHIN)
+        let range = range_of(doors, &told);
+        if let Some(kept) = take(doors, vec![told]).await? {
+            callbacks(doors)
+                .committed(range, kept, HOLDS_WITHIN)
                 .await?;
         }
     }
@@ -129,21 +133,32 @@ pub async fn inbound(
     Ok(HttpResponse::Ok().content_type(media_type).body(body))
 }
 
-/// Commits what a provider tells, or keeps it for the owner; then the answer is up to where that
-/// has to have committed.
+/// Commits what a provider tells of what this node owns, and keeps the rest for those who do; then
+/// the answer is up to where they have to have committed.
 async fn take(doors: &Doors, told: Vec<Callback>) -> Result<Option<Offset>, Problem> {
-    if told.is_empty() {
+    let mut elsewhere = Vec::new();
+    let mut here: BTreeMap<PartitionRange, (Journal, Vec<(Partition, Change)>)> = BTreeMap::new();
+    for callback in told {
+        let range = range_of(doors, &callback);
+        let Some(journal) = doors.ownership.journal(range) else {
+            elsewhere.push(callback);
+            continue;
+        };
+        let (_, changes) = here.entry(range).or_insert((journal, Vec::new()));
+        changes.push(change_of(range.all(), callback));
+    }
+    for (journal, changes) in here.into_values() {
+        journal.commit(changes).await?;
+    }
+    if elsewhere.is_empty() {
         return Ok(None);
     }
-    let Some(journal) = doors.ownership.journal() else {
-        return Ok(Some(callbacks(doors).keep(&told).await?));
-    };
-    let partitions = doors.ownership.partitions();
-    let changes = told
-        .into_iter()
-        .map(|callback| change_of(partitions, callback));
-    journal.commit(changes.collect()).await?;
-    Ok(None)
+    Ok(Some(callbacks(doors).keep(&elsewhere).await?))
+}
+
+fn range_of(doors: &Doors, callback: &Callback) -> PartitionRange {
+    let ownership = &doors.ownership;
+    ownership.range_of(partition_of(ownership.partitions(), callback))
 }
 
 fn callbacks(doors: &Doors) -> Callbacks {

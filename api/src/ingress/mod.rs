@@ -109,7 +109,7 @@ impl Ingress {
 
     /// What it reads; nothing, where others do.
     fn seat(&self) -> Option<Seat> {
-        let owns = self.state.doors().ownership.journal().is_some();
+        let owns = self.state.doors().ownership.is_first();
         let share = self.share.as_ref();
         share.map_or(Some(Seat::ALONE), |share| share.seat(owns))
     }

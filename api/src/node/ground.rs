@@ -77,6 +77,7 @@ pub fn open_storage(settings: &Settings, runtime: &Runtime) -> Result<Storage, O
 fn journal_settings(settings: &Settings) -> JournalSettings {
     JournalSettings {
         partitions: settings.node.partitions,
+        owners: settings.kafka.owners,
         trim: settings.journal.trim,
     }
 }
@@ -140,29 +141,13 @@ impl Ground {
             store: shared.store.clone(),
             log: shared.log.clone(),
             intake: shared.intake.clone(),
-            ownership: Ownership::awaited(settings.node.partitions),
+            ownership: Ownership::awaited(settings.node.partitions, settings.kafka.owners),
             imports: Imports::shared(imports_folder(&settings.node.data)),
             listener,
             share: Some(share),
             held: Some(served),
         };
         Ok((ground, Journals::OnServers(Box::new(shared))))
-    }
-}
-
-impl Journals {
-    /// Waits until this node owns them, unless it is stopped before.
-    pub(super) async fn own(
-        self,
-        #[cfg_attr(not(feature = "cluster"), expect(unused_variables))] stop: Pin<
-            &mut impl Future<Output = ()>,
-        >,
-    ) -> Result<Storage, StartError> {
-        match self {
-            Self::Here(storage) => Ok(*storage),
-            #[cfg(feature = "cluster")]
-            Self::OnServers(shared) => unless_stopped(shared.own(), stop).await,
-        }
     }
 }
 

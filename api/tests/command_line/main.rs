@@ -73,6 +73,7 @@ fn spoil(data: &Path) {
         let settings = Settings::load(None, []).expect("settings");
         let journal = JournalSettings {
             partitions: settings.node.partitions,
+            owners: schemas::PartitionCount::ONE,
             trim: true,
         };
         let storage = Storage::open(data, &runtime, journal).expect("storage");

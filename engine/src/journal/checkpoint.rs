@@ -1,7 +1,7 @@
 //! Checkpoints: what a partition needs to go on without its older records.
 
 use schemas::position::Sequence;
-use schemas::{Partition, PartitionCount};
+use schemas::{Partition, PartitionCount, PartitionRange};
 use serde::{Deserialize, Serialize};
 
 use super::projector::{PARTITION_COUNT, Projector};
@@ -72,7 +72,11 @@ pub fn partition_of(key: &[u8]) -> Option<Partition> {
 /// # Errors
 /// When the journals cannot be read, are damaged or have a gap.
 pub fn entries(kv: &dyn KvRead, partitions: PartitionCount) -> Result<KvPairs, StoreError> {
-    let recovered = Projector::recover(&mut Overlay::new(kv), partitions, true)?;
+    let recovered = Projector::recover(
+        &mut Overlay::new(kv),
+        PartitionRange::whole(partitions),
+        true,
+    )?;
     let mut entries = Vec::new();
     for key in [PARTITION_COUNT, LATEST] {
         if let Some(bytes) = kv.get(Space::Journal, key)? {

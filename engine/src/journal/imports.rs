@@ -4,7 +4,8 @@ use schemas::audience::NumberKey;
 use schemas::change::Change;
 use schemas::contact::{Contact, ListMember};
 use schemas::job::{JobProgress, JobReject};
-use schemas::{AccountId, ContactId, JobId, Phone, UnixMicros};
+use schemas::record::Record;
+use schemas::{AccountId, ContactId, JobId, Partition, Phone, UnixMicros};
 
 use super::apply::{Applied, Applying};
 use super::view::View;
@@ -97,8 +98,10 @@ impl<V: View> Applying<'_, V> {
             return Ok(Verdict::Refused(Refusal::OutOfOrder));
         };
         let sequence = self.state.sequence;
-        let stored = self.view.get::<JobProgress>(&JobProgress::key_of(*job))?;
-        let mut progress = stored.unwrap_or_else(|| new_progress(*job, *at));
+        let mut progress = new_progress(*job, self.state.partition, *at);
+        if let Some(stored) = self.view.get::<JobProgress>(&progress.key())? {
+            progress = stored;
+        }
         progress.state = *state;
         progress.records += records;
         progress.contacts += contacts;
@@ -122,9 +125,10 @@ impl<V: View> Applying<'_, V> {
     }
 }
 
-fn new_progress(job: JobId, at: UnixMicros) -> JobProgress {
+fn new_progress(job: JobId, partition: Partition, at: UnixMicros) -> JobProgress {
     JobProgress {
         job,
+        partition,
         state: schemas::job::JobState::Pending,
         records: 0,
         contacts: 0,

@@ -41,11 +41,13 @@ use std::time::Duration;
 
 use schemas::change::Change;
 use schemas::message::DueKind;
-use schemas::{Partition, PartitionCount, UnixMicros};
+use schemas::{Partition, PartitionCount, PartitionRange, UnixMicros};
 
 pub use held::{CAMPAIGN_HELD, NO_PROVIDER};
 pub use lives::TIMELINE_ENTRIES;
 pub use poison::POISON;
+#[cfg(feature = "servers")]
+pub(crate) use projector::OWNERS;
 pub(crate) use projector::{Projector, Reply, Request, stored_partition_count};
 pub use rebuild::Difference;
 pub(crate) use rebuild::compare_with_rebuilt;
@@ -101,7 +103,7 @@ pub struct CommitError(#[from] pub StoreError);
 #[derive(Clone)]
 pub struct Journal {
     submitter: Submitter<Projector>,
-    partitions: PartitionCount,
+    range: PartitionRange,
 }
 
 impl std::fmt::Debug for Journal {
@@ -112,16 +114,18 @@ impl std::fmt::Debug for Journal {
 
 impl Journal {
     /// The journal behind a writer.
-    pub(crate) fn new(submitter: Submitter<Projector>, partitions: PartitionCount) -> Self {
-        Self {
-            submitter,
-            partitions,
-        }
+    pub(crate) fn new(submitter: Submitter<Projector>, range: PartitionRange) -> Self {
+        Self { submitter, range }
     }
 
     /// How many partitions there are.
     pub fn partitions(&self) -> PartitionCount {
-        self.partitions
+        self.range.all()
+    }
+
+    /// Which of them this is the journal of.
+    pub fn range(&self) -> PartitionRange {
+        self.range
     }
 
     /// How long it takes lately until what is handed in is durable, on servers. Zero in a data

@@ -7,7 +7,7 @@ use schemas::change::{Change, JournalRecord};
 use schemas::message::DueKind;
 use schemas::position::{CommittedPosition, SourceId};
 use schemas::record::{KeyPart, Projection, Record};
-use schemas::{Partition, PartitionCount, UnixMicros};
+use schemas::{Partition, PartitionCount, PartitionRange, UnixMicros};
 
 use super::apply::Applying;
 use super::checkpoint::{self, CHECKPOINT_EVERY, Checkpoint};
@@ -54,6 +54,8 @@ pub enum Reply {
 #[derive(Debug)]
 pub struct Projector {
     partitions: BTreeMap<Partition, PartitionLog>,
+    /// Which of all they are.
+    range: PartitionRange,
     trim: bool,
     /// Whether the number of partitions is written down.
     is_marked: bool,
@@ -78,12 +80,12 @@ impl Projector {
     /// When the journal cannot be read, is damaged or has a gap.
     pub fn recover(
         view: &mut Overlay<'_>,
-        partitions: PartitionCount,
+        range: PartitionRange,
         trim: bool,
     ) -> Result<Self, StoreError> {
-        let is_marked = check_partition_count(view, partitions)?;
+        let is_marked = check_partition_count(view, range.all())?;
         let mut logs = BTreeMap::new();
-        for partition in partitions.all() {
+        for partition in range.partitions() {
             let checkpoint = checkpoint::read(view, partition)?;
             let mut state = PartitionState::at(partition, checkpoint.sequence);
             state.open = checkpoint
@@ -112,6 +114,7 @@ impl Projector {
         }
         Ok(Self {
             partitions: logs,
+            range,
             trim,
             is_marked,
             aborted: false,
@@ -196,6 +199,10 @@ impl PartitionLog {
 
 /// Where the number of partitions is kept that the journal was begun with.
 pub(super) const PARTITION_COUNT: &[u8] = b"p";
+
+/// Where every group of one of several owners says how many there are: who comes after another number
+/// of them has more to finish.
+pub(crate) const OWNERS: &[u8] = b"o";
 
 /// Tells whether the number is written down already.
 fn check_partition_count(
@@ -339,13 +346,16 @@ impl GroupParticipant for Projector {
             return Err(StoreError::Closed);
         }
         if !self.is_marked && self.partitions.values().any(|log| !log.changes.is_empty()) {
-            let count = self.partitions.len() as u16;
             view.put_raw(
                 Space::Journal,
                 PARTITION_COUNT.to_vec(),
-                count.to_be_bytes().to_vec(),
+                self.range.all().get().to_be_bytes().to_vec(),
             );
             self.is_marked = true;
+        }
+        if self.range.ranges() > 1 && self.partitions.values().any(|log| !log.changes.is_empty()) {
+            let owners = self.range.ranges().to_be_bytes().to_vec();
+            view.put_raw(Space::Journal, OWNERS.to_vec(), owners);
         }
         for (partition, log) in &mut self.partitions {
             view.enter(Some(*partition));

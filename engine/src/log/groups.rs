@@ -1,16 +1,19 @@
 //! The journals of a deployment as their owner uses them, wherever they are: group commits that
 //! are atomic and fenced, and the turn to make them.
 
-use std::any::Any;
-
 use futures::future::BoxFuture;
-use schemas::Partition;
+use schemas::{Partition, PartitionRange};
 
 use super::{LogError, Offset};
 
-/// The name under which whoever owns the journals writes to them, the same for every node: who
-/// takes it over fences whoever had it, so that none of its commits succeeds any more.
-pub(crate) const OWNER: &str = "owner";
+/// The name under which whoever owns a range of journals writes to them, the same for every node:
+/// who takes it over fences whoever had it, so that none of its commits succeeds any more.
+pub(crate) fn owner_of(range: PartitionRange) -> String {
+    match range.ranges() {
+        1 => "owner".to_owned(),
+        ranges => format!("owner-{}-of-{ranges}", range.place()),
+    }
+}
 
 /// One record of the topic of events.
 pub(crate) struct EventRecord {
@@ -54,17 +57,29 @@ pub(crate) trait Groups: Send + Sync {
     fn trim(&self, partition: Partition, before: Offset) -> BoxFuture<'_, Result<(), LogError>>;
 }
 
-/// This node's turn to own the journals. Dropped, it is another's.
+/// A turn of this node, held for as long as this lives.
+pub(crate) trait HoldsTurn: Send + Sync {
+    /// Waits until another node is to have it.
+    fn wanted_back(&self) -> BoxFuture<'_, ()>;
+}
+
+/// This node's turn to own a range of journals. Dropped, it is another's.
 pub struct Turn {
-    _held: Box<dyn Any + Send + Sync>,
+    held: Box<dyn HoldsTurn>,
 }
 
 impl Turn {
     /// A turn that ends when `held` is dropped.
-    pub(crate) fn new(held: impl Any + Send + Sync) -> Self {
+    pub(crate) fn new(held: impl HoldsTurn + 'static) -> Self {
         Self {
-            _held: Box::new(held),
+            held: Box::new(held),
         }
+    }
+
+    /// Waits until another node is to have it: whoever holds it ends what it does there, and drops
+    /// it.
+    pub async fn wanted_back(&self) {
+        self.held.wanted_back().await;
     }
 }
 

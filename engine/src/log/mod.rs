@@ -19,6 +19,7 @@ pub(crate) mod others;
 
 #[cfg(feature = "servers")]
 use std::any::Any;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 #[cfg(feature = "cluster")]
 use schemas::PartitionCount;
@@ -31,13 +32,13 @@ pub use self::error::LogError;
 #[cfg(feature = "servers")]
 pub use self::groups::Turn;
 #[cfg(feature = "servers")]
-pub(crate) use self::groups::{EventRecord, Groups};
+pub(crate) use self::groups::{EventRecord, Groups, HoldsTurn};
 #[cfg(feature = "cluster")]
 use self::kafka::KafkaLog;
 #[cfg(feature = "cluster")]
 pub use self::kafka::describe as describe_metrics;
 #[cfg(feature = "cluster")]
-pub(crate) use self::kafka::{GroupTopic, Membership, begin_import, begun_import};
+pub(crate) use self::kafka::{GroupTopic, HeldTurn, Membership, begin_import, begun_import};
 #[cfg(feature = "cluster")]
 pub use self::kafka::{KafkaLogSettings, Nodes, TopicMarks, open_log};
 use crate::runtime::Runtime;
@@ -327,28 +328,41 @@ impl Bounds {
     }
 }
 
-/// Tells who waits for a topic that something was appended to it.
+/// Tells who waits for a topic that something was appended to it. Each of them has a channel of its
+/// own: those who wait at one are woken in an order that is drawn, and no seed decides it.
 pub(crate) struct Appended {
-    senders: [watch::Sender<u64>; Topic::ALL.len()],
+    waiting: [Mutex<Vec<watch::Sender<u64>>>; Topic::ALL.len()],
 }
 
 impl Appended {
     pub(crate) fn new() -> Self {
         Self {
-            senders: Topic::ALL.map(|_| watch::Sender::new(0)),
+            waiting: Topic::ALL.map(|_| Mutex::default()),
         }
     }
 
     fn of(&self, topic: Topic) -> watch::Receiver<u64> {
-        self.senders[usize::from(topic.index())].subscribe()
+        let (sender, receiver) = watch::channel(0);
+        self.waiting(usize::from(topic.index())).push(sender);
+        receiver
     }
 
     /// Tells of the subjects of a durable group, one bit each.
     pub(crate) fn announce(&self, subjects: u32) {
-        for (index, sender) in self.senders.iter().enumerate() {
-            if subjects & 1 << index != 0 {
+        for index in 0..self.waiting.len() {
+            if subjects & 1 << index == 0 {
+                continue;
+            }
+            let mut waiting = self.waiting(index);
+            waiting.retain(|sender| !sender.is_closed());
+            for sender in waiting.iter() {
                 sender.send_modify(|appends| *appends += 1);
             }
         }
+    }
+
+    fn waiting(&self, index: usize) -> MutexGuard<'_, Vec<watch::Sender<u64>>> {
+        let waiting = self.waiting[index].lock();
+        waiting.unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,32 +1,53 @@
 //! Appends of other nodes. Each node can append, and only its own appends are told within it: so
-//! the one that reads has itself told of the others', where the servers can, and looks now and then
+//! a node that owns has itself told of the others', where the servers can, and looks now and then
 //! at the ends of the logs for what it was not told of.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use futures::future::{Either, select};
 use schemas::{Partition, PartitionCount};
 
 use super::{Log, Offset, Topic};
 use crate::runtime::Runtime;
-use crate::store::WriterClosed;
 
 /// How often it is looked: what nobody told of waits for so long at most. One small request for each
 /// partition of each topic.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Tells of others' appends until the writer has ended.
-pub(crate) async fn watch(
-    log: Log,
-    partitions: PartitionCount,
-    runtime: Runtime,
-    mut closed: WriterClosed,
-) {
+/// Somebody wants to hear of others' appends, for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Hearing;
+
+/// What a node hears, once for all ranges that it owns.
+#[derive(Default)]
+pub(crate) struct Ear(Mutex<Weak<Hearing>>);
+
+impl Ear {
+    /// Listens for as long as any of what this gives back lives.
+    pub(crate) fn listen(
+        &self,
+        log: &Log,
+        partitions: PartitionCount,
+        runtime: &Runtime,
+    ) -> Arc<Hearing> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hearing) = known.upgrade() {
+            return hearing;
+        }
+        let hearing = Arc::new(Hearing);
+        *known = Arc::downgrade(&hearing);
+        let wanted = Arc::downgrade(&hearing);
+        runtime.spawn(watch(log.clone(), partitions, runtime.clone(), wanted));
+        hearing
+    }
+}
+
+/// Tells of others' appends while anybody wants to hear of them.
+async fn watch(log: Log, partitions: PartitionCount, runtime: Runtime, wanted: Weak<Hearing>) {
     let _following = log.follow();
     let mut ends: BTreeMap<(Topic, Partition), Offset> = BTreeMap::new();
-    loop {
+    while wanted.strong_count() > 0 {
         for topic in Topic::ALL {
             let partitions = match topic {
                 Topic::Work(_) => partitions,
@@ -45,10 +66,6 @@ pub(crate) async fn watch(
                 }
             }
         }
-        let pause = pin!(runtime.sleep(LOOK_EVERY));
-        let ended = pin!(closed.wait());
-        if let Either::Right(_) = select(pause, ended).await {
-            return;
-        }
+        runtime.sleep(LOOK_EVERY).await;
     }
 }

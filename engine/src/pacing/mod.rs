@@ -11,12 +11,14 @@
 
 mod adaptive;
 mod breaker;
+mod condition;
 mod health;
 mod limiter;
 mod limits;
 mod lookups;
 mod meter;
 mod pace;
+pub mod share;
 pub mod sliding;
 mod window;
 
@@ -29,6 +31,7 @@ mod limiter_laws;
 
 pub use adaptive::{Adaptive, Heard, RECOVERY};
 pub use breaker::{Breaker, FAILURES, LONGEST_REST, Leave, SILENCE, Sign};
+pub use condition::Condition;
 pub use health::{HealthNotes, Noted, change_of};
 pub use limiter::{Limiter, SendStamp, Wait};
 pub use limits::{Limited, Limits, Room, Share};

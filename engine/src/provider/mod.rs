@@ -26,6 +26,7 @@ use schemas::provider::{AttemptRef, DeliveryReceipt, SubmitOutcome};
 use schemas::{Body, Phone, ProviderId, UnixMicros};
 
 use crate::inbound::Wish;
+use crate::pacing::Condition;
 use connect::TlsProblem;
 use transport::Transport;
 
@@ -162,6 +163,8 @@ pub struct ProviderAccount {
     pub max_in_flight: u32,
     /// The account's dialect and connections.
     pub provider: Arc<dyn Provider>,
+    /// How it does, as far as this process knows.
+    pub condition: Arc<Condition>,
 }
 
 impl fmt::Debug for ProviderAccount {
@@ -348,5 +351,6 @@ fn open_with(
         burst: settings.burst,
         max_in_flight: settings.max_in_flight,
         provider,
+        condition: Arc::default(),
     })
 }

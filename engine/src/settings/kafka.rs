@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use schemas::Secret;
+use schemas::{PartitionCount, Secret};
 
 use super::error::SettingsError;
 use super::layers::{Layers, Section};
@@ -19,6 +19,9 @@ pub struct KafkaSettings {
     /// `VOLLEY_KAFKA__REPLICATION`: on how many brokers each record of a topic lies that is made
     /// by a node; `None`: as the brokers have it.
     pub replication: Option<u16>,
+    /// `VOLLEY_KAFKA__OWNERS`: among how many nodes at most the partitions are divided, a power of
+    /// two; the same at all nodes.
+    pub owners: PartitionCount,
     /// How the brokers are reached.
     pub security: KafkaSecurity,
 }
@@ -116,6 +119,10 @@ impl KafkaSettings {
                 allowed
                     .then_some(replication)
                     .ok_or_else(|| "is not from 1 to 99".to_owned())
+            })?,
+            owners: section.checked("owners", |count: u16| {
+                PartitionCount::new(count)
+                    .map_err(|_| "is not a power of two from 1 to 4096".to_owned())
             })?,
             security: KafkaSecurity::read(&mut section)?,
         };

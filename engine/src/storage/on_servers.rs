@@ -1,11 +1,12 @@
 //! Storage on servers: rows in CQL, journals and logs in Kafka.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use schemas::PartitionCount;
+use schemas::{PartitionCount, PartitionRange};
 use tokio::runtime::Handle;
+use tokio::sync::Mutex;
 
 use super::{Deployment, JournalSettings, ServersError, Shared};
 use crate::log::{
@@ -67,7 +68,8 @@ async fn connect(
         store: store.clone(),
         kafka,
         nodes,
-        partitions: settings.partitions,
+        owners: settings.ranges(),
+        member: Mutex::default(),
         runtime: runtime.clone(),
     };
     Ok(Shared::new(Arc::new(real), (store, log), runtime, settings))
@@ -79,23 +81,34 @@ struct KafkaAndCql {
     store: Store,
     kafka: KafkaLogSettings,
     nodes: Nodes,
-    partitions: PartitionCount,
+    owners: PartitionCount,
+    /// As long as there is a turn, or one is waited for.
+    member: Mutex<Weak<Membership>>,
     runtime: Runtime,
 }
 
+impl KafkaAndCql {
+    /// This node as a member of the group of nodes.
+    async fn member(&self) -> Result<Arc<Membership>, LogError> {
+        let mut known = self.member.lock().await;
+        if let Some(member) = known.upgrade() {
+            return Ok(member);
+        }
+        let joined = Membership::join(&self.kafka, self.owners, &self.nodes, &self.runtime);
+        let member = joined.await?;
+        *known = Arc::downgrade(&member);
+        Ok(member)
+    }
+}
+
 impl Deployment for KafkaAndCql {
-    fn turn(&self) -> BoxFuture<'_, Result<Turn, LogError>> {
-        let member = Membership::wait(&self.kafka, &self.nodes, &self.runtime);
-        member.map(|member| member.map(Turn::new)).boxed()
+    fn turn(&self, range: PartitionRange) -> BoxFuture<'_, Result<Turn, LogError>> {
+        async move { Ok(Turn::new(self.member().await?.turn(range).await)) }.boxed()
     }
 
-    fn take_over<'a>(
-        &'a self,
-        transactional_id: &'a str,
-    ) -> BoxFuture<'a, Result<Arc<dyn Groups>, LogError>> {
+    fn take_over(&self, range: PartitionRange) -> BoxFuture<'_, Result<Arc<dyn Groups>, LogError>> {
         async move {
-            let (kafka, partitions) = (&self.kafka, self.partitions);
-            let opened = GroupTopic::open(kafka, transactional_id, partitions, &self.runtime);
+            let opened = GroupTopic::open(&self.kafka, range, &self.runtime);
             Ok(Arc::new(opened.await?) as Arc<dyn Groups>)
         }
         .boxed()

@@ -206,6 +206,7 @@ fn job() -> Job {
 fn job_progress() -> JobProgress {
     JobProgress {
         job: JobId::from_bytes([6; 16]),
+        partition: Partition(3),
         state: JobState::Running,
         records: 10,
         contacts: 7,

@@ -5,7 +5,7 @@ use std::path::Path;
 use schemas::job::{Job, JobProgress, JobState};
 use schemas::position::{CommittedPosition, SourceId};
 use schemas::record::{Record, tables};
-use schemas::{MessageClass, Partition, PartitionCount};
+use schemas::{MessageClass, Partition, PartitionCount, PartitionRange};
 
 use super::file::{Header, Item, Reader, Writer};
 use super::{Counts, TransferError};
@@ -65,7 +65,7 @@ pub(super) fn write(
     partitions: PartitionCount,
     writer: &mut Writer,
 ) -> Result<(), TransferError> {
-    refuse_uploads(kv)?;
+    refuse_uploads(kv, PartitionRange::whole(partitions))?;
     for space in Space::ALL.into_iter().filter(|space| space.holds_rows()) {
         each(kv, space, &[], ROWS_END, |key, row| {
             match of_row(key, row)? {
@@ -86,13 +86,14 @@ pub(super) fn write(
 }
 
 /// An uploaded file is no row, and a node on servers has no other's.
-fn refuse_uploads(kv: &dyn KvRead) -> Result<(), TransferError> {
+fn refuse_uploads(kv: &dyn KvRead, whole: PartitionRange) -> Result<(), TransferError> {
     let mut jobs = 0;
     let start = key::encode(tables::JOBS, &[])?;
     let end = key::prefix_end(&start);
     each(kv, Space::of(tables::JOBS), &start, &end, |_, row| {
         let job = row::decode::<Job>(&row)?;
-        let progress = Overlay::new(kv).get::<JobProgress>(&JobProgress::key_of(job.id))?;
+        let key = JobProgress::key_of(job.id, whole);
+        let progress = Overlay::new(kv).get::<JobProgress>(&key)?;
         let is_over = progress.is_some_and(|progress| match progress.state {
             JobState::Completed | JobState::Failed => true,
             JobState::Pending | JobState::Running => false,

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{Either, select};
-use schemas::{MessageClass, Partition, PartitionCount};
+use futures::future::{Either, join_all, select};
+use schemas::{MessageClass, Partition, PartitionCount, PartitionRange};
 
 use super::file::{Item, Next, Reader, Whole};
 use super::{Counts, TransferError, WORK};
-use crate::log::groups::OWNER;
 use crate::log::{
-    GroupTopic, Groups, KafkaLogSettings, Log, Membership, Nodes, Topic, begin_import,
-    begun_import, open_log,
+    GroupTopic, Groups, HeldTurn, KafkaLogSettings, Log, LogError, Membership, Nodes, Topic,
+    begin_import, begun_import, open_log,
 };
 use crate::runtime::Runtime;
 use crate::storage::Servers;
@@ -76,8 +76,8 @@ pub async fn import(
     let store = cql::connect(&servers.cql, runtime).await?;
     let kafka = KafkaLogSettings::from(&servers.kafka);
     let log = open_log(&store, &kafka, partitions, runtime).await?;
-    let _turn = turn(&kafka, runtime).await?;
-    let groups = GroupTopic::open(&kafka, OWNER, partitions, runtime).await?;
+    let _turns = turns(&kafka, (partitions, servers.kafka.owners), runtime).await?;
+    let groups = GroupTopic::open(&kafka, PartitionRange::whole(partitions), runtime).await?;
     let is_new = read_journals(&groups).await?.is_new();
     let [a, b, c, d, e, f, g, h, ..] = digest;
     let mark = i64::from_be_bytes([a, b, c, d, e, f, g, h]);
@@ -103,12 +103,20 @@ pub async fn import(
     Ok(Imported { counts, was_done })
 }
 
-/// This process's turn, while no node has it or waits for it.
-async fn turn(kafka: &KafkaLogSettings, runtime: &Runtime) -> Result<Membership, TransferError> {
-    let nodes = Nodes::visitor();
-    let turn = pin!(Membership::wait(kafka, &nodes, runtime));
-    match select(turn, pin!(runtime.sleep(TURN_WITHIN))).await {
-        Either::Left((turn, _)) => Ok(turn?),
+/// This process's turns, while no node has one or waits for one.
+async fn turns(
+    kafka: &KafkaLogSettings,
+    (partitions, owners): (PartitionCount, PartitionCount),
+    runtime: &Runtime,
+) -> Result<Vec<HeldTurn>, TransferError> {
+    let owners = owners.min(partitions);
+    let all = async {
+        let member = Membership::join(kafka, owners, &Nodes::visitor(), runtime).await?;
+        let ranges = PartitionRange::divide(partitions, owners);
+        Ok::<_, LogError>(join_all(ranges.map(|range| Arc::clone(&member).turn(range))).await)
+    };
+    match select(pin!(all), pin!(runtime.sleep(TURN_WITHIN))).await {
+        Either::Left((turns, _)) => Ok(turns?),
         Either::Right(_) => Err(TransferError::NodeRuns),
     }
 }

@@ -65,6 +65,7 @@ impl World {
         let runtime = Runtime::of_machine(tokio::runtime::Handle::current());
         let settings = JournalSettings {
             partitions: PartitionCount::new(1).expect("a power of two"),
+            owners: PartitionCount::ONE,
             trim: false,
         };
         let storage = Storage::in_memory(self.memory.clone(), &runtime, settings);

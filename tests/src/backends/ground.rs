@@ -98,9 +98,10 @@ impl Ground {
         }
         sections += &tls(cql.tls.as_ref());
         sections += &format!(
-            "[kafka]\nbrokers = {:?}\nprefix = {:?}\nreplication = 1\n",
+            "[kafka]\nbrokers = {:?}\nprefix = {:?}\nreplication = 1\nowners = {}\n",
             kafka.brokers.as_deref().expect("brokers"),
             kafka.prefix,
+            kafka.owners.get(),
         );
         let mut add = |key: &str, value: &str| sections += &format!("{key} = {value:?}\n");
         if let Some(login) = &kafka.security.login {

@@ -129,6 +129,7 @@ impl Kafka {
             brokers: Some(self.bootstrap()),
             prefix: prefix.to_owned(),
             replication: Some(1),
+            owners: schemas::PartitionCount::ONE,
             security: KafkaSecurity::default(),
         }
     }

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use engine::store::Store;
 use rand::RngExt;
-use rand::seq::SliceRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
+use schemas::PartitionCount;
 use schemas::campaign::{Campaign, CampaignState};
 
 use super::figures::{Figures, Kind};
@@ -25,7 +26,7 @@ const NODES: usize = 3;
 /// What is done to them, each before any again.
 const KINDS: [Kind; 3] = [Kind::KillSending, Kind::Freeze, Kind::Terminate];
 
-/// Of so many disturbances one meets whichever node, and the others the one that owns.
+/// Of so many disturbances one meets whichever node, and the others one that owns.
 const ANYBODY: u32 = 3;
 
 /// Seconds that a node is frozen: well below a session of owners, which is 6 s, or well above.
@@ -73,6 +74,14 @@ struct Fleet {
     kinds: Vec<Kind>,
     /// Disturbances that may have left attempts open.
     disturbances: u64,
+}
+
+/// Two of the nodes share the sending.
+///
+/// # Panics
+/// Never.
+pub fn owners() -> PartitionCount {
+    PartitionCount::new(2).expect("a power of two")
 }
 
 /// Runs a campaign to so many people over so many disturbances, and judges it against the
@@ -167,27 +176,30 @@ impl Fleet {
         }
     }
 
-    /// Which node owns. Who slept through its turn has ended by then.
-    fn owner(&self) -> Option<usize> {
-        let serves = |member: &Option<Member>| {
+    /// Which nodes own. Who slept through its turn has ended by then.
+    fn owners(&self) -> Vec<usize> {
+        let members = self.members.iter().enumerate();
+        let serves = members.filter(|(_, member)| {
             let member = member.as_ref().expect("a member");
             member.node.serves()
-        };
-        self.members.iter().position(serves)
+        });
+        serves.map(|(place, _)| place).collect()
     }
 
     fn disturb(&mut self, figures: &mut Figures) {
-        let owner = self.owner();
+        let owners = self.owners();
         let anybody = self.random.random_range(0..NODES);
         let is_anybody = self.random.random_range(0..ANYBODY) == 0;
+        let owner = owners.choose(&mut self.random).copied();
         let place = owner.filter(|_| !is_anybody).unwrap_or(anybody);
         if self.kinds.is_empty() {
             self.kinds = KINDS.to_vec();
             self.kinds.shuffle(&mut self.random);
         }
         let kind = self.kinds.pop().expect("kinds");
-        let whose = if owner == Some(place) {
-            "the owner"
+        let owns = owners.contains(&place);
+        let whose = if owns {
+            "one that owns"
         } else {
             "one that waits"
         };
@@ -201,7 +213,7 @@ impl Fleet {
             member.node.freeze();
             std::thread::sleep(Duration::from_secs(self.random.random_range(seconds)));
             member.node.thaw();
-            member.slept = is_long && owner == Some(place);
+            member.slept = is_long && owns;
         } else {
             let Member { settings, node, .. } = member;
             if kind == Kind::Terminate {

@@ -110,7 +110,9 @@ fn nodes(plan: Plan, options: &Options, figures: &mut Figures) {
     };
     let tasks = fixture::tasks();
     let runtime = engine::runtime::Runtime::of_machine(tasks.handle().clone());
-    let ground = tasks.block_on(Ground::make(&cassandra, &kafka, "nodes", &runtime));
+    let ground = Ground::make(&cassandra, &kafka, "nodes", &runtime);
+    let mut ground = tasks.block_on(ground);
+    ground.kafka.owners = fleet::owners();
     let plan = Plan {
         partitions: PARTITIONS[0],
         rate: RATE_ON_SERVERS,

@@ -33,6 +33,8 @@ pub use wishes::{CampaignPlan, ChangePlan, CommandsPlan, Poison, SinglePlan, Sto
 pub struct Plan {
     /// Partitions of the node.
     pub partitions: u16,
+    /// Among how many owners they are divided, each with a tree of actors of its own.
+    pub owners: u16,
     /// Whether the journal is trimmed. Kept, every projection is made again at the end.
     pub trim: bool,
     /// Whether providers can call us.
@@ -122,6 +124,7 @@ impl Plan {
             } else {
                 chance.pick(&[1, 1, 2, 2, 4])
             },
+            owners: 1,
             trim: !chance.hits(untrimmed),
             receipts_come,
             receipts_are_plain: receipts_come && chance.hits(0.08),

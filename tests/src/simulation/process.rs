@@ -22,13 +22,14 @@ use engine::runtime::Runtime;
 use engine::storage::{JournalSettings, Shared, Storage};
 use engine::store::Store;
 use futures::FutureExt;
-use futures::future::select_all;
+use futures::future::{select_all, try_join_all};
 use schemas::{PartitionCount, Secret};
 use tokio::sync::oneshot;
 
 use super::Simulation;
 use super::life::Ending;
 use super::machine::Machine;
+use super::plan::Plan;
 use super::wire::Wire;
 use super::world::{PUBLIC_URL, second_sender};
 use crate::fixture::{account_sid, auth_token, default_sender};
@@ -66,11 +67,7 @@ pub async fn start(
     opens: impl FnOnce(&InProcess),
 ) -> Result<Process, String> {
     let plan = &simulation.plan;
-    let partitions = PartitionCount::new(plan.partitions).expect("a power of two");
-    let settings = JournalSettings {
-        partitions,
-        trim: plan.trim,
-    };
+    let settings = journal_settings(plan);
     let ground = ground(simulation, machine, &runtime, settings)?;
     let providers = providers(simulation, machine);
     let imports = Imports::own(simulation.folder.join("imports"));
@@ -88,19 +85,27 @@ pub async fn start(
     let doors = InProcess::open(&routes().await, doors, &simulation.http);
     let doors = doors.map_err(|error| format!("the doors cannot be opened: {error}"))?;
     opens(&doors);
-    let storage = match ground.journals {
-        Journals::Here(storage) => *storage,
-        Journals::OnServers(shared) => shared.own().await.map_err(not_opened)?,
+    let storages = match ground.journals {
+        Journals::Here(storage) => vec![*storage],
+        Journals::OnServers(shared) => own_all(&shared).await?,
     };
+    let beside = storages.len() as u64 - 1;
+    simulation
+        .tally
+        .add("a range was owned beside another", beside);
     if simulation.customers.state().accounts.is_empty() {
-        sign_up(simulation, &storage, &runtime).await?;
+        sign_up(simulation, &storages[0], &runtime).await?;
     }
-    let parts = NodeParts {
+    let make = |storage: &Storage| NodeParts {
         store: storage.store.patient(&runtime),
         log: storage.log.patient(&runtime),
-        runtime,
+        runtime: runtime.clone(),
         journal: storage.journal.clone(),
-        providers: if is_bare { Vec::new() } else { providers },
+        providers: if is_bare {
+            Vec::new()
+        } else {
+            providers.clone()
+        },
         retry: RetryPolicy {
             max_attempts: plan.max_attempts,
             first_delay: Duration::from_millis(plan.first_delay_ms),
@@ -108,15 +113,19 @@ pub async fn start(
         },
         receipts_come: plan.receipts_come,
         read_ahead: plan.read_ahead,
-        imports,
+        imports: imports.clone(),
     };
+    let trees = storages
+        .into_iter()
+        .map(|storage| (make(&storage), storage));
+    let trees: Vec<_> = trees.collect();
     let (drain, drained) = oneshot::channel();
     let ended: Rc<RefCell<Option<Ending>>> = Rc::default();
     let (told, world) = (Rc::clone(&ended), Arc::clone(&simulation.world));
     let ownership = ground.ownership;
     machine.start_local(async move {
         // A panic in the program's own task ends the program.
-        let served = AssertUnwindSafe(serve(parts, storage, ownership, drained));
+        let served = AssertUnwindSafe(serve_all(trees, ownership, drained));
         let ending = served.catch_unwind().await;
         let ending = ending.unwrap_or_else(|_| Ending::Failed("it panicked".to_owned()));
         told.borrow_mut().get_or_insert(ending);
@@ -127,6 +136,22 @@ pub async fn start(
         drain: Some(drain),
         ended,
     })
+}
+
+/// How the journals of a plan are kept.
+pub fn journal_settings(plan: &Plan) -> JournalSettings {
+    let count = |count| PartitionCount::new(count).expect("a power of two");
+    JournalSettings {
+        partitions: count(plan.partitions),
+        owners: count(plan.owners),
+        trim: plan.trim,
+    }
+}
+
+/// Owns every range: here the turn to all of them is one.
+async fn own_all(shared: &Shared) -> Result<Vec<Storage>, String> {
+    let owned = shared.ranges().map(|range| shared.own(range));
+    try_join_all(owned).await.map_err(not_opened)
 }
 
 /// What the doors stand on.
@@ -157,7 +182,7 @@ fn ground(
             store: shared.store.clone(),
             log: shared.log.clone(),
             intake: shared.intake.clone(),
-            ownership: Ownership::awaited(settings.partitions),
+            ownership: Ownership::awaited(settings.partitions, settings.owners),
             journals: Journals::OnServers(Box::new(shared)),
         });
     }
@@ -186,12 +211,34 @@ async fn routes() -> Routes {
     compiled
 }
 
-/// Serves until the end, as the program does.
+/// Serves all ranges until the end, as the program does: the first that fails ends the process, and
+/// where all are to end in good order, all have to.
+async fn serve_all(
+    trees: Vec<(NodeParts, Storage)>,
+    ownership: Ownership,
+    drain: oneshot::Receiver<()>,
+) -> Ending {
+    let drain = drain.map(drop).shared();
+    let served = trees.into_iter().map(|(parts, storage)| {
+        let (ownership, drain) = (ownership.clone(), drain.clone());
+        serve(parts, storage, ownership, drain).boxed_local()
+    });
+    let mut left: Vec<_> = served.collect();
+    loop {
+        let (ending, _, others) = select_all(left).await;
+        if ending != Ending::Drained || others.is_empty() {
+            return ending;
+        }
+        left = others;
+    }
+}
+
+/// Serves until the end.
 async fn serve(
     parts: NodeParts,
     storage: Storage,
     ownership: Ownership,
-    drain: oneshot::Receiver<()>,
+    drain: impl Future<Output = ()>,
 ) -> Ending {
     let mut closed = storage.closed.clone();
     let runtime = parts.runtime.clone();
@@ -207,7 +254,7 @@ async fn serve(
             runtime.sleep(NOTICES_WITHIN).await;
             Some(Ending::NotNoticed)
         };
-        let drained = drain.map(|_| None);
+        let drained = drain.map(|()| None);
         let first = [
             failed.boxed_local(),
             store_failed.boxed_local(),

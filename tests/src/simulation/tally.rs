@@ -116,13 +116,14 @@ pub const EXERCISED: [&str; 80] = [
 ];
 
 /// The same where several nodes share servers, beside what is the same for all.
-pub const EXERCISED_ON_SERVERS: [&str; 12] = [
+pub const EXERCISED_ON_SERVERS: [&str; 13] = [
     "a commit was lost",
     "a commit was unknown",
     "a customer came to a node that waits",
     "a node got its turn",
     "a node that slept ended itself",
     "a node was fenced",
+    "a range was owned beside another",
     "a receipt came to a node that waits",
     "a row was written again",
     "a write was unknown",

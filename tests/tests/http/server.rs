@@ -70,6 +70,7 @@ impl TestServer {
         let runtime = Runtime::of_machine(tokio::runtime::Handle::current());
         let journal = JournalSettings {
             partitions: settings.node.partitions,
+            owners: schemas::PartitionCount::ONE,
             trim: true,
         };
         let storage = open(&folder, &runtime, journal);

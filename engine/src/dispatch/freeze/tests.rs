@@ -28,6 +28,7 @@ impl Lists {
         let runtime = Runtime::of_machine(tokio::runtime::Handle::current());
         let settings = JournalSettings {
             partitions: PartitionCount::new(8).expect("a power of two"),
+            owners: PartitionCount::ONE,
             trim: false,
         };
         let storage = Storage::in_memory(MemoryKv::new(), &runtime, settings);

@@ -22,7 +22,7 @@ use schemas::record::{KeyPart, Record};
 use schemas::status::ReceiptStatus;
 use schemas::{
     AccountId, Body, CampaignId, Encoding, Envelope, Message, MessageClass, MessageId, Partition,
-    PartitionCount, Phone, ProviderId, UnixMicros,
+    PartitionCount, PartitionRange, Phone, ProviderId, UnixMicros,
 };
 
 use super::projector::{Projector, Reply, Request};
@@ -58,7 +58,11 @@ struct Owner {
 impl Owner {
     /// Opens what is in the memory.
     fn open(memory: MemoryKv) -> Self {
-        let projector = Projector::recover(&mut Overlay::new(&memory), partitions(), false);
+        let projector = Projector::recover(
+            &mut Overlay::new(&memory),
+            PartitionRange::whole(partitions()),
+            false,
+        );
         let projector = projector.expect("the journal can be read");
         Self { memory, projector }
     }

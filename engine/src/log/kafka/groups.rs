@@ -21,13 +21,13 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Message, ToBytes};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
-use schemas::{Partition, PartitionCount};
+use schemas::{Partition, PartitionRange};
 
 use super::client::{BATCH_BYTES, Kafka, Listener, WAIT, deliver_all};
 use super::read::{READERS, Readers};
 use super::topics::{ensure_kept, events_name, journal_name};
 use super::{KafkaLogSettings, Place, written};
-use crate::log::groups::{EventRecord, Groups, ShowRecord};
+use crate::log::groups::{EventRecord, Groups, ShowRecord, owner_of};
 use crate::log::{LogError, Offset, RECORDS_LIMIT};
 use crate::runtime::Runtime;
 
@@ -42,11 +42,11 @@ const RECORDS: Duration = Duration::from_secs(20);
 /// asked in a circle.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
 
-/// The journals of a deployment, as their owner writes them.
+/// A range of a deployment's journals, as its owner writes them.
 pub(crate) struct GroupTopic {
     kafka: Arc<Kafka>,
     topic: Arc<str>,
-    partitions: PartitionCount,
+    range: PartitionRange,
     events: Arc<str>,
     /// How many partitions the topic of events has: as many, where nobody made it otherwise.
     events_partitions: usize,
@@ -68,19 +68,18 @@ enum Failed {
 }
 
 impl GroupTopic {
-    /// Takes the topic over from whoever had it. It must be there.
+    /// Takes the range over from whoever had it. The topic must be there.
     ///
     /// # Errors
     /// [`LogError::Unavailable`] while Kafka does not answer, [`LogError::Backend`] when it
     /// refuses.
     pub(crate) async fn open(
         settings: &KafkaLogSettings,
-        transactional_id: &str,
-        partitions: PartitionCount,
+        range: PartitionRange,
         runtime: &Runtime,
     ) -> Result<Self, LogError> {
         let kafka = Arc::new(Kafka::new(settings, runtime)?);
-        let config = config(&kafka, &settings.topic_prefix, transactional_id);
+        let config = config(&kafka, &settings.topic_prefix, &owner_of(range));
         let opener = Arc::clone(&kafka);
         let open = move || {
             let producer: BaseProducer<Acknowledged> =
@@ -90,12 +89,12 @@ impl GroupTopic {
         };
         let producer = runtime.blocking(open).await?;
         let events = Arc::from(events_name(settings));
-        let events_partitions = ensure_kept(&kafka, settings, &events, partitions).await?;
+        let events_partitions = ensure_kept(&kafka, settings, &events, range.all()).await?;
         Ok(Self {
             events,
             events_partitions,
             topic: journal_name(settings).into(),
-            partitions,
+            range,
             producer: producer.map_err(|error: KafkaError| opener.failed(&error))?,
             runtime: runtime.clone(),
             kafka,
@@ -104,7 +103,7 @@ impl GroupTopic {
 
     async fn read_all(&self, each: ShowRecord<'_>) -> Result<(), LogError> {
         let readers = Readers::new(&self.kafka, &self.runtime, FETCH_HELD);
-        let partitions = futures::stream::iter(self.partitions.all());
+        let partitions = futures::stream::iter(self.range.partitions());
         let readers = &readers;
         let mut reads = partitions
             .map(|partition| async move { (partition, self.read_one(readers, partition).await) })

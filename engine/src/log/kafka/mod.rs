@@ -19,6 +19,7 @@ mod pending;
 mod read;
 mod settings;
 mod topics;
+mod turns;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -33,7 +34,7 @@ pub(crate) use self::groups::GroupTopic;
 pub use self::marks::open_log;
 pub(crate) use self::marks::{begin_import, begun_import};
 pub use self::members::Nodes;
-pub(crate) use self::owner::Membership;
+pub(crate) use self::owner::{HeldTurn, Membership};
 use self::read::Readers;
 pub use self::settings::KafkaLogSettings;
 pub use self::topics::TopicMarks;

@@ -1,29 +1,35 @@
-//! Whose turn it is: of all nodes of a deployment one owns the journals, the others wait.
+//! Whose turn it is: the partitions of a deployment are divided into ranges, and each range has one
+//! owner among the nodes.
 //!
-//! The nodes are one consumer group on a topic with one partition and no records: who is
-//! assigned the partition owns. Kafka takes it from a node that has been silent for a session
-//! and gives it to another; a node that ends in good order leaves at once. Members that join
-//! take nothing from who has it: partitions are assigned stickily.
+//! The nodes are one consumer group on a topic without records that has a partition for each range:
+//! who is assigned the partition owns the range. Kafka takes it from a node that has been silent for
+//! a session and gives it to another; a node that ends in good order leaves at once. Ranges are
+//! assigned stickily: of two that are one node's, who joins gets one, after it was given back.
 //!
 //! It only keeps nodes out of each other's way. What makes two owners impossible is the
-//! transactional id of [`super::groups`]: who opens the journals fences whoever had them, and a
-//! node that slept through its session can commit nothing when it wakes. Nor can it submit: the
-//! deadline of an attempt is shorter than a session.
+//! transactional id of [`super::groups`]: who opens the journals of a range fences whoever had them,
+//! and a node that slept through its session can commit nothing when it wakes. Nor can it submit:
+//! the deadline of an attempt is shorter than a session.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use schemas::PartitionCount;
-use tokio::sync::oneshot;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::KafkaError;
+use schemas::{PartitionCount, PartitionRange};
 
 use super::KafkaLogSettings;
 use super::client::{Kafka, Listener};
 use super::members::{self, Nodes};
 use super::topics::{ensure_kept, owner_name};
-use crate::log::LogError;
+use super::turns::{Taken, Turns};
+use crate::log::{HoldsTurn, LogError};
 use crate::runtime::Runtime;
 
 /// How long an owner may be silent: the shortest that brokers allow by default, and longer than
@@ -33,7 +39,11 @@ const SESSION: Duration = Duration::from_secs(6);
 /// How long is waited until the group was left.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
-/// How often it is looked whether the partition is ours.
+/// How long who gives a range back may take: a drain, and the last commits. Whoever takes longer is
+/// fenced by the next owner.
+const GIVE_BACK_WITHIN: Duration = Duration::from_secs(25);
+
+/// How often it is looked what is ours.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// After so many looks it is asked who is there: each time three questions for the brokers, once a
@@ -48,37 +58,41 @@ pub(super) const REFRESHED_EVERY_MS: &str = "5000";
 
 const OWNS: &str = "volley_owns_journals";
 
-/// This node as a member that owns. Dropped, it has left.
+/// This node as a member that owns ranges, or waits for them. Dropped, it has left.
 #[derive(Debug)]
 pub(crate) struct Membership {
+    turns: Arc<Turns>,
     ended: Arc<AtomicBool>,
     /// Disconnected when the group was left.
     left: Mutex<Receiver<()>>,
 }
 
 impl Membership {
-    /// Waits until it is this node's turn. From now on `nodes` is told who else is there.
+    /// Joins. From now on `nodes` is told who else is there.
     ///
     /// # Errors
     /// [`LogError::Unavailable`] while Kafka does not answer, [`LogError::Backend`] when it
-    /// refuses.
-    pub(crate) async fn wait(
+    /// refuses, [`LogError::OtherTopic`] when the deployment has another number of owners.
+    pub(crate) async fn join(
         settings: &KafkaLogSettings,
+        owners: PartitionCount,
         nodes: &Nodes,
         runtime: &Runtime,
-    ) -> Result<Self, LogError> {
+    ) -> Result<Arc<Self>, LogError> {
         metrics::describe_gauge!(
             OWNS,
-            "Whether this node owns the journals: 1, or waits for its turn: 0."
+            "How many ranges of partitions this node owns; 0 while it waits for its turn."
         );
-        tell(false);
+        tell(0);
         let kafka = Arc::new(Kafka::new(settings, runtime)?);
         let topic: Arc<str> = owner_name(settings).into();
-        ensure_kept(&kafka, settings, &topic, PartitionCount::ONE).await?;
-        let consumer = consumer(&kafka, &topic, nodes)?;
-        let (sender, owned) = oneshot::channel();
+        let found = ensure_kept(&kafka, settings, &topic, owners).await?;
+        check(&topic, found, owners)?;
+        let turns = Turns::of(owners.get());
+        let consumer = consumer(&kafka, &topic, nodes, &turns)?;
         let (leaving, left) = channel();
-        let turn = Self {
+        let member = Self {
+            turns: Arc::clone(&turns),
             ended: Arc::default(),
             left: Mutex::new(left),
         };
@@ -86,19 +100,43 @@ impl Membership {
             consumer,
             group: topic,
             nodes: nodes.clone(),
-            ended: Arc::clone(&turn.ended),
+            turns,
+            ended: Arc::clone(&member.ended),
         };
         runtime.spawn_dedicated("owner", async move {
-            if follower.wait(sender) {
-                follower.stay();
-            }
-            tell(false);
+            follower.follow();
+            tell(0);
             // It leaves the group.
             drop(follower);
             drop(leaving);
         });
-        owned.await.map_err(|_| LogError::Closed)?;
-        Ok(turn)
+        Ok(Arc::new(member))
+    }
+
+    /// Waits until it is this node's turn to own a range.
+    pub(crate) async fn turn(self: Arc<Self>, range: PartitionRange) -> HeldTurn {
+        let place = usize::from(range.place());
+        let taken = self.turns.take(place).await;
+        HeldTurn {
+            _taken: taken,
+            place,
+            member: self,
+        }
+    }
+}
+
+/// A turn of this node, and its membership, which lasts as long as any.
+#[derive(Debug)]
+pub(crate) struct HeldTurn {
+    // Given back before the group is left.
+    _taken: Taken,
+    place: usize,
+    member: Arc<Membership>,
+}
+
+impl HoldsTurn for HeldTurn {
+    fn wanted_back(&self) -> BoxFuture<'_, ()> {
+        self.member.turns.wanted_back(self.place).boxed()
     }
 }
 
@@ -111,7 +149,29 @@ impl Drop for Membership {
     }
 }
 
-fn consumer(kafka: &Kafka, topic: &str, nodes: &Nodes) -> Result<BaseConsumer<Listener>, LogError> {
+/// Nodes that divide the partitions otherwise must not run beside each other: none would fence the
+/// other.
+fn check(topic: &str, found: usize, owners: PartitionCount) -> Result<(), LogError> {
+    if found == usize::from(owners.get()) {
+        return Ok(());
+    }
+    Err(LogError::OtherTopic {
+        topic: topic.to_owned(),
+        detail: format!(
+            "the nodes of this deployment divide the partitions among {found} owners, and {} are \
+             wanted: set kafka.owners to {found}, or stop all nodes and delete the topic, which \
+             holds nothing",
+            owners.get()
+        ),
+    })
+}
+
+fn consumer(
+    kafka: &Kafka,
+    topic: &str,
+    nodes: &Nodes,
+    turns: &Arc<Turns>,
+) -> Result<BaseConsumer<Balancer>, LogError> {
     let mut config = kafka.config();
     config
         .set("group.id", topic)
@@ -122,59 +182,77 @@ fn consumer(kafka: &Kafka, topic: &str, nodes: &Nodes) -> Result<BaseConsumer<Li
         .set("topic.metadata.refresh.interval.ms", REFRESHED_EVERY_MS)
         .set("enable.auto.commit", "false")
         .set("client.id", &nodes.this);
-    let consumer: BaseConsumer<Listener> = config
-        .create_with_context(Listener)
+    let balancer = Balancer(Arc::clone(turns));
+    let consumer: BaseConsumer<Balancer> = config
+        .create_with_context(balancer)
         .map_err(|error| kafka.failed(&error))?;
     let subscribed = consumer.subscribe(&[topic]);
     subscribed.map_err(|error| kafka.failed(&error))?;
     Ok(consumer)
 }
 
-fn tell(is_ours: bool) {
-    metrics::gauge!(OWNS).set(f64::from(u8::from(is_ours)));
+/// Gives ranges back before another node is assigned them.
+struct Balancer(Arc<Turns>);
+
+impl ClientContext for Balancer {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        Listener.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        Listener.error(error, reason);
+    }
+}
+
+impl ConsumerContext for Balancer {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Revoke(revoked) = rebalance
+            // What was lost may be another's already: who still works on it is fenced.
+            && !consumer.assignment_lost()
+        {
+            let places = revoked.elements();
+            let places = places.iter().map(|each| each.partition());
+            let places: Vec<usize> = places.filter_map(|each| each.try_into().ok()).collect();
+            self.0.want_back(&places, GIVE_BACK_WITHIN);
+        }
+    }
+}
+
+fn tell(owned: usize) {
+    metrics::gauge!(OWNS).set(owned as f64);
 }
 
 /// A member of the group, on a thread of its own. All of it blocks.
 struct Follower {
-    consumer: BaseConsumer<Listener>,
+    consumer: BaseConsumer<Balancer>,
     group: Arc<str>,
     /// Told who the others are.
     nodes: Nodes,
+    turns: Arc<Turns>,
     ended: Arc<AtomicBool>,
 }
 
 impl Follower {
-    /// Waits for the turn; false when nobody waits for it any more.
-    fn wait(&self, owned: oneshot::Sender<()>) -> bool {
-        let mut asking = Asking::default();
-        let mut was_told = false;
-        while !self.is_ours() {
-            if !std::mem::replace(&mut was_told, true) {
-                tracing::info!("waiting for the journals, which another node may own");
-            }
-            if owned.is_closed() {
-                return false;
-            }
-            asking.look(self);
-        }
-        owned.send(()).is_ok()
-    }
-
-    /// Stays in the group until the turn is given back. What it loses meanwhile, in an outage of
-    /// the brokers for one, may come back; where another node has taken over, the next commit
+    /// Stays in the group until nobody wants a turn any more. What is lost meanwhile, in an outage
+    /// of the brokers for one, may come back; where another node has taken over, the next commit
     /// fails.
-    fn stay(&self) {
+    fn follow(&self) {
         let mut asking = Asking::default();
-        let mut was_ours = true;
         while !self.ended.load(Ordering::Acquire) {
-            let is_ours = self.is_ours();
-            if is_ours != was_ours {
-                tracing::warn!(
-                    is_ours,
-                    "the turn to own the journals was lost, or came back"
-                );
+            // The topic has no records: what comes are errors, which were told.
+            self.consumer.poll(LOOK_EVERY);
+            let assigned = self.consumer.assignment();
+            let assigned = assigned.map(|list| {
+                let places = list.elements();
+                let places = places.iter().map(|each| each.partition());
+                places.filter_map(|each| each.try_into().ok()).collect()
+            });
+            let places: Vec<usize> = assigned.unwrap_or_default();
+            let (owned, is_news) = self.turns.are(&places);
+            if is_news {
+                tracing::info!(owned, "the turns to own journals have changed");
             }
-            was_ours = is_ours;
+            tell(owned);
             asking.look(self);
         }
     }
@@ -194,16 +272,6 @@ impl Follower {
                 ASK_AFTER_FAILURE
             }
         }
-    }
-
-    /// Looks for a while whether the partition is ours.
-    fn is_ours(&self) -> bool {
-        // The topic has no records: what comes are errors, which were told.
-        self.consumer.poll(LOOK_EVERY);
-        let assigned = self.consumer.assignment();
-        let is_ours = assigned.is_ok_and(|list| list.count() > 0);
-        tell(is_ours);
-        is_ours
     }
 }
 

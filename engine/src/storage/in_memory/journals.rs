@@ -4,17 +4,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use schemas::Partition;
+use schemas::{Partition, PartitionRange};
 
 use super::state::State;
 use super::{Node, Request};
-use crate::log::groups::ShowRecord;
+use crate::log::groups::{ShowRecord, owner_of};
 use crate::log::{EventRecord, Groups, LogError, Offset};
 use crate::store::AGAIN_AFTER;
 
 /// The journals as one owner has taken them over.
 pub(super) struct Journals {
     node: Node,
+    range: PartitionRange,
     transactional_id: String,
     generation: u64,
     transactions: AtomicU64,
@@ -34,7 +35,8 @@ struct Transaction {
 struct Fenced;
 
 /// Takes the journals over, however long the servers are away.
-pub(super) async fn take_over(node: &Node, transactional_id: String) -> Journals {
+pub(super) async fn take_over(node: &Node, range: PartitionRange) -> Journals {
+    let transactional_id = owner_of(range);
     loop {
         let id = transactional_id.clone();
         let taken = node.ask(Request::TakeOver, move |state| {
@@ -46,6 +48,7 @@ pub(super) async fn take_over(node: &Node, transactional_id: String) -> Journals
         if let Ok(generation) = taken.await {
             return Journals {
                 node: node.clone(),
+                range,
                 transactional_id,
                 generation,
                 transactions: AtomicU64::new(0),
@@ -59,7 +62,8 @@ impl Groups for Journals {
     fn read<'a>(&'a self, each: ShowRecord<'a>) -> BoxFuture<'a, Result<(), LogError>> {
         async move {
             let read = self.node.ask(Request::Read, |state| state.journals.clone());
-            for (partition, records) in read.await? {
+            let all = read.await?.into_iter();
+            for (partition, records) in all.filter(|(each, _)| self.range.holds(*each)) {
                 for (offset, record) in records {
                     each(partition, offset, record)?;
                 }

@@ -11,14 +11,15 @@ mod state;
 mod tables;
 mod turn;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use schemas::Partition;
+use schemas::{Partition, PartitionRange};
 
 use self::state::State;
+use self::turn::Membership;
 use super::{Deployment, JournalSettings, Shared};
 use crate::log::embedded::EmbeddedLog;
 use crate::log::{Appended, Groups, Log, LogError, Turn};
@@ -100,13 +101,13 @@ impl MemoryServers {
         self.state().settle(now);
     }
 
-    /// Everything as the next owner would find it: the journals, and the rows with those of the
+    /// Everything as the next owners would find it: the journals, and the rows with those of the
     /// last group; and how many of these are not in their tables.
     ///
     /// # Errors
     /// When the journals cannot be read.
-    pub fn image(&self) -> Result<(MemoryKv, u64), LogError> {
-        self.state().image()
+    pub fn image(&self, settings: JournalSettings) -> Result<(MemoryKv, u64), LogError> {
+        self.state().image(settings)
     }
 
     /// What other systems were told of messages, in the order in which it was committed: the
@@ -131,6 +132,8 @@ impl std::fmt::Debug for MemoryServers {
 struct Node {
     servers: MemoryServers,
     network: Arc<dyn Network>,
+    /// As long as it has a turn, or waits for one.
+    member: Arc<Mutex<Weak<Membership>>>,
     runtime: Runtime,
 }
 
@@ -226,16 +229,13 @@ impl Node {
 }
 
 impl Deployment for Node {
-    fn turn(&self) -> BoxFuture<'_, Result<Turn, LogError>> {
+    fn turn(&self, _: PartitionRange) -> BoxFuture<'_, Result<Turn, LogError>> {
         turn::wait(self).boxed()
     }
 
-    fn take_over<'a>(
-        &'a self,
-        transactional_id: &'a str,
-    ) -> BoxFuture<'a, Result<Arc<dyn Groups>, LogError>> {
+    fn take_over(&self, range: PartitionRange) -> BoxFuture<'_, Result<Arc<dyn Groups>, LogError>> {
         async move {
-            let journals = journals::take_over(self, transactional_id.to_owned()).await;
+            let journals = journals::take_over(self, range).await;
             Ok(Arc::new(journals) as Arc<dyn Groups>)
         }
         .boxed()
@@ -266,6 +266,7 @@ impl MemoryServers {
         let node = Node {
             servers: self.clone(),
             network,
+            member: Arc::default(),
             runtime: runtime.clone(),
         };
         let appended = Arc::new(Appended::new());

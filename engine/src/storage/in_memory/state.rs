@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use schemas::Partition;
+use schemas::{Partition, PartitionRange};
 
 use crate::log::{LogError, Offset};
+use crate::storage::JournalSettings;
 use crate::store::MemoryKv;
 use crate::store::cluster::{Found, Stamp};
 use crate::store::kv::{Kv, KvBatch, KvChange, KvError, KvRead, Space};
@@ -79,15 +80,21 @@ impl State {
         self.write(vec![row])
     }
 
-    /// Everything as the next owner would find it.
-    pub(super) fn image(&self) -> Result<(MemoryKv, u64), LogError> {
-        let mut found = Found::default();
-        for (partition, records) in &self.journals {
-            for (offset, record) in records {
-                found.read(*partition, *offset, record)?;
+    /// Everything as the next owners would find it.
+    pub(super) fn image(&self, settings: JournalSettings) -> Result<(MemoryKv, u64), LogError> {
+        let (mut journal, mut unfinished) = (BTreeMap::new(), Vec::new());
+        for range in PartitionRange::divide(settings.partitions, settings.ranges()) {
+            let mut found = Found::default();
+            let journals = self.journals.iter();
+            for (partition, records) in journals.filter(|(each, _)| range.holds(**each)) {
+                for (offset, record) in records {
+                    found.read(*partition, *offset, record)?;
+                }
             }
+            let (entries, rows) = found.into_parts(range.ranges());
+            journal.extend(entries);
+            unfinished.extend(rows);
         }
-        let (journal, unfinished) = found.into_parts();
         let image = self.kv.forked();
         let mut missing = 0;
         for row in &unfinished {

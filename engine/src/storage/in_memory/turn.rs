@@ -1,13 +1,16 @@
 //! Whose turn it is: who has owned and is heard stays the owner, then it is whoever has waited
 //! longest.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use super::state::State;
 use super::{MemoryServers, Network, Node};
-use crate::log::{LogError, Turn};
+use crate::log::{HoldsTurn, LogError, Turn};
 
 /// How long a member may be silent, in microseconds, as on real servers.
 const SESSION: u64 = 6_000_000;
@@ -19,44 +22,66 @@ const HEARD_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A node as a member.
-struct Membership {
+pub(super) struct Membership {
     servers: MemoryServers,
     network: Arc<dyn Network>,
     member: u64,
-    ended: Arc<AtomicBool>,
+    /// Whether it has got its turn, and is heard.
+    owns: AtomicBool,
+}
+
+/// The turn of a node, which it has to all ranges at once.
+struct HeldTurn(#[expect(dead_code, reason = "it is held")] Arc<Membership>);
+
+/// This node as the member that it is while it has a turn, or waits for one.
+fn member_of(node: &Node) -> Arc<Membership> {
+    let mut known = node.member.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(member) = known.upgrade() {
+        return member;
+    }
+    let member = Arc::new(Membership {
+        servers: node.servers.clone(),
+        network: Arc::clone(&node.network),
+        member: node.servers.state().join(),
+        owns: AtomicBool::new(false),
+    });
+    *known = Arc::downgrade(&member);
+    member
 }
 
 /// Waits until it is this node's turn.
 pub(super) async fn wait(node: &Node) -> Result<Turn, LogError> {
-    let member = node.servers.state().join();
-    let ended = Arc::new(AtomicBool::new(false));
-    let turn = Membership {
-        servers: node.servers.clone(),
-        network: Arc::clone(&node.network),
-        member,
-        ended: Arc::clone(&ended),
-    };
-    while !node.servers.state().is_owner(member, node.network.now()) {
+    let member = member_of(node);
+    let number = member.member;
+    while !node.servers.state().is_owner(number, node.network.now()) {
         node.runtime.sleep(LOOK_EVERY).await;
     }
-    node.network.has_turn();
-    let heard = node.clone();
-    node.runtime.spawn_dedicated("owner", async move {
-        while !ended.load(Ordering::Acquire) {
-            heard.runtime.sleep(HEARD_EVERY).await;
-            if !ended.load(Ordering::Acquire) {
-                // Where it was silent for too long it is another's turn, and stays so.
-                let now = heard.network.now();
-                heard.servers.state().is_owner(member, now);
+    if !member.owns.swap(true, Ordering::AcqRel) {
+        node.network.has_turn();
+        let (heard, owner) = (node.clone(), Arc::downgrade(&member));
+        node.runtime.spawn_dedicated("owner", async move {
+            while owner.strong_count() > 0 {
+                heard.runtime.sleep(HEARD_EVERY).await;
+                if owner.strong_count() > 0 {
+                    // Where it was silent for too long it is another's turn, and stays so.
+                    let now = heard.network.now();
+                    heard.servers.state().is_owner(number, now);
+                }
             }
-        }
-    });
-    Ok(Turn::new(turn))
+        });
+    }
+    Ok(Turn::new(HeldTurn(member)))
+}
+
+impl HoldsTurn for HeldTurn {
+    /// Whoever waits here waits until the owner is gone.
+    fn wanted_back(&self) -> BoxFuture<'_, ()> {
+        std::future::pending().boxed()
+    }
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        self.ended.store(true, Ordering::Release);
         if self.network.is_up() {
             self.servers.state().leave(self.member);
         }

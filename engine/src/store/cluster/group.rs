@@ -30,8 +30,8 @@ pub(super) struct Group {
 }
 
 /// The records of a group. What belongs to no partition is in every record; when nothing else
-/// changed, in that of the first partition.
-pub(super) fn encode(number: u64, batch: &KvBatch) -> Vec<(Partition, Vec<u8>)> {
+/// changed, in that of the owner's `first` partition.
+pub(super) fn encode(first: Partition, number: u64, batch: &KvBatch) -> Vec<(Partition, Vec<u8>)> {
     let mut records = BTreeMap::new();
     let begun = || {
         let mut record = vec![FORMAT];
@@ -44,7 +44,7 @@ pub(super) fn encode(number: u64, batch: &KvBatch) -> Vec<(Partition, Vec<u8>)> 
         }
     }
     if records.is_empty() {
-        records.insert(Partition(0), begun());
+        records.insert(first, begun());
     }
     for change in batch.changes.iter().filter(|it| it.partition.is_none()) {
         records
@@ -144,7 +144,7 @@ mod tests {
         ) {
             let changes = drawn.into_iter().map(change).collect();
             let batch = KvBatch { changes };
-            let records = encode(number, &batch);
+            let records = encode(Partition(0), number, &batch);
             prop_assert!(!records.is_empty());
             for (partition, record) in records {
                 let group = decode(partition, &record).expect("a record");

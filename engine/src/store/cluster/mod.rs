@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
-use schemas::Partition;
+use schemas::{Partition, PartitionRange};
 #[cfg(feature = "cluster")]
 use tokio::runtime::Handle;
 
@@ -57,7 +57,7 @@ pub(crate) fn first_group(entries: KvPairs) -> Vec<(Partition, Vec<u8>)> {
         value: Some(entry),
     });
     let changes = changes.collect();
-    group::encode(FIRST_GROUP, &KvBatch { changes })
+    group::encode(Partition(0), FIRST_GROUP, &KvBatch { changes })
 }
 
 /// Which making of the journals rows are stamped with. It must grow when they are made anew
@@ -100,6 +100,8 @@ impl Waiting {
 pub(crate) struct ClusterKv {
     tables: Arc<dyn Tables>,
     groups: Arc<dyn Groups>,
+    /// The first partition that is owned.
+    first: Partition,
     runtime: Runtime,
     waiting: Waiting,
     /// The journals' own entries that were not removed: bounded by the checkpoints.
@@ -125,14 +127,16 @@ impl ClusterKv {
     /// When the rows are refused.
     pub(crate) async fn open(
         tables: Arc<dyn Tables>,
-        groups: Arc<dyn Groups>,
+        (groups, range): (Arc<dyn Groups>, PartitionRange),
         waiting: Waiting,
-        found: Found,
+        mut found: Found,
         runtime: &Runtime,
     ) -> Result<Self, StoreError> {
+        let unfinished = found.unfinished(range.ranges());
         let kv = Self {
             tables,
             groups,
+            first: range.first(),
             runtime: runtime.clone(),
             waiting,
             journal: Mutex::new(found.journal),
@@ -140,7 +144,7 @@ impl ClusterKv {
             number: AtomicU64::new(found.number),
             trimming: Arc::default(),
         };
-        kv.project(found.number, &found.unfinished).await?;
+        kv.project(found.number, &unfinished).await?;
         Ok(kv)
     }
 
@@ -192,7 +196,7 @@ impl ClusterKv {
     /// Makes a group durable. What it gives back writes its rows.
     async fn commit_group(&self, batch: KvBatch) -> Result<Settling<'_>, StoreError> {
         let number = self.number.load(Ordering::Acquire) + 1;
-        let records = group::encode(number, &batch);
+        let records = group::encode(self.first, number, &batch);
         let events = self.events(&batch).await?;
         let committed = self.groups.commit(&records, &events).await;
         let offsets = committed.map_err(|error| StoreError::Backend {

@@ -6,7 +6,7 @@ use schemas::audience::NumberKey;
 use schemas::contact::ListMember;
 use schemas::job::{ImportPosition, JobProgress, JobState};
 use schemas::record::{KeyPart, Record};
-use schemas::{ContactId, JobId, ListId, Slice, UnixMicros};
+use schemas::{ContactId, JobId, ListId, Partition, Slice, UnixMicros};
 
 use super::CqlRows;
 use super::columns::{Cell, from_cells, key_cells, to_cells};
@@ -106,6 +106,7 @@ pub async fn every_record_is_read_as_it_was_written(subject: &mut dyn StoreSubje
 fn progress(number: u8, records: u64, error: Option<&str>) -> JobProgress {
     JobProgress {
         job: JobId::from_bytes([number; 16]),
+        partition: Partition(3),
         state: JobState::Running,
         records,
         contacts: records,
@@ -131,10 +132,7 @@ fn write((epoch, position, row): &Step, number: u8) -> Projected {
             },
             stamp,
         ),
-        None => Projected::delete::<JobProgress>(
-            &JobProgress::key_of(progress(number, 0, None).job),
-            stamp,
-        ),
+        None => Projected::delete::<JobProgress>(&progress(number, 0, None).key(), stamp),
     };
     written.expect("it fits")
 }
@@ -197,7 +195,7 @@ pub async fn an_older_writer_always_loses(subject: &mut dyn StoreSubject) {
                 job: JobId::from_bytes([number; 16]),
                 ..row
             });
-            let key = JobProgress::key_of(JobId::from_bytes([number; 16]));
+            let key = progress(number, 0, None).key();
             let there: Option<JobProgress> = store.get(&key).await.expect("get");
             assert_eq!(there, expected, "order {order:?}");
         }

@@ -23,6 +23,7 @@ async fn a_snapshot_taken_before_a_commit_does_not_see_it() {
     let runtime = Runtime::of_machine(tokio::runtime::Handle::current());
     let settings = JournalSettings {
         partitions: PartitionCount::new(1).expect("a power of two"),
+        owners: PartitionCount::ONE,
         trim: false,
     };
     let storage = Storage::in_memory(memory.clone(), &runtime, settings);

@@ -94,6 +94,7 @@ impl Doors {
             brokers: Some(format!("127.0.0.1:{}", port.number)),
             prefix: prefix.to_owned(),
             replication: Some(1),
+            owners: schemas::PartitionCount::ONE,
             security,
         }
     }

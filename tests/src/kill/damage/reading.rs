@@ -73,6 +73,7 @@ fn read(folder: &Path, partitions: u16) -> Result<Reading, String> {
     let runtime = Runtime::of_machine(tasks.handle().clone());
     let settings = JournalSettings {
         partitions: PartitionCount::new(partitions).expect("a power of two"),
+        owners: PartitionCount::ONE,
         trim: false,
     };
     let storage = Storage::open(&folder.join("data"), &runtime, settings);

@@ -26,6 +26,7 @@ use schemas::{CampaignId, Message, MessageClass, MessageStatus, PartitionCount, 
 
 use super::Simulation;
 use super::customers::Kind;
+use super::process::journal_settings;
 use super::time::Time;
 
 /// Microseconds within which the first of a campaign is frozen, also where the disk and
@@ -97,7 +98,7 @@ fn image(simulation: &Simulation) -> Option<MemoryKv> {
         return Some(simulation.memory.clone());
     };
     fleet.servers.settle(simulation.time.now());
-    match fleet.servers.image() {
+    match fleet.servers.image(journal_settings(&simulation.plan)) {
         Ok((image, missing)) => {
             let times = u64::from(missing > 0);
             simulation

@@ -1,9 +1,11 @@
-//! Three nodes on the same servers, any of which is killed, frozen or stopped: a small run of what
+//! Three nodes on the same servers, of which two share the sending; any of them is killed, frozen or
+//! stopped: a small run of what
 //! `kill --only nodes` does for long.
 
 use tests::backends::servers;
 use tests::kill::figures::Figures;
 use tests::kill::fleet;
+use tests::world::{Keeping, Plan};
 
 use super::{machine, plan, told};
 
@@ -19,7 +21,12 @@ fn a_campaign_survives_whatever_becomes_of_three_nodes() {
     let Some((cassandra, kafka)) = servers() else {
         return;
     };
-    let (plan, ground, _) = plan(cassandra, kafka, "fleet");
+    let (plan, mut ground, _) = plan(cassandra, kafka, "fleet");
+    ground.kafka.owners = fleet::owners();
+    let plan = Plan {
+        keeping: Keeping::OnServers(Box::new(ground.clone())),
+        ..plan
+    };
     let mut figures = Figures::default();
     fleet::run(plan, &ground, RECIPIENTS, DISTURBANCES, &mut figures);
     told(&figures);

@@ -7,6 +7,7 @@ mod events;
 mod fleet;
 mod imports;
 mod owners;
+mod shared;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

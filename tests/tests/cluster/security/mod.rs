@@ -61,10 +61,13 @@ async fn works_on(ground: &Ground, runtime: &Runtime) {
     };
     let settings = JournalSettings {
         partitions: PARTITIONS,
+        owners: PartitionCount::ONE,
         trim: false,
     };
     let shared = servers.connect(Nodes::visitor(), runtime, settings).await;
-    let storage = shared.expect("it connects").own().await;
+    let shared = shared.expect("it connects");
+    let range = shared.ranges().next().expect("all partitions");
+    let storage = shared.own(range).await;
     let storage = storage.expect("it opens");
     let (topic, partition) = (Topic::Work(MessageClass::Marketing), Partition(3));
     let appended = storage.log.append(topic, partition, vec![vec![7]; 3]).await;
