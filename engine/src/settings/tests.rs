@@ -52,7 +52,19 @@ fn the_sample_is_the_default() {
         (settings.cql.keyspace.as_str(), settings.cql.replication),
         ("volley", 3)
     );
+    assert_eq!(settings.kafka.owners.get(), 1);
     assert!(settings.providers.is_empty());
+}
+
+#[test]
+fn there_are_as_many_owners_as_a_power_of_two() {
+    let of = |owners| from_environment(&[("VOLLEY_KAFKA__OWNERS", owners)]);
+    assert_eq!(of("4").expect("settings").kafka.owners.get(), 4);
+    for owners in ["0", "3", "8192"] {
+        let error = message(of(owners));
+        assert!(error.contains("kafka.owners"), "{error}");
+        assert!(error.contains("power of two"), "{error}");
+    }
 }
 
 #[test]
