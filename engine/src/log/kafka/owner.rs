@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
@@ -210,12 +211,16 @@ impl ConsumerContext for Balancer {
             // What was lost may be another's already: who still works on it is fenced.
             && !consumer.assignment_lost()
         {
-            let places = revoked.elements();
-            let places = places.iter().map(|each| each.partition());
-            let places: Vec<usize> = places.filter_map(|each| each.try_into().ok()).collect();
-            self.0.want_back(&places, GIVE_BACK_WITHIN);
+            self.0.want_back(&places_in(revoked), GIVE_BACK_WITHIN);
         }
     }
+}
+
+/// The places of the ranges whose partitions a list names.
+fn places_in(list: &TopicPartitionList) -> Vec<usize> {
+    let elements = list.elements();
+    let partitions = elements.iter().map(|each| each.partition());
+    partitions.filter_map(|each| each.try_into().ok()).collect()
 }
 
 fn tell(owned: usize) {
@@ -238,16 +243,15 @@ impl Follower {
     /// fails.
     fn follow(&self) {
         let mut asking = Asking::default();
+        let mut was_told = false;
         while !self.ended.load(Ordering::Acquire) {
             // The topic has no records: what comes are errors, which were told.
             self.consumer.poll(LOOK_EVERY);
             let assigned = self.consumer.assignment();
-            let assigned = assigned.map(|list| {
-                let places = list.elements();
-                let places = places.iter().map(|each| each.partition());
-                places.filter_map(|each| each.try_into().ok()).collect()
-            });
-            let places: Vec<usize> = assigned.unwrap_or_default();
+            let places = assigned.map_or_else(|_| Vec::new(), |list| places_in(&list));
+            if places.is_empty() && !std::mem::replace(&mut was_told, true) {
+                tracing::info!("waiting for the journals, which other nodes may own");
+            }
             let (owned, is_news) = self.turns.are(&places);
             if is_news {
                 tracing::info!(owned, "the turns to own journals have changed");
