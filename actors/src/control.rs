@@ -13,7 +13,7 @@ use schemas::account::Account;
 use schemas::campaign::{Campaign, ControlRecord};
 use schemas::job::{Job, JobProgress, JobState};
 use schemas::record::{Key, Record};
-use schemas::{AccountId, CampaignId, JobId, Partition, PartitionRange};
+use schemas::{AccountId, CampaignId, JobId, Partition};
 
 use crate::dispatch::holds::Holds;
 
@@ -69,7 +69,6 @@ pub struct Control {
     log: Log,
     /// What may not begin, as it was told last.
     holds: Holds,
-    range: PartitionRange,
     next: u64,
 }
 
@@ -82,7 +81,7 @@ impl Control {
         runtime: Runtime,
         store: Store,
         log: Log,
-        (holds, range): (Holds, PartitionRange),
+        holds: Holds,
     ) -> Result<Self, LogError> {
         let next = log.end(Topic::Control, Partition(0)).await?;
         Ok(Self {
@@ -90,7 +89,6 @@ impl Control {
             store,
             log,
             holds,
-            range,
             next,
         })
     }
@@ -115,7 +113,7 @@ impl Control {
             for job in self.all::<Job>(&prefix).await? {
                 let progress = self
                     .store
-                    .get::<JobProgress>(&JobProgress::key_of(job.id, self.range))
+                    .get::<JobProgress>(&JobProgress::key_of(job.id, self.holds.range()))
                     .await?;
                 let is_open = progress.is_none_or(|progress| {
                     matches!(progress.state, JobState::Pending | JobState::Running)
@@ -130,7 +128,7 @@ impl Control {
 
     /// That a rate can be divided, where there are several owners.
     fn check(&self, of: &dyn Display, rate: Option<f64>) -> Result<(), ControlError> {
-        let shared = rate.map_or(Ok(0.0), |rate| share(rate, self.range));
+        let shared = rate.map_or(Ok(0.0), |rate| share(rate, self.holds.range()));
         let undividable = |error| ControlError::Undividable {
             of: of.to_string(),
             error,

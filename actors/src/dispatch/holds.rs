@@ -91,6 +91,11 @@ impl Holds {
         }
     }
 
+    /// Whose these are.
+    pub const fn range(&self) -> PartitionRange {
+        self.range
+    }
+
     /// Whether a campaign is held.
     pub fn of(&self, campaign: CampaignId) -> Option<Hold> {
         let holds = self.known.read().unwrap_or_else(PoisonError::into_inner);

@@ -154,8 +154,7 @@ impl Node {
         open_due_cursors(&parts).await?;
         let holds = Holds::of_range(range);
         let (runtime, store) = (parts.runtime.clone(), parts.store.clone());
-        let told = (holds.clone(), range);
-        let control = Control::new(runtime, store, parts.log.clone(), told).await?;
+        let control = Control::new(runtime, store, parts.log.clone(), holds.clone()).await?;
         // Before anything is given out: nothing begins of what was held.
         let under_way = control.under_way().await?;
         let pacings = pacings(&parts).await?;
