@@ -5,7 +5,7 @@ use engine::settings::KafkaSettings;
 use schemas::{MessageClass, MessageStatus};
 use tests::backends::kafka::{Kafka, PRODUCER};
 use tests::backends::servers;
-use tests::child::ChildNode;
+use tests::child::{ChildNode, ChildSettings};
 use tests::person::say_stop;
 use tests::user::User;
 use tests::world::World;
@@ -30,17 +30,7 @@ fn texts_are_taken_in_while_nobody_owns() {
     };
     let (plan, _, _) = plan(cassandra, kafka, "doors");
     let world = World::start(plan);
-    let mut owner = ChildNode::start(&world.settings);
-    let twin = world.settings.twin("twin");
-    let mut waiting = ChildNode::spawn(&twin);
-    let user = world.tasks.block_on(async {
-        let user = User::sign_up(&world.settings.data()).await;
-        user.at(twin.listen)
-    });
-    // It is answered as soon as the twin's doors are open.
-    world.tasks.block_on(user.send("+14155560000", "Code 0"));
-    owner.run_until(|| world.taken() == 1);
-    owner.kill();
+    let (mut waiting, user, _) = without_an_owner(&world);
     let asked = world.tasks.block_on(async {
         let mut asked = Vec::new();
         for number in 1..=TEXTS {
@@ -72,16 +62,7 @@ fn a_stop_that_comes_while_nobody_owns_holds() {
     };
     let (plan, _, _) = plan(cassandra, kafka, "stop");
     let world = World::start(plan);
-    let mut owner = ChildNode::start(&world.settings);
-    let twin = world.settings.twin("twin");
-    let mut waiting = ChildNode::spawn(&twin);
-    let user = world.tasks.block_on(async {
-        let user = User::sign_up(&world.settings.data()).await;
-        user.at(twin.listen)
-    });
-    world.tasks.block_on(user.send("+14155570000", "Before"));
-    owner.run_until(|| world.taken() == 1);
-    owner.kill();
+    let (mut waiting, user, twin) = without_an_owner(&world);
     let (stopped, other) = world.tasks.block_on(async {
         let stopped = user.send("+14155570001", "Unwanted").await;
         let other = user.send("+14155570002", "Wanted").await;
@@ -95,6 +76,22 @@ fn a_stop_that_comes_while_nobody_owns_holds() {
     assert_eq!(told(stopped).reason.as_deref(), Some("opted_out"));
     assert_eq!(world.taken(), 2);
     waiting.stop();
+}
+
+/// A node that waits, and somebody who comes to it: one text was sent, and the owner was killed.
+fn without_an_owner(world: &World) -> (ChildNode, User, ChildSettings) {
+    let mut owner = ChildNode::start(&world.settings);
+    let twin = world.settings.twin("twin");
+    let waiting = ChildNode::spawn(&twin);
+    let user = world.tasks.block_on(async {
+        let user = User::sign_up(&world.settings.data()).await;
+        user.at(twin.listen)
+    });
+    // It is answered as soon as the twin's doors are open.
+    world.tasks.block_on(user.send("+14155560000", "Code 0"));
+    owner.run_until(|| world.taken() == 1);
+    owner.kill();
+    (waiting, user, twin)
 }
 
 /// Requests from Kafka are read by both nodes, each its part of the partitions; when one is killed,
