@@ -2,11 +2,9 @@
 //! changed: the control log, read from its end, and before that every campaign and job
 //! that was under way when the node stopped. Limits of accounts come the same way.
 
-use std::fmt::Display;
 use std::time::Duration;
 
 use engine::log::{Log, LogError, Topic};
-use engine::pacing::share::{Undividable, share};
 use engine::runtime::Runtime;
 use engine::store::{Order, Store, StoreError};
 use schemas::account::Account;
@@ -32,14 +30,6 @@ pub enum ControlError {
     /// The control log cannot be read.
     #[error("the control log cannot be read")]
     Log(#[from] LogError),
-    /// A rate is too small for so many owners.
-    #[error("the rate of {of}: {error}")]
-    Undividable {
-        /// The account or campaign.
-        of: String,
-        /// What is wrong.
-        error: Undividable,
-    },
 }
 
 /// Something to start.
@@ -101,19 +91,19 @@ impl Control {
     pub async fn under_way(&self) -> Result<News, ControlError> {
         let mut starts = Vec::new();
         for account in self.all::<Account>(&Account::partition_key()).await? {
-            self.check(&account.id, account.rate())?;
-            self.holds.resume_account(&account, &self.runtime);
+            self.holds
+                .shares()
+                .resume_account(account.id, account.rate());
             let prefix = Campaign::partition_key(account.id);
             let campaigns = self.all::<Campaign>(&prefix).await?;
             for campaign in campaigns.iter().filter(|campaign| campaign.is_under_way()) {
-                self.check(&campaign.id, campaign.rate())?;
                 self.holds.resume(campaign, &self.runtime);
                 starts.push(Start::Campaign(account.id, campaign.id));
             }
             for job in self.all::<Job>(&prefix).await? {
                 let progress = self
                     .store
-                    .get::<JobProgress>(&JobProgress::key_of(job.id, self.holds.range()))
+                    .get::<JobProgress>(&JobProgress::key_of(job.id, self.holds.shares().range()))
                     .await?;
                 let is_open = progress.is_none_or(|progress| {
                     matches!(progress.state, JobState::Pending | JobState::Running)
@@ -124,16 +114,6 @@ impl Control {
         // Weights are read when there is something to weigh.
         let accounts = Vec::new();
         Ok(News { starts, accounts })
-    }
-
-    /// That a rate can be divided, where there are several owners.
-    fn check(&self, of: &dyn Display, rate: Option<f64>) -> Result<(), ControlError> {
-        let shared = rate.map_or(Ok(0.0), |rate| share(rate, self.holds.range()));
-        let undividable = |error| ControlError::Undividable {
-            of: of.to_string(),
-            error,
-        };
-        shared.map(drop).map_err(undividable)
     }
 
     /// Waits for more.
@@ -175,7 +155,7 @@ impl Control {
             Ok(ControlRecord::AccountChanged { account }) => {
                 let row = self.store.get::<Account>(&Account::key_of(account)).await?;
                 if let Some(row) = row {
-                    self.holds.set_account(&row, &self.runtime);
+                    self.holds.shares().set_account(row.id, row.rate());
                     news.accounts.push(row);
                 }
             }

@@ -21,4 +21,5 @@ pub mod instruments;
 pub mod node;
 pub mod provider;
 pub mod receipt;
+pub mod shares;
 pub mod supervision;

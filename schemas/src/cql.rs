@@ -21,7 +21,7 @@ macro_rules! files {
 }
 
 /// Every table.
-pub const FILES: [CqlFile; 29] = files![
+pub const FILES: [CqlFile; 30] = files![
     "accounts",
     "api_keys",
     "audience_chunks",
@@ -42,6 +42,7 @@ pub const FILES: [CqlFile; 29] = files![
     "job_progress",
     "job_rejects",
     "jobs",
+    "limit_divisions",
     "list_members",
     "messages",
     "parked_receipts",

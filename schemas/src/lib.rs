@@ -18,6 +18,7 @@ pub mod http;
 pub mod id;
 pub mod ingress;
 pub mod job;
+pub mod limit;
 pub mod message;
 pub mod phone;
 pub mod position;

@@ -160,8 +160,11 @@ pub mod tables {
     /// [`crate::message::DueLookUps`]
     pub const DUE_LOOK_UPS: Table = table("due_look_ups", 29, 2);
 
+    /// [`crate::limit::LimitDivision`]
+    pub const LIMIT_DIVISIONS: Table = table("limit_divisions", 30, 1);
+
     /// Every table, in the order of their tags.
-    pub const ALL: [Table; 29] = [
+    pub const ALL: [Table; 30] = [
         MESSAGES,
         INTAKE,
         IDEMPOTENCY_KEYS,
@@ -191,7 +194,11 @@ pub mod tables {
         TOPIC_MARKS,
         JOB_FILES,
         DUE_LOOK_UPS,
+        LIMIT_DIVISIONS,
     ];
+
+    /// Tables that say something of servers and nodes, and nothing elsewhere.
+    pub const OF_NODES: [Table; 2] = [TOPIC_MARKS, LIMIT_DIVISIONS];
 
     /// Every table whose rows are projections of the journal.
     pub const PROJECTIONS: [Table; 16] = [

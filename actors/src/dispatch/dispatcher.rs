@@ -194,7 +194,7 @@ impl Dispatcher {
         if !self.parts.beginner.gate.is_open() {
             return;
         }
-        let limits = self.parts.holds.limits();
+        let limits = self.parts.holds.shares().limits();
         let now = self.parts.readers.runtime.boot();
         let mut room = limits.room(now, self.ahead_micros());
         let routing = &self.parts.beginner.routing;
@@ -248,7 +248,7 @@ impl Dispatcher {
     /// Looks again when somebody who has no room now has some. What was given out may come back
     /// before, or be slow to leave.
     fn wait_for_room(&mut self, now: BootMicros, context: &mut Context<Self>) {
-        let limits = self.parts.holds.limits();
+        let limits = self.parts.holds.shares().limits();
         let next = limits.next_room(now, self.ahead_micros());
         if let Some(next) = next.filter(|_| !self.waits_for_room) {
             self.waits_for_room = true;
@@ -373,6 +373,7 @@ impl Actor for Dispatcher {
                 let waiting = dispatcher.ready.waiting(class);
                 instruments::waiting(range, class, waiting);
             }
+            dispatcher.wait_for_shares();
             dispatcher.poke(|kind| matches!(kind, Kind::Due));
             dispatcher.put_stranded_aside(context);
             dispatcher.postpone_retries(context);

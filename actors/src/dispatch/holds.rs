@@ -4,14 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use engine::pacing::share::{LARGEST_TEXT, share};
-use engine::pacing::{Limited, Limits, Pace};
 use engine::runtime::Runtime;
 use engine::send_window::is_open;
-use schemas::account::Account;
 use schemas::campaign::{Campaign, CampaignState, SendWindow};
 use schemas::change::Change;
-use schemas::{CampaignId, Envelope, PartitionRange, UnixMicros};
+use schemas::{CampaignId, Envelope, UnixMicros};
+
+use crate::shares::Shares;
 
 /// Why nothing of a campaign begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,9 +68,7 @@ pub fn put_aside(envelope: &Envelope, at: UnixMicros) -> Change {
 #[derive(Clone, Debug)]
 pub struct Holds {
     known: Arc<RwLock<BTreeMap<CampaignId, Known>>>,
-    limits: Limits,
-    /// Whose shares of the limits these are.
-    range: PartitionRange,
+    shares: Shares,
 }
 
 /// What is known of a campaign: by which version of its row, and whether it is held.
@@ -82,29 +79,23 @@ struct Known {
 }
 
 impl Holds {
-    /// Nothing is held, for the owner of a range.
-    pub fn of_range(range: PartitionRange) -> Self {
+    /// Nothing is held.
+    pub fn new(shares: Shares) -> Self {
         Self {
             known: Arc::default(),
-            limits: Limits::default(),
-            range,
+            shares,
         }
     }
 
-    /// Whose these are.
-    pub const fn range(&self) -> PartitionRange {
-        self.range
+    /// What may be used of the limits.
+    pub const fn shares(&self) -> &Shares {
+        &self.shares
     }
 
     /// Whether a campaign is held.
     pub fn of(&self, campaign: CampaignId) -> Option<Hold> {
         let holds = self.known.read().unwrap_or_else(PoisonError::into_inner);
         holds.get(&campaign).and_then(|known| known.hold)
-    }
-
-    /// The limits of accounts, campaigns and senders.
-    pub const fn limits(&self) -> &Limits {
-        &self.limits
     }
 
     /// Holds a campaign or lets it go on, and as fast, as its row has it. Two may have read the
@@ -118,47 +109,20 @@ impl Holds {
         let is_older = |other: &Known| other.version > known.version;
         if !holds.get(&campaign.id).is_some_and(is_older) {
             holds.insert(campaign.id, known);
-            let limited = Limited::Campaign(campaign.id);
-            let pace = self.pace_of(campaign.rate());
-            self.limits.set(limited, pace, runtime.boot());
+            self.shares.set_campaign(campaign.id, campaign.rate());
         }
     }
 
     /// The same in a node that has just started: texts of it may have left until a moment ago.
     pub fn resume(&self, campaign: &Campaign, runtime: &Runtime) {
-        let (limited, pace) = (
-            Limited::Campaign(campaign.id),
-            self.pace_of(campaign.rate()),
-        );
-        let now = runtime.boot();
-        self.limits.resume(limited, pace, now, LARGEST_TEXT);
+        self.shares.resume_campaign(campaign.id, campaign.rate());
         self.set(campaign, runtime);
-    }
-
-    /// Lets an account go as fast as its row has it.
-    pub fn set_account(&self, account: &Account, runtime: &Runtime) {
-        let (limited, pace) = (Limited::Account(account.id), self.pace_of(account.rate()));
-        self.limits.set(limited, pace, runtime.boot());
-    }
-
-    /// The same in a node that has just started.
-    pub fn resume_account(&self, account: &Account, runtime: &Runtime) {
-        let (limited, pace) = (Limited::Account(account.id), self.pace_of(account.rate()));
-        self.limits
-            .resume(limited, pace, runtime.boot(), LARGEST_TEXT);
-    }
-
-    /// The pace of this owner's share of a rate, where there is one.
-    fn pace_of(&self, rate: Option<f64>) -> Option<Pace> {
-        // The door takes none that cannot be kept, and a node with such a one does not start.
-        let share = share(rate?, self.range).ok()?;
-        Pace::new(share, None).ok()
     }
 
     /// Nobody looks after the campaign any more.
     pub fn forget(&self, campaign: CampaignId) {
         let mut holds = self.known.write().unwrap_or_else(PoisonError::into_inner);
         holds.remove(&campaign);
-        self.limits.set(Limited::Campaign(campaign), None, 0);
+        self.shares.set_campaign(campaign, None);
     }
 }

@@ -100,6 +100,22 @@ impl Dispatcher {
         (ready.origin, held)
     }
 
+    /// Tells under which limits texts wait, where others may have them: also those that a probe would
+    /// wait for if it could be asked for.
+    pub(super) fn wait_for_shares(&self) {
+        let shares = self.parts.holds.shares();
+        if !shares.is_divided() {
+            return;
+        }
+        let mut limits = self.ready.limits();
+        if self.aside.is_any || self.plans.values().any(|plan| self.is_stranded(plan)) {
+            let now = self.parts.readers.runtime.boot();
+            let probed = self.parts.resting.to_be_probed(now);
+            limits.extend(self.parts.beginner.routing.limits(probed));
+        }
+        shares.wait(&limits);
+    }
+
     /// Puts aside what was read and cannot leave, and lets audiences stand still.
     pub(super) fn put_stranded_aside(&mut self, context: &Context<Self>) {
         let unreachable = self.unreachable();

@@ -2,7 +2,6 @@
 //! one function, whoever runs it.
 
 mod recovery;
-mod shares;
 mod starter;
 mod wiring;
 
@@ -30,8 +29,11 @@ use crate::provider::resting::Resting;
 use crate::provider::sender::{Close, ProviderSender};
 use crate::receipt::callbacks::CallbackError;
 use crate::receipt::look_up::LookUpPaces;
+use crate::shares::{Shares, connections};
 use crate::supervision::{Escalation, Post};
-use recovery::{commit_callbacks, limit_senders, open_due_cursors, pacings, settle_open_attempts};
+use recovery::{
+    commit_callbacks, limit_senders, open_due_cursors, pace_providers, settle_open_attempts,
+};
 use wiring::Wiring;
 
 /// What a node is started from.
@@ -75,8 +77,8 @@ pub enum StartError {
     /// What providers told meanwhile cannot be committed.
     #[error("the node cannot start: {0}")]
     Callbacks(#[from] CallbackError),
-    /// A limit is too small for so many owners.
-    #[error("a limit of {name}: {error}")]
+    /// There are fewer connections than owners.
+    #[error("max_in_flight of provider {name}: {error}")]
     Undividable {
         /// Whose.
         name: String,
@@ -147,27 +149,29 @@ impl Node {
     /// [`StartError`].
     pub async fn start(mut parts: NodeParts) -> Result<Self, StartError> {
         let range = parts.journal.range();
-        parts.providers = shares::of_accounts(&parts.providers, range)?;
+        parts.providers = connections::of_range(&parts.providers, range)
+            .map_err(|(name, error)| StartError::Undividable { name, error })?;
         parts.divide_imports(range).await?;
         settle_open_attempts(&parts).await?;
         let callbacks = commit_callbacks(&parts).await?;
         open_due_cursors(&parts).await?;
-        let holds = Holds::of_range(range);
+        let shares = Shares::of_range(range, &parts.runtime);
+        let holds = Holds::new(shares.clone());
         let (runtime, store) = (parts.runtime.clone(), parts.store.clone());
         let control = Control::new(runtime, store, parts.log.clone(), holds.clone()).await?;
         // Before anything is given out: nothing begins of what was held.
         let under_way = control.under_way().await?;
-        let pacings = pacings(&parts).await?;
-        let paces = LookUpPaces::new(&parts.runtime, &parts.providers).map_err(|error| {
-            StartError::Pace {
+        let pacings = pace_providers(&parts, &shares).await?;
+        let paces = LookUpPaces::new(&parts.runtime, &parts.providers, range.ranges()).map_err(
+            |error| StartError::Pace {
                 name: "look-ups".to_owned(),
                 error,
-            }
-        })?;
+            },
+        )?;
         let (causes, causes_read) = mpsc::channel(1);
         let escalation = Escalation::new(causes);
         let routing = Arc::new(Routing::new(&parts.providers));
-        limit_senders(&parts, &routing, holds.limits()).await?;
+        limit_senders(&parts, &routing, &shares).await?;
         let resting = Resting::of(&pacings);
         let wiring = Wiring::new(&parts, routing, escalation, holds, resting);
         wiring.start_dispatching(&parts, &pacings);
@@ -176,6 +180,7 @@ impl Node {
         wiring.start_callbacks(&parts, callbacks);
         wiring.start_health(&parts, pacings.clone());
         wiring.start_orders(&parts, pacings);
+        wiring.start_dividing(&parts);
         wiring.start_control(&parts, control, under_way);
         Ok(Self {
             runtime: parts.runtime,

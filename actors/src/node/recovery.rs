@@ -4,7 +4,7 @@
 use engine::callbacks::Callbacks;
 use engine::dispatch::routing::Routing;
 use engine::pacing::share::LARGEST_TEXT;
-use engine::pacing::{Limiter, Limits, Pace};
+use engine::pacing::{Limiter, Pace};
 use engine::store::StoreError;
 use schemas::ProviderId;
 use schemas::change::Change;
@@ -12,11 +12,11 @@ use schemas::message::DueKind;
 use schemas::position::{CommittedPosition, SourceId};
 use schemas::provider::{ProviderOrder, ProviderStamp, SubmitOutcome};
 
-use super::shares::of_order;
 use super::wiring::rules;
 use super::{NodeParts, StartError};
 use crate::provider::pacing::Pacing;
 use crate::receipt::callbacks::{CallbackError, CallbackReader};
+use crate::shares::Shares;
 
 /// Attempts that a crash left open are unknown: the provider may have them or not.
 pub(super) async fn settle_open_attempts(parts: &NodeParts) -> Result<(), StartError> {
@@ -80,10 +80,13 @@ pub(super) async fn open_due_cursors(parts: &NodeParts) -> Result<(), StartError
     Ok(())
 }
 
-/// One pace for each provider account. An account that was ever written to rests: its last
-/// texts count until they are a window old.
-pub(super) async fn pacings(parts: &NodeParts) -> Result<Vec<Pacing>, StartError> {
-    let mut pacings = Vec::new();
+/// One pace for each provider account, as operators ordered it. An account that was ever written to
+/// rests: its last texts count until they are a window old.
+pub(super) async fn pace_providers(
+    parts: &NodeParts,
+    shares: &Shares,
+) -> Result<Vec<Pacing>, StartError> {
+    let (mut pacings, mut rates) = (Vec::new(), Vec::new());
     for account in &parts.providers {
         let pace = Pace::new(account.rate, account.burst).map_err(|error| StartError::Pace {
             name: account.name.clone(),
@@ -93,7 +96,6 @@ pub(super) async fn pacings(parts: &NodeParts) -> Result<Vec<Pacing>, StartError
         let key = ProviderOrder::key_of(account.id);
         let order = parts.store.get::<ProviderOrder>(&key).await?;
         let order = order.unwrap_or_else(|| ProviderOrder::none(account.id));
-        let order = of_order(order, parts.journal.range());
         // What was sent before may have been sent at either rate; the slower one holds longer.
         let slower = Pace::new(order.rate(account.rate), account.burst).unwrap_or(pace);
         let mut limiter = Limiter::new(pace, boot);
@@ -102,8 +104,12 @@ pub(super) async fn pacings(parts: &NodeParts) -> Result<Vec<Pacing>, StartError
             limiter.resume_after(boot, boot + rest);
         }
         let pacing = Pacing::new(limiter, account);
-        pacing.obey(&order, account, boot);
+        rates.push(pacing.obey(&order, account).unwrap_or(account.rate));
         pacings.push(pacing);
+    }
+    shares.pace(pacings.clone());
+    for (index, (account, rate)) in parts.providers.iter().zip(rates).enumerate() {
+        shares.set_provider(index, account, rate);
     }
     Ok(pacings)
 }
@@ -112,19 +118,16 @@ pub(super) async fn pacings(parts: &NodeParts) -> Result<Vec<Pacing>, StartError
 pub(super) async fn limit_senders(
     parts: &NodeParts,
     routing: &Routing,
-    limits: &Limits,
+    shares: &Shares,
 ) -> Result<(), StartError> {
     for (index, account) in parts.providers.iter().enumerate() {
-        for (sender, rate) in routing.sender_rates(index) {
+        for (who, sender, rate) in routing.sender_rates(index) {
             let pace = Pace::new(rate, None).map_err(|error| StartError::Pace {
                 name: account.name.clone(),
                 error,
             })?;
-            let boot = parts.runtime.boot();
-            match counts_still(parts, account.id, &[pace]).await? {
-                Some(segments) => limits.resume(sender, Some(pace), boot, segments),
-                None => limits.set(sender, Some(pace), boot),
-            }
+            let rests = counts_still(parts, account.id, &[pace]).await?;
+            shares.set_sender((who, sender), account, rate, rests);
         }
     }
     Ok(())

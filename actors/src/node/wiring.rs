@@ -12,7 +12,6 @@ use schemas::provider::ProviderOrder;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::NodeParts;
-use super::shares::of_order;
 use super::starter::Starter;
 use crate::campaign::coordinator::{CoordinatorParts, FREEZING};
 use crate::control::{Control, ControlError, News};
@@ -29,6 +28,7 @@ use crate::provider::sender::{ProviderSender, SenderParts};
 use crate::receipt::callbacks::CallbackReader;
 use crate::receipt::look_up::{LookUpPaces, LookUps};
 use crate::receipt::reconciler::{ReconcilerParts, StatusReconciler};
+use crate::shares::divider::Divider;
 use crate::supervision::{ChildSpec, Escalation, Post, RestartPolicy, supervise};
 
 /// What follows from outcomes, as the settings have it.
@@ -213,10 +213,9 @@ impl Wiring {
         if parts.journal.range().place() > 0 {
             return;
         }
-        let owners = parts.journal.range().ranges();
         let (runtime, store) = (parts.runtime.clone(), parts.store.clone());
         let accounts = parts.providers.iter().cloned().zip(pacings);
-        let writer = HealthWriter::new((runtime, store), accounts, owners, self.escalation.clone());
+        let writer = HealthWriter::new((runtime, store), accounts, self.escalation.clone());
         let writer = self.escalation.guard("the writer of health", writer.run());
         parts.runtime.spawn(writer);
     }
@@ -226,10 +225,10 @@ impl Wiring {
         let (runtime, store) = (parts.runtime.clone(), parts.store.clone());
         let accounts = parts.providers.iter().cloned();
         let mut accounts: Vec<_> = accounts.zip(pacings).map(|pair| (pair, None)).collect();
-        let (escalation, range) = (self.escalation.clone(), parts.journal.range());
+        let (escalation, shares) = (self.escalation.clone(), self.holds.shares().clone());
         let watch = async move {
             loop {
-                for ((account, pacing), obeyed) in &mut accounts {
+                for (index, ((account, pacing), obeyed)) in accounts.iter_mut().enumerate() {
                     let key = ProviderOrder::key_of(account.id);
                     match store.get::<ProviderOrder>(&key).await {
                         Ok(order) => {
@@ -238,7 +237,9 @@ impl Wiring {
                                 continue;
                             }
                             let version = order.version;
-                            pacing.obey(&of_order(order, range), account, runtime.boot());
+                            if let Some(rate) = pacing.obey(&order, account) {
+                                shares.set_provider(index, account, rate);
+                            }
                             // What was ordered before this process began is nothing new.
                             if obeyed.replace(version).is_some() {
                                 pacing.ordered(runtime.boot());
@@ -253,6 +254,27 @@ impl Wiring {
         parts
             .runtime
             .spawn(self.escalation.guard("the reader of orders", watch));
+    }
+
+    /// Starts who divides limits with other owners.
+    pub(super) fn start_dividing(&self, parts: &NodeParts) {
+        if !self.holds.shares().is_divided() {
+            return;
+        }
+        let divider = Divider {
+            runtime: parts.runtime.clone(),
+            store: parts.store.clone(),
+            journal: parts.journal.clone(),
+            shares: self.holds.shares().clone(),
+        };
+        let escalation = self.escalation.clone();
+        let divide = async move {
+            if let Err(error) = divider.run().await {
+                escalation.raise(error.to_string());
+            }
+        };
+        let divide = self.escalation.guard("the divider of limits", divide);
+        parts.runtime.spawn(divide);
     }
 
     /// Starts campaigns and imports, those under way and those to come.

@@ -23,8 +23,6 @@ pub struct HealthWriter {
     runtime: Runtime,
     store: Store,
     watched: Vec<Watched>,
-    /// Among how many the accounts' rates are divided.
-    owners: u16,
     escalation: Escalation,
 }
 
@@ -39,18 +37,16 @@ impl HealthWriter {
     pub fn new(
         (runtime, store): (Runtime, Store),
         accounts: impl Iterator<Item = (Arc<ProviderAccount>, Pacing)>,
-        owners: u16,
         escalation: Escalation,
     ) -> Self {
         let watched = accounts.map(|(account, pacing)| Watched {
-            row: ProviderHealth::unknown(account.id, millionths(account.rate, owners)),
+            row: ProviderHealth::unknown(account.id, millionths(account.rate)),
             pacing,
         });
         Self {
             runtime,
             store,
             watched: watched.collect(),
-            owners,
             escalation,
         }
     }
@@ -72,23 +68,17 @@ impl HealthWriter {
         loop {
             self.runtime.sleep(LOOK_EVERY).await;
             for watched in &mut self.watched {
-                watched
-                    .write((&self.runtime, &self.store), self.owners)
-                    .await?;
+                watched.write(&self.runtime, &self.store).await?;
             }
         }
     }
 }
 
 impl Watched {
-    async fn write(
-        &mut self,
-        (runtime, store): (&Runtime, &Store),
-        owners: u16,
-    ) -> Result<(), StoreError> {
+    async fn write(&mut self, runtime: &Runtime, store: &Store) -> Result<(), StoreError> {
         let (state, rate) = self.pacing.health();
         let noted = self.pacing.notes().take();
-        let rate_millionths = millionths(rate, owners);
+        let rate_millionths = millionths(rate);
         let is_same = self.row.state == state && self.row.rate_millionths == rate_millionths;
         if is_same && noted.is_empty() {
             return Ok(());
@@ -100,7 +90,7 @@ impl Watched {
             at,
             ..self.row.clone()
         };
-        row.add(noted.iter().map(|noted| change(noted, (boot, at), owners)));
+        row.add(noted.iter().map(|noted| change(noted, (boot, at))));
         match store.replace(row).await {
             Ok(Replaced::Stored(row)) => self.row = row,
             // Of another node's time: that one is gone on with.
@@ -117,17 +107,16 @@ impl Watched {
 }
 
 /// A change at its time of day; `boot` and `at` were read together.
-fn change(noted: &Noted, (boot, at): (BootMicros, UnixMicros), owners: u16) -> HealthChange {
+fn change(noted: &Noted, (boot, at): (BootMicros, UnixMicros)) -> HealthChange {
     let ago = i64::try_from(boot.saturating_sub(noted.at)).unwrap_or(0);
     HealthChange {
         at: UnixMicros(at.0.saturating_sub(ago)),
         event: noted.event,
         cause: noted.cause.to_owned(),
-        rate_millionths: millionths(noted.rate, owners),
+        rate_millionths: millionths(noted.rate),
     }
 }
 
-/// What a share means for the whole.
-fn millionths(rate: f64, owners: u16) -> u64 {
-    (rate * f64::from(owners) * 1e6).round() as u64
+fn millionths(rate: f64) -> u64 {
+    (rate * 1e6).round() as u64
 }

@@ -164,6 +164,11 @@ impl Lane {
         self.pacing.leave(self.runtime.boot())
     }
 
+    /// Whether others have the whole limit for now.
+    pub fn has_no_share(&self) -> bool {
+        self.pacing.is_closed()
+    }
+
     /// What waits goes back untouched.
     pub fn hand_back(&self) {
         let returned = std::mem::take(&mut *self.line());

@@ -1,7 +1,7 @@
 //! What paces one provider account: its limiter, how much of its limit it can take, its breaker,
 //! its free slots, and how often texts may be tried again there.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::pacing::{
@@ -20,6 +20,8 @@ pub struct Pacing {
     limiter: Arc<Mutex<Limiter>>,
     /// Locked before the limiter, which it sets the pace of.
     adaptive: Arc<Mutex<Adaptive>>,
+    /// The limit of all owners together, in millionths of a segment per second.
+    whole: Arc<AtomicU64>,
     /// As the settings have it.
     burst: Option<u32>,
     /// Its breaker is locked before anything else.
@@ -40,6 +42,7 @@ impl Pacing {
         Self {
             limiter: Arc::new(Mutex::new(limiter)),
             adaptive: Arc::new(Mutex::new(adaptive)),
+            whole: Arc::new(AtomicU64::new(millionths(account.rate))),
             burst: account.burst,
             condition: Arc::clone(&account.condition),
             notes: Arc::default(),
@@ -48,31 +51,52 @@ impl Pacing {
         }
     }
 
-    /// Does what operators have ordered: from now on no faster than that, or nothing at all.
-    pub fn obey(&self, order: &ProviderOrder, account: &ProviderAccount, now: BootMicros) {
+    /// Does what operators have ordered, but for the rate: that is divided first. Gives back what is
+    /// to be divided, in segments per second; `None` where it is no rate.
+    pub fn obey(&self, order: &ProviderOrder, account: &ProviderAccount) -> Option<f64> {
         self.is_disabled.store(order.is_disabled, Ordering::Release);
         let limit = order.rate(account.rate);
         if let Err(error) = Pace::new(limit, account.burst) {
             // The door takes none that cannot be kept.
             tracing::error!(provider = account.name, %error, "an order is no rate");
+            return None;
+        }
+        self.whole.store(millionths(limit), Ordering::Release);
+        Some(limit)
+    }
+
+    /// From now on no faster than that: 0 while others have the whole limit.
+    pub(crate) fn allow(&self, limit: f64, now: BootMicros) {
+        if limit <= 0.0 {
+            self.limiter().close();
             return;
         }
         let mut adaptive = self.adaptive();
         adaptive.set_limit(limit);
         self.use_rate(now, adaptive.rate());
+        self.limiter().open();
+    }
+
+    /// From when on nothing counts any more that left.
+    pub(crate) fn settled_at(&self) -> BootMicros {
+        self.limiter().settled_at()
+    }
+
+    /// Whether others have the whole limit.
+    pub(super) fn is_closed(&self) -> bool {
+        self.limiter().is_closed()
     }
 
     /// Notes that an order came into force.
     pub(crate) fn ordered(&self, now: BootMicros) {
         let is_disabled = self.is_disabled.load(Ordering::Acquire);
         let cause = if is_disabled { "disabled" } else { "rate" };
-        let rate = self.adaptive().rate();
-        self.note(now, HealthEvent::Ordered, cause, rate);
+        self.note(now, HealthEvent::Ordered, cause, self.rate_of_all());
     }
 
     /// What may be handed to the account now.
     pub(super) fn leave(&self, now: BootMicros) -> Leave {
-        if self.is_disabled.load(Ordering::Acquire) {
+        if self.is_disabled.load(Ordering::Acquire) || self.is_closed() {
             return Leave::Nothing;
         }
         self.with_breaker(now, "silence", |breaker| breaker.leave(now))
@@ -98,25 +122,42 @@ impl Pacing {
         let was_slowed = adaptive.is_slowed();
         if let Some(rate) = adaptive.ended(now, left_at, heard) {
             self.use_rate(now, rate);
-            match (was_slowed, adaptive.is_slowed()) {
-                (false, true) => self.note(now, HealthEvent::Slowed, adaptive.cause(), rate),
-                (true, false) => self.note(now, HealthEvent::Whole, "answered", rate),
+            let (is_slowed, cause) = (adaptive.is_slowed(), adaptive.cause());
+            drop(adaptive);
+            match (was_slowed, is_slowed) {
+                (false, true) => self.note(now, HealthEvent::Slowed, cause, self.rate_of_all()),
+                (true, false) => {
+                    self.note(now, HealthEvent::Whole, "answered", self.rate_of_all());
+                }
                 (true, true) | (false, false) => {}
             }
         }
     }
 
-    /// The limit that holds, and what is used of it, in segments per second.
+    /// What this owner may use of the limit, and what it uses of that, in segments per second.
     pub(super) fn rates(&self) -> (f64, f64) {
+        if self.is_closed() {
+            return (0.0, 0.0);
+        }
         let adaptive = self.adaptive();
         (adaptive.limit(), adaptive.rate())
     }
 
     /// How the account does: whether it works, and what is used of its limit, in segments per
-    /// second.
+    /// second, if all owners find it as this one does.
     pub(crate) fn health(&self) -> (HealthState, f64) {
         let state = self.breaker().health();
-        (state, self.adaptive().rate())
+        (state, self.rate_of_all())
+    }
+
+    fn rate_of_all(&self) -> f64 {
+        let adaptive = self.adaptive();
+        let whole = self.whole.load(Ordering::Acquire) as f64 / 1e6;
+        if adaptive.is_slowed() {
+            whole * adaptive.rate() / adaptive.limit()
+        } else {
+            whole
+        }
     }
 
     /// What changed and is not written down yet.
@@ -146,8 +187,7 @@ impl Pacing {
         let after = breaker.health();
         drop(breaker);
         if let Some((event, cause)) = change_of(before, after, cause) {
-            let rate = self.adaptive().rate();
-            self.note(now, event, cause, rate);
+            self.note(now, event, cause, self.rate_of_all());
         }
         done
     }
@@ -193,4 +233,8 @@ impl Pacing {
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
         self.condition.breaker()
     }
+}
+
+fn millionths(rate: f64) -> u64 {
+    (rate * 1e6).round() as u64
 }

@@ -170,14 +170,18 @@ impl ProviderSender {
             }
             self.asked = Arc::default();
             self.lane.hand_back();
+        }
+        self.is_resting = is_resting;
+        if !is_resting {
+            tracing::info!(provider = name, "it is sent texts again");
+        } else if self.lane.has_no_share() {
+            return;
+        } else {
             tracing::warn!(
                 provider = name,
                 "it is disabled, or does not answer and is probed"
             );
-        } else {
-            tracing::info!(provider = name, "it is sent texts again");
         }
-        self.is_resting = is_resting;
         self.lane.instruments().resting(is_resting);
     }
 

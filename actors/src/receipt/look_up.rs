@@ -35,13 +35,18 @@ const LOOK_FOR_ACCOUNT_EVERY: Duration = Duration::from_secs(60);
 pub struct LookUpPaces(Arc<[Mutex<Limiter>]>);
 
 impl LookUpPaces {
-    /// One pace for each account.
+    /// One pace for each account, of so many owners among whom they are divided.
     ///
     /// # Errors
     /// When a rate is out of range.
-    pub fn new(runtime: &Runtime, accounts: &[Arc<ProviderAccount>]) -> Result<Self, PaceError> {
+    pub fn new(
+        runtime: &Runtime,
+        accounts: &[Arc<ProviderAccount>],
+        owners: u16,
+    ) -> Result<Self, PaceError> {
         let pace = |account: &Arc<ProviderAccount>| {
-            let rate = (account.rate * SHARE_OF_RATE).max(LEAST_RATE);
+            let rate = account.rate * SHARE_OF_RATE / f64::from(owners);
+            let rate = rate.max(LEAST_RATE);
             Ok(Mutex::new(Limiter::new(
                 Pace::new(rate, None)?,
                 runtime.boot(),

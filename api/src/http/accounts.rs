@@ -33,7 +33,7 @@ pub async fn create(
         self::weight(&mut problems, given)
     });
     let rate = body.value.rate;
-    let rate = rate.map(|rate| rate_millionths(&mut problems, &state, rate));
+    let rate = rate.map(|rate| rate_millionths(&mut problems, rate));
     problems.finish()?;
     let (store, runtime) = (state.store(), state.runtime());
     let account = accounts::create_account(store, runtime, name, weight, rate).await?;
@@ -58,7 +58,7 @@ pub async fn change(
     let weight = body.value.weight;
     let weight = weight.map(|given| self::weight(&mut problems, given));
     let rate = body.value.rate;
-    let rate = rate.map(|given| given.map(|rate| rate_millionths(&mut problems, &state, rate)));
+    let rate = rate.map(|given| given.map(|rate| rate_millionths(&mut problems, rate)));
     let not_found = || Problem::new(ProblemCode::NotFound);
     let key = Account::key_of(path.0);
     let known = state.store().get::<Account>(&key).await?;

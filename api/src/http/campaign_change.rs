@@ -63,8 +63,7 @@ fn apply(state: &DoorState, campaign: &mut Campaign, patch: &CampaignPatch) -> R
         campaign.from = fields::sender(&mut problems, state, from, &campaign.providers);
     }
     if let Some(rate) = patch.rate {
-        campaign.rate_millionths =
-            rate.map(|rate| fields::rate_millionths(&mut problems, state, rate));
+        campaign.rate_millionths = rate.map(|rate| fields::rate_millionths(&mut problems, rate));
     }
     if let Some(window) = &patch.window {
         let window = window.as_ref();

@@ -81,7 +81,7 @@ async fn judge(
     let from = fields::sender(&mut problems, state, request.from, &providers);
     let rate_millionths = request
         .rate
-        .map(|rate| fields::rate_millionths(&mut problems, state, rate));
+        .map(|rate| fields::rate_millionths(&mut problems, rate));
     let send_at = times::send_at(&mut problems, request.send_at.as_deref(), now);
     let window = request.window.as_ref();
     let window = window.map(|window| times::window(&mut problems, window));

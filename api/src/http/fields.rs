@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::dispatch::routing::MAX_PROVIDERS;
-use engine::pacing::{MAX_RATE, share};
+use engine::pacing::{MAX_RATE, MIN_RATE};
 use engine::provider::ProviderAccount;
 use schemas::{MessageClass, ProviderId};
 
@@ -109,18 +109,12 @@ pub fn providers(
 }
 
 /// A rate in segments per second, as millionths.
-pub fn rate_millionths(problems: &mut FieldProblems, state: &DoorState, given: f64) -> u64 {
-    let least = least_rate(state);
-    if !(least..=MAX_RATE).contains(&given) {
-        let detail = format!("is not from {least} to {MAX_RATE} segments per second");
+pub fn rate_millionths(problems: &mut FieldProblems, given: f64) -> u64 {
+    if !(MIN_RATE..=MAX_RATE).contains(&given) {
+        let detail = format!("is not from {MIN_RATE} to {MAX_RATE} segments per second");
         problems.field("/rate", ProblemCode::OutOfRange, detail);
     }
     (given * 1e6).round() as u64
-}
-
-/// The slowest that somebody may be made, of so many owners among whom the limit is divided.
-pub fn least_rate(state: &DoorState) -> f64 {
-    share::least_rate(state.doors().ownership.owners())
 }
 
 /// The sender asked for: owned by one of the provider accounts asked for, or by any.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
+use engine::pacing::MIN_RATE;
 use engine::provider::ProviderAccount;
 use engine::store::{Replaced, StoreError};
 use schemas::ProviderId;
@@ -11,7 +12,6 @@ use schemas::health::ProviderHealth;
 use schemas::http::providers::{ProviderBody, ProviderHealthBody, ProviderPatch, ProvidersBody};
 use schemas::provider::ProviderOrder;
 
-use super::fields::least_rate;
 use crate::auth::{AnyCaller, RootCaller};
 use crate::doors::DoorState;
 use crate::json::{JsonBody, answer};
@@ -66,11 +66,10 @@ pub async fn change(
     let mut problems = FieldProblems::default();
     let wanted = body.value;
     if let Some(rate) = wanted.rate
-        && !(least_rate(&state)..=account.rate).contains(&rate)
+        && !(MIN_RATE..=account.rate).contains(&rate)
     {
         let most = account.rate;
-        let least = least_rate(&state);
-        let detail = format!("is not from {least} to {most}, the rate of the settings");
+        let detail = format!("is not from {MIN_RATE} to {most}, the rate of the settings");
         problems.field("/rate", ProblemCode::OutOfRange, detail);
     }
     problems.finish()?;

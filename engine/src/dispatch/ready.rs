@@ -212,6 +212,22 @@ impl ReadyQueue {
         })
     }
 
+    /// Under whose limits what waits may come.
+    pub fn limits(&self) -> BTreeSet<Limited> {
+        let mut limits = BTreeSet::new();
+        let accounts = self.lanes.iter().flat_map(|lane| &lane.accounts);
+        for (account, waiting) in accounts {
+            limits.insert(Limited::Account(*account));
+            for (campaign, lines) in &waiting.campaigns {
+                limits.extend(campaign.map(Limited::Campaign));
+                for line in lines.0.keys() {
+                    limits.extend(self.routing.limits(line.routes));
+                }
+            }
+        }
+        limits
+    }
+
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
         self.waiting == 0

@@ -244,7 +244,7 @@ fn routing() -> Arc<Routing> {
 /// What may leave at once, under the limits of all senders.
 fn room_of_senders(routing: &Routing) -> Room {
     let limits = Limits::default();
-    for (sender, rate) in routing.sender_rates(PROVIDER) {
+    for (sender, _, rate) in routing.sender_rates(PROVIDER) {
         let pace = Pace::new(rate, None).expect("a rate");
         limits.set(sender, Some(pace), 0);
     }

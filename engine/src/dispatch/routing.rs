@@ -194,11 +194,27 @@ impl Routing {
         number.map(|number| limited(index, number))
     }
 
-    /// The limits of the senders of the account with this number, in segments per second.
-    pub fn sender_rates(&self, index: usize) -> impl Iterator<Item = (Limited, f64)> {
+    /// The senders of the account with this number that have a limit, in segments per second.
+    pub fn sender_rates(&self, index: usize) -> impl Iterator<Item = (Limited, &str, f64)> {
         let rates = self.accounts.get(index).map(|account| &account.rates);
         let rates = rates.into_iter().flatten();
-        rates.map(move |(number, rate)| (limited(index, *number), *rate))
+        rates.map(move |(number, rate)| {
+            let name = &self.limited[usize::from(*number)];
+            (limited(index, *number), name.as_str(), *rate)
+        })
+    }
+
+    /// Under whose limits a text with these routes may come: those of the provider accounts that may
+    /// carry it, and of the senders that it would leave from there.
+    pub fn limits(&self, routes: Routes) -> impl Iterator<Item = Limited> {
+        let accounts = (0..self.accounts.len()).filter(move |index| routes.contains(*index));
+        accounts.flat_map(move |index| {
+            // There are no more than MAX_PROVIDERS.
+            let provider = Limited::Provider(index as u16);
+            [Some(provider), self.limited_sender(index, routes)]
+                .into_iter()
+                .flatten()
+        })
     }
 }
 

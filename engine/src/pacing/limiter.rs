@@ -46,7 +46,8 @@ pub struct SendStamp {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wait {
     /// The first instant at which the same request succeeds, if nothing else is stamped and
-    /// nothing changed before: microseconds on the boot-time clock.
+    /// nothing changed before: microseconds on the boot-time clock. [`u64::MAX`] of a limiter that
+    /// is closed.
     pub until: u64,
 }
 
@@ -59,6 +60,7 @@ pub struct Limiter {
     peak: Meter,
     not_before: u64,
     latest: u64,
+    is_closed: bool,
 }
 
 impl Limiter {
@@ -73,7 +75,24 @@ impl Limiter {
             peak: Meter::full(now, peak_interval(&pace), peak_capacity(&pace)),
             not_before: 0,
             latest: now,
+            is_closed: false,
         }
+    }
+
+    /// Nothing goes until [`Self::open`]: others have the whole limit. What was stamped goes on
+    /// counting.
+    pub fn close(&mut self) {
+        self.is_closed = true;
+    }
+
+    /// Ends what [`Self::close`] began.
+    pub fn open(&mut self) {
+        self.is_closed = false;
+    }
+
+    /// Whether it is closed.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
     }
 
     /// Rests until `rest_until`, because stamps of an earlier life are lost.
@@ -153,6 +172,9 @@ impl Limiter {
     /// overflows meanwhile is counted; with a burst of 1, so is up to 1 us for each segment, by
     /// which stamps are rounded. For a horizon longer than the window it tells too little.
     pub fn due_within(&self, now: u64, horizon_micros: u64) -> u64 {
+        if self.is_closed {
+            return 0;
+        }
         let start = now
             .max(self.not_before)
             .max(self.window.ready_at(1, &self.pace));
@@ -174,6 +196,9 @@ impl Limiter {
     }
 
     fn ready_at(&self, segments: u32, reserve: u32) -> u64 {
+        if self.is_closed {
+            return u64::MAX;
+        }
         let at_once = segments.saturating_add(reserve).min(self.pace.burst());
         // What fits the window alone is not made an oversized one by the reserve.
         let most = self.pace.segments_in_window().max(segments);

@@ -21,6 +21,9 @@ pub enum Limited {
     Account(AccountId),
     /// A campaign.
     Campaign(CampaignId),
+    /// A provider account, by its number in the routes. Its own limit is kept by its sender, not by
+    /// [`Limits`].
+    Provider(u16),
     /// A sender of a provider account, such as a number.
     Sender {
         /// The provider account's number in the routes.
@@ -59,16 +62,35 @@ impl Limits {
             return;
         };
         match limits.get_mut(&who) {
-            Some(limit) if *limit.limiter.pace() == pace => {}
-            Some(limit) => limit.limiter.set_pace(now, pace),
+            Some(limit) => {
+                if *limit.limiter.pace() != pace {
+                    limit.limiter.set_pace(now, pace);
+                }
+                limit.limiter.open();
+            }
             None => {
                 limits.insert(who, Limit::new(Limiter::new(pace, now)));
             }
         }
     }
 
-    /// The same in a process that has just started: an earlier one may have sent until a moment
-    /// ago, texts of up to so many segments.
+    /// From now on nothing leaves, until [`Self::set`].
+    pub fn close(&self, who: Limited, now: u64) {
+        let mut limits = self.limits();
+        let new = || Limit::new(Limiter::new(Pace::least(), now));
+        limits.entry(who).or_insert_with(new).limiter.close();
+    }
+
+    /// From when on nothing that left counts any more; see [`Limiter::settled_at`].
+    pub fn settled_at(&self, who: Limited) -> u64 {
+        let limits = self.limits();
+        limits
+            .get(&who)
+            .map_or(0, |limit| limit.limiter.settled_at())
+    }
+
+    /// The same as [`Self::set`] in a process that has just started: an earlier one may have sent
+    /// until a moment ago, texts of up to so many segments.
     pub fn resume(&self, who: Limited, pace: Option<Pace>, now: u64, segments: u32) {
         if let Some(pace) = pace {
             let mut limiter = Limiter::new(pace, now);

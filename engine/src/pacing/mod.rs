@@ -1,7 +1,8 @@
 //! How fast texts go to a provider account.
 //!
 //! A [`Limiter`] says *when* the next text may be stamped, in segments per second; [`Limits`]
-//! are those that hold besides, for a campaign or an account of ours; a
+//! are those that hold besides, for a campaign or an account of ours; a [`Division`] what of a limit
+//! an owner may use that shares it with others; a
 //! [`Breaker`] whether the account works at all, and an [`Adaptive`] how much of its limit it can
 //! take; a [`LookupSchedule`] when a message without a receipt is asked about. All are plain
 //! state: nothing here reads a clock, starts a task or draws a random number.
@@ -12,6 +13,7 @@
 mod adaptive;
 mod breaker;
 mod condition;
+mod division;
 mod health;
 mod limiter;
 mod limits;
@@ -25,6 +27,8 @@ mod window;
 #[cfg(test)]
 mod adaptive_laws;
 #[cfg(test)]
+mod division_laws;
+#[cfg(test)]
 mod limiter_judge;
 #[cfg(test)]
 mod limiter_laws;
@@ -32,6 +36,7 @@ mod limiter_laws;
 pub use adaptive::{Adaptive, Heard, RECOVERY};
 pub use breaker::{Breaker, FAILURES, LONGEST_REST, Leave, SILENCE, Sign};
 pub use condition::Condition;
+pub use division::{Division, TURN_MICROS};
 pub use health::{HealthNotes, Noted, change_of};
 pub use limiter::{Limiter, SendStamp, Wait};
 pub use limits::{Limited, Limits, Room, Share};

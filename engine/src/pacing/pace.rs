@@ -80,6 +80,17 @@ impl Pace {
         })
     }
 
+    /// The slowest there is, [`MIN_RATE`].
+    pub fn least() -> Self {
+        Self {
+            rate: MIN_RATE,
+            burst: 1,
+            segments_in_window: 1,
+            window_micros: (MICROS_PER_SECOND / MIN_RATE) as u64,
+            interval: (MICROS_PER_SECOND * TICKS_PER_MICRO as f64 / MIN_RATE).ceil() as Ticks,
+        }
+    }
+
     /// Segments per second.
     pub fn rate(&self) -> f64 {
         self.rate

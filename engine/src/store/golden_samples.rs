@@ -12,6 +12,7 @@ use schemas::health::{HealthChange, HealthEvent, HealthState, ProviderHealth};
 use schemas::held::{HeldCount, HeldMessage};
 use schemas::ingress::IngressPosition;
 use schemas::job::{ImportPosition, Job, JobFilePiece, JobProgress, JobReject, JobState, JobWork};
+use schemas::limit::{LimitDivision, LimitPart};
 use schemas::message::{
     DueEntry, DueLookUps, Encoding, IdempotencyKey, Intake, LookUp, TimelineEntry,
 };
@@ -328,6 +329,28 @@ pub(crate) fn show_all(to: &mut impl Samples) {
                 rate_millionths: 2_000_000,
             }],
             version: 4,
+        },
+    );
+    to.sample(
+        "limit_division",
+        LimitDivision {
+            turn: 1,
+            parts: vec![
+                LimitPart {
+                    rate_millionths: 1_500_000,
+                    limit_millionths: 1_500_000,
+                    waits: false,
+                    owner: 7,
+                },
+                LimitPart {
+                    rate_millionths: 0,
+                    limit_millionths: 2_000_000,
+                    waits: true,
+                    owner: 8,
+                },
+            ],
+            version: 5,
+            ..LimitDivision::none(format!("provider/{provider}"), 2)
         },
     );
     to.sample("campaign", campaign());

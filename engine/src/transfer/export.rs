@@ -110,7 +110,7 @@ fn refuse_uploads(kv: &dyn KvRead, whole: PartitionRange) -> Result<(), Transfer
 /// A row as it is on servers; `None` for one that means nothing there.
 fn of_row(key: Vec<u8>, row: Vec<u8>) -> Result<Option<Item>, TransferError> {
     let tag = key.first().copied();
-    if tag == Some(tables::TOPIC_MARKS.tag) {
+    if tables::OF_NODES.iter().any(|table| tag == Some(table.tag)) {
         return Ok(None);
     }
     if tag != Some(CommittedPosition::TABLE.tag) {

@@ -1,8 +1,6 @@
 //! Several nodes on the same servers: how each owner's turn ends, and what lies between the nodes
 //! and the servers.
 
-use engine::pacing::share::least_rate;
-
 use super::lives::disturbances;
 use super::{Disturbance, End, LifePlan, Plan};
 use crate::simulation::chance::{Chance, Stream};
@@ -59,35 +57,12 @@ impl Plan {
 }
 
 impl Plan {
-    /// Divides the partitions among so many owners, if there are as many, and makes every limit one
-    /// that can be divided.
+    /// Divides the partitions among so many owners, if there are as many; each needs a connection.
+    /// Limits are divided too, those that are too small for it used in turns.
     fn divide(&mut self, owners: u16) {
         self.owners = owners.min(self.partitions);
-        if self.owners == 1 {
-            return;
-        }
-        let least = least_rate(self.owners);
-        let raise = |rate: &mut Option<f64>| *rate = rate.map(|rate| rate.max(least));
         for provider in &mut self.providers {
-            provider.rate = provider.rate.max(least);
             provider.max_in_flight = provider.max_in_flight.max(self.owners.into());
-            provider.sender_rates.iter_mut().for_each(raise);
-        }
-        for order in &mut self.orders {
-            order.whole_rate = order.whole_rate.max(least);
-            raise(&mut order.rate);
-        }
-        for account in &mut self.accounts {
-            raise(&mut account.rate);
-            if let Some((_, rate)) = &mut account.change {
-                raise(rate);
-            }
-        }
-        for campaign in &mut self.campaigns {
-            raise(&mut campaign.rate);
-            if let Some(change) = &mut campaign.change {
-                raise(&mut change.rate);
-            }
         }
     }
 }
