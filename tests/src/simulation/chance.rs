@@ -35,6 +35,8 @@ pub enum Stream {
     Servers,
     /// How long requests to the servers take.
     Network,
+    /// What is owned by two nodes at once, and how the second ends.
+    Beside,
     /// Which story is there alone.
     Alone,
 }

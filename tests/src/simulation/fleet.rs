@@ -1,15 +1,16 @@
-//! Several nodes on the same servers: one owns, others wait for their turn, and those that slept
-//! through theirs wake beside their successors.
+//! Several nodes on the same servers: one owns, or two own some ranges each, others wait for their
+//! turn, and those that slept through theirs wake beside their successors.
 //!
 //! Each node is a process with its own machine, and its tasks are apart from those of the others:
 //! so one can stand still as a whole, actors too, and die alone.
 
+mod beside;
 mod line;
 mod trouble;
 mod turn;
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -63,6 +64,10 @@ pub struct Fleet {
     turn: SharedTurn,
     trouble: Trouble,
     next: Cell<usize>,
+    /// Lives of those that own a range and not the first.
+    beside: RefCell<BTreeSet<usize>>,
+    /// When one of them ends, and for how long it sleeps if it does not die.
+    beside_ends: Cell<Option<(u64, Option<u64>)>>,
 }
 
 /// One node.
@@ -76,6 +81,16 @@ struct Node {
     wakes_at: u64,
 }
 
+impl Node {
+    fn has_failed(&self) -> bool {
+        match &*self.started.borrow() {
+            Some(Err(_)) => true,
+            Some(Ok(process)) => process.ended.borrow().is_some(),
+            None => false,
+        }
+    }
+}
+
 impl Fleet {
     /// Servers that nobody has used.
     pub fn new(seed: u64, plan: ServersPlan, time: &Arc<Time>, tally: &Arc<Tally>) -> Self {
@@ -83,8 +98,10 @@ impl Fleet {
             .enable_time()
             .start_paused(true)
             .build();
+        let servers = MemoryServers::new();
+        servers.keep_apart(plan.apart.iter().copied());
         Self {
-            servers: MemoryServers::new(),
+            servers,
             plan: Arc::new(plan),
             time: Arc::clone(time),
             tally: Arc::clone(tally),
@@ -95,11 +112,14 @@ impl Fleet {
             turn: SharedTurn::default(),
             trouble: Trouble::default(),
             next: Cell::new(0),
+            beside: RefCell::default(),
+            beside_ends: Cell::default(),
         }
     }
 
     /// Sees to it that somebody waits for the turn, which is to end as planned.
     fn await_turn(&self, simulation: &Rc<Simulation>, plan: &LifePlan, is_last: bool) {
+        self.bury(simulation);
         let dies_opening = match plan.end {
             End::WhileOpening(step) => Some(step),
             End::AtStep(_)
@@ -137,10 +157,11 @@ impl Fleet {
     }
 
     /// Does something while all other nodes go on.
-    async fn beside<T>(&self, work: impl Future<Output = T>) -> T {
+    async fn beside<T>(&self, simulation: &Simulation, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         poll_fn(|context| {
             let polled = work.as_mut().poll(context);
+            self.end_beside(simulation, context);
             self.poll_others(context);
             polled
         })
@@ -212,8 +233,7 @@ impl Fleet {
         };
         let doors = node.doors.borrow().clone();
         // The first owner signs the customers up.
-        let signed_up = simulation.customers.state().accounts.len();
-        let are_there = signed_up == simulation.plan.accounts.len();
+        let are_there = simulation.are_signed_up();
         let Some(doors) = doors.filter(|_| are_there && !node.machine.is_dead()) else {
             return false;
         };
@@ -294,9 +314,20 @@ impl Fleet {
         }
     }
 
-    /// Ends those that slept and have seen that it is not their turn, or had the time to.
-    fn bury(&self) {
+    /// Ends those that slept and have seen that it is not their turn, or had the time to, and those
+    /// that failed before they had it.
+    fn bury(&self, simulation: &Simulation) {
         let now = self.time.now();
+        let failed: Vec<_> = {
+            let mut waiting = self.waiting.borrow_mut();
+            let (failed, well): (Vec<_>, Vec<_>) = waiting.drain(..).partition(Node::has_failed);
+            waiting.extend(well);
+            failed
+        };
+        for node in failed {
+            self.tally.count("a node that waited ended itself");
+            self.end(simulation, node);
+        }
         let mut asleep = self.asleep.borrow_mut();
         let mut left = Vec::new();
         for node in asleep.drain(..) {
@@ -308,7 +339,7 @@ impl Fleet {
                 self.tally.count("a node that slept ended itself");
             }
             if has_ended || now >= node.wakes_at + AWAKE_FOR {
-                self.end(node);
+                self.end(simulation, node);
             } else {
                 left.push(node);
             }
@@ -317,16 +348,20 @@ impl Fleet {
     }
 
     /// Cuts all nodes off: what runs on them holds the simulation.
-    pub fn end_all(&self) {
+    pub fn end_all(&self, simulation: &Simulation) {
         let waiting = self.waiting.take();
         for node in self.asleep.take().into_iter().chain(waiting) {
-            self.end(node);
+            self.end(simulation, node);
         }
     }
 
     /// Cuts a node off.
-    fn end(&self, node: Node) {
+    fn end(&self, simulation: &Simulation, node: Node) {
         node.machine.die();
+        if self.beside.borrow_mut().remove(&node.machine.life) {
+            let panicked = node.machine.panicked();
+            simulation.panicked.borrow_mut().extend(panicked);
+        }
         // What is cut off may still touch a timer as it falls.
         let _context = self.tasks.enter();
         drop(node);

@@ -309,7 +309,11 @@ impl<'a> Life<'a> {
         }
         let is_over = match end {
             End::AtTime(ms) if passed >= ms * 1_000 => return Some(Ending::Killed),
-            End::Asleep { at_ms, .. } if passed >= at_ms * 1_000 => return Some(Ending::Asleep),
+            End::Asleep { at_ms, .. }
+                if passed >= at_ms * 1_000 && !self.machine.is_taking_over() =>
+            {
+                return Some(Ending::Asleep);
+            }
             End::AtStep(_)
             | End::WhileOpening(_)
             | End::AfterStart(_)

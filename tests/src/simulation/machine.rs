@@ -55,6 +55,8 @@ struct State {
     is_lost: bool,
     /// Tasks that are held up just now.
     held: usize,
+    /// Ranges that it has the turn of and has not taken over.
+    taking_over: usize,
 }
 
 /// More steps than any life needs, by a factor of ten.
@@ -114,6 +116,23 @@ impl Machine {
     /// Whether it ran in circles.
     pub fn is_lost(&self) -> bool {
         self.state().is_lost
+    }
+
+    /// It has the turn of a range, and begins to take it over.
+    pub fn takes_over(&self) {
+        self.state().taking_over += 1;
+    }
+
+    /// It has taken one over.
+    pub fn has_taken_over(&self) {
+        let mut state = self.state();
+        state.taking_over = state.taking_over.saturating_sub(1);
+    }
+
+    /// Whether it takes a range over just now. Who falls asleep meanwhile may still fence who comes
+    /// after it when it wakes, and that one ends.
+    pub fn is_taking_over(&self) -> bool {
+        self.state().taking_over > 0
     }
 
     /// Panics at the call with this number from now.

@@ -207,7 +207,9 @@ fn run_plan(seed: u64, mut plan: Plan, folder: &Path, is_told: bool) -> (Rc<Simu
         violations: RefCell::default(),
     });
     let crashes = simulation.run(&lives);
-    simulation.fleet.iter().for_each(Fleet::end_all);
+    if let Some(fleet) = &simulation.fleet {
+        fleet.end_all(&simulation);
+    }
     for panic in panics::taken() {
         simulation.violated(format!("an unplanned panic: {panic}"));
     }
@@ -281,15 +283,20 @@ impl Simulation {
                 judge::starts_were_heard(self, begun, now);
             }
         }
-        self.lives.set(self.lives.get() + 1);
-        for (errand, wait_ms) in self.customers.connections_broke() {
-            self.world.plan_errand(now + wait_ms * 1_000, errand);
-        }
+        self.connections_break(now);
         self.pass(life.downtime_ms * 1_000);
         if life.reboots {
             self.time.reboot();
         }
         ending
+    }
+
+    /// What customers have asked and was not answered is not going to be.
+    fn connections_break(&self, now: u64) {
+        self.lives.set(self.lives.get() + 1);
+        for (errand, wait_ms) in self.customers.connections_broke() {
+            self.world.plan_errand(now + wait_ms * 1_000, errand);
+        }
     }
 
     /// The machine sleeps for the next of its times; false when nothing is left to wait for.
@@ -417,6 +424,11 @@ impl Simulation {
             },
         };
         self.tally.count(name);
+    }
+
+    /// Whether all customers have their accounts.
+    fn are_signed_up(&self) -> bool {
+        self.customers.state().accounts.len() == self.plan.accounts.len()
     }
 
     fn is_well(&self) -> bool {

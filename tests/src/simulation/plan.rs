@@ -23,7 +23,7 @@ use providers::{long_outage, order, provider};
 use wishes::{campaign, singles, stops};
 
 pub use composed::AccountPlan;
-pub use lives::{Disturbance, End, LifePlan};
+pub use lives::{BesideEnd, Disturbance, End, LifePlan};
 pub use providers::{LONG_OUTAGE_MS, LinePlan, OrderPlan, Outage, ProviderPlan, Weakness};
 pub use servers::ServersPlan;
 pub use wishes::{CampaignPlan, ChangePlan, CommandsPlan, Poison, SinglePlan, StopPlan};

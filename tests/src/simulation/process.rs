@@ -1,31 +1,29 @@
 //! One process: opened as the program opens it, over memory instead of a disk and lines
 //! of the simulated world instead of sockets, and served until its end.
 
+mod serving;
+
 use std::cell::{OnceCell, RefCell};
 use std::fmt::Display;
 use std::mem::ManuallyDrop;
-use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actors::import::Imports;
-use actors::node::{Node, NodeParts};
 use api::doors::Doors;
 use api::in_process::{InProcess, Routes};
 use api::ownership::Ownership;
 use engine::intake::Intake;
 use engine::log::Log;
 use engine::provider::ProviderAccount;
-use engine::retry::RetryPolicy;
 use engine::runtime::Runtime;
 use engine::storage::{JournalSettings, Shared, Storage};
 use engine::store::Store;
-use futures::FutureExt;
-use futures::future::{select_all, try_join_all};
 use schemas::{PartitionCount, Secret};
 use tokio::sync::oneshot;
 
+use self::serving::{Work, serve_all, sign_up};
 use super::Simulation;
 use super::life::Ending;
 use super::machine::Machine;
@@ -33,9 +31,6 @@ use super::plan::Plan;
 use super::wire::Wire;
 use super::world::{PUBLIC_URL, second_sender};
 use crate::fixture::{account_sid, auth_token, default_sender};
-
-/// How long a process may take to see that its store has failed.
-const NOTICES_WITHIN: Duration = Duration::from_secs(8);
 
 /// A process that runs.
 pub struct Process {
@@ -85,57 +80,43 @@ pub async fn start(
     let doors = InProcess::open(&routes().await, doors, &simulation.http);
     let doors = doors.map_err(|error| format!("the doors cannot be opened: {error}"))?;
     opens(&doors);
-    let storages = match ground.journals {
-        Journals::Here(storage) => vec![*storage],
-        Journals::OnServers(shared) => own_all(&shared).await?,
-    };
-    let beside = storages.len() as u64 - 1;
-    simulation
-        .tally
-        .add("a range was owned beside another", beside);
-    if simulation.customers.state().accounts.is_empty() {
-        sign_up(simulation, &storages[0], &runtime).await?;
-    }
-    let make = |storage: &Storage| NodeParts {
-        store: storage.store.patient(&runtime),
-        log: storage.log.patient(&runtime),
-        runtime: runtime.clone(),
-        journal: storage.journal.clone(),
-        providers: if is_bare {
-            Vec::new()
-        } else {
-            providers.clone()
-        },
-        retry: RetryPolicy {
-            max_attempts: plan.max_attempts,
-            first_delay: Duration::from_millis(plan.first_delay_ms),
-            ..RetryPolicy::default()
-        },
-        receipts_come: plan.receipts_come,
-        read_ahead: plan.read_ahead,
-        imports: imports.clone(),
-    };
-    let trees = storages
-        .into_iter()
-        .map(|storage| (make(&storage), storage));
-    let trees: Vec<_> = trees.collect();
-    let (drain, drained) = oneshot::channel();
-    let ended: Rc<RefCell<Option<Ending>>> = Rc::default();
-    let (told, world) = (Rc::clone(&ended), Arc::clone(&simulation.world));
-    let ownership = ground.ownership;
-    machine.start_local(async move {
-        // A panic in the program's own task ends the program.
-        let served = AssertUnwindSafe(serve_all(trees, ownership, drained));
-        let ending = served.catch_unwind().await;
-        let ending = ending.unwrap_or_else(|_| Ending::Failed("it panicked".to_owned()));
-        told.borrow_mut().get_or_insert(ending);
-        world.changed.notify_one();
+    let work = Rc::new(Work {
+        simulation: Rc::clone(simulation),
+        machine: Arc::clone(machine),
+        ownership: ground.ownership,
+        runtime,
+        providers: if is_bare { Vec::new() } else { providers },
+        imports,
     });
-    Ok(Process {
+    let (drain, drained) = oneshot::channel();
+    let process = Process {
         doors,
         drain: Some(drain),
-        ended,
-    })
+        ended: Rc::default(),
+    };
+    match ground.journals {
+        Journals::Here(storage) => {
+            sign_up(&work, &storage).await?;
+            let serving = Rc::clone(&work).serve(*storage, async {
+                let _ = drained.await;
+            });
+            work.spawn(&process.ended, serving);
+        }
+        Journals::OnServers(shared) => {
+            let (owns, owned) = oneshot::channel();
+            let serving = serve_all(Rc::clone(&work), *shared, owns, drained);
+            work.spawn(&process.ended, serving);
+            if owned.await.is_err() {
+                // It has ended before.
+                let ended = process.ended.borrow_mut().take();
+                return Err(match ended {
+                    Some(Ending::NotStarted(cause) | Ending::Failed(cause)) => cause,
+                    ended => format!("{ended:?}"),
+                });
+            }
+        }
+    }
+    Ok(process)
 }
 
 /// How the journals of a plan are kept.
@@ -146,12 +127,6 @@ pub fn journal_settings(plan: &Plan) -> JournalSettings {
         owners: count(plan.owners),
         trim: plan.trim,
     }
-}
-
-/// Owns every range: here the turn to all of them is one.
-async fn own_all(shared: &Shared) -> Result<Vec<Storage>, String> {
-    let owned = shared.ranges().map(|range| shared.own(range));
-    try_join_all(owned).await.map_err(not_opened)
 }
 
 /// What the doors stand on.
@@ -211,66 +186,6 @@ async fn routes() -> Routes {
     compiled
 }
 
-/// Serves all ranges until the end, as the program does: the first that fails ends the process, and
-/// where all are to end in good order, all have to.
-async fn serve_all(
-    trees: Vec<(NodeParts, Storage)>,
-    ownership: Ownership,
-    drain: oneshot::Receiver<()>,
-) -> Ending {
-    let drain = drain.map(drop).shared();
-    let served = trees.into_iter().map(|(parts, storage)| {
-        let (ownership, drain) = (ownership.clone(), drain.clone());
-        serve(parts, storage, ownership, drain).boxed_local()
-    });
-    let mut left: Vec<_> = served.collect();
-    loop {
-        let (ending, _, others) = select_all(left).await;
-        if ending != Ending::Drained || others.is_empty() {
-            return ending;
-        }
-        left = others;
-    }
-}
-
-/// Serves until the end.
-async fn serve(
-    parts: NodeParts,
-    storage: Storage,
-    ownership: Ownership,
-    drain: impl Future<Output = ()>,
-) -> Ending {
-    let mut closed = storage.closed.clone();
-    let runtime = parts.runtime.clone();
-    let mut node = match Node::start(parts).await {
-        Ok(node) => node,
-        Err(error) => return Ending::NotStarted(error.to_string()),
-    };
-    ownership.begins(&storage);
-    let ending = {
-        let failed = async { Some(Ending::Failed(node.failed().await)) };
-        let store_failed = async {
-            closed.wait().await;
-            runtime.sleep(NOTICES_WITHIN).await;
-            Some(Ending::NotNoticed)
-        };
-        let drained = drain.map(|()| None);
-        let first = [
-            failed.boxed_local(),
-            store_failed.boxed_local(),
-            drained.boxed_local(),
-        ];
-        select_all(first).await.0
-    };
-    match ending {
-        Some(ending) => ending,
-        None => match node.drain().await {
-            Ok(()) => Ending::Drained,
-            Err(error) => Ending::Failed(error.to_string()),
-        },
-    }
-}
-
 fn providers(simulation: &Simulation, machine: &Arc<Machine>) -> Vec<Arc<ProviderAccount>> {
     let timeout = Duration::from_millis(simulation.plan.request_timeout_ms);
     let public_url = simulation.plan.receipts_come.then_some(PUBLIC_URL);
@@ -308,30 +223,4 @@ fn sender(name: &str, rate: Option<f64>) -> String {
         Some(rate) => format!("{{ number = \"{name}\", rate = {rate:?} }}"),
         None => format!("\"{name}\""),
     }
-}
-
-/// Makes the customers' accounts and keys.
-async fn sign_up(
-    simulation: &Simulation,
-    storage: &Storage,
-    runtime: &Runtime,
-) -> Result<(), String> {
-    for (number, plan) in simulation.plan.accounts.iter().enumerate() {
-        let name = format!("customer {number}");
-        let rate = plan.rate.map(|rate| (rate * 1e6).round() as u64);
-        let account = api::accounts::create_account(&storage.store, runtime, name, 1, rate).await;
-        let account = account.map_err(|error| error.to_string())?.id;
-        let key =
-            api::accounts::create_key(&storage.store, runtime, account, "key".to_owned()).await;
-        let (_, secret) = key
-            .map_err(|error| error.to_string())?
-            .expect("the account");
-        let secret = secret.expose().to_owned();
-        simulation
-            .customers
-            .state()
-            .accounts
-            .push((account, secret));
-    }
-    Ok(())
 }

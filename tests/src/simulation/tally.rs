@@ -116,7 +116,7 @@ pub const EXERCISED: [&str; 80] = [
 ];
 
 /// The same where several nodes share servers, beside what is the same for all.
-pub const EXERCISED_ON_SERVERS: [&str; 13] = [
+pub const EXERCISED_ON_SERVERS: [&str; 16] = [
     "a commit was lost",
     "a commit was unknown",
     "a customer came to a node that waits",
@@ -124,6 +124,9 @@ pub const EXERCISED_ON_SERVERS: [&str; 13] = [
     "a node that slept ended itself",
     "a node was fenced",
     "a range was owned beside another",
+    "a range was owned beside another node",
+    "a node died beside another",
+    "a node slept beside another",
     "a receipt came to a node that waits",
     "a row was written again",
     "a write was unknown",

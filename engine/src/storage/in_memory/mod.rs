@@ -67,8 +67,8 @@ pub trait Network: Send + Sync + 'static {
     fn trip(&self, request: Request) -> Trip;
     /// Whether the node is there: what falls with a process that died tells the servers nothing.
     fn is_up(&self) -> bool;
-    /// The node has got its turn.
-    fn has_turn(&self);
+    /// The node has got its turn to own a range.
+    fn has_turn(&self, range: PartitionRange);
     /// The node was told that another has taken over.
     fn is_fenced(&self);
 }
@@ -94,6 +94,16 @@ impl MemoryServers {
     /// Rows and logs as they are.
     pub fn rows(&self) -> MemoryKv {
         self.state().kv.clone()
+    }
+
+    /// Lets these ranges, by their places, go to another node than the first, if there is another.
+    pub fn keep_apart(&self, places: impl IntoIterator<Item = u16>) {
+        self.state().apart = places.into_iter().collect();
+    }
+
+    /// Whether somebody owns anything.
+    pub fn is_owned(&self) -> bool {
+        !self.state().owners.is_empty()
     }
 
     /// Lets everything arrive that is due.
@@ -229,8 +239,8 @@ impl Node {
 }
 
 impl Deployment for Node {
-    fn turn(&self, _: PartitionRange) -> BoxFuture<'_, Result<Turn, LogError>> {
-        turn::wait(self).boxed()
+    fn turn(&self, range: PartitionRange) -> BoxFuture<'_, Result<Turn, LogError>> {
+        turn::wait(self, range).boxed()
     }
 
     fn take_over(&self, range: PartitionRange) -> BoxFuture<'_, Result<Arc<dyn Groups>, LogError>> {

@@ -1,6 +1,6 @@
 //! What the servers hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::{Partition, PartitionRange};
 
@@ -36,9 +36,13 @@ pub(super) struct State {
     pub(super) ends: BTreeMap<Partition, Offset>,
     pub(super) producers: BTreeMap<String, Producer>,
     pub(super) events: Vec<(Partition, String, Vec<u8>)>,
-    /// Who may be the owner, by when they last were heard, and who is.
+    /// Who may own, by when they last were heard, and who owns which range, by its place.
     pub(super) members: BTreeMap<u64, u64>,
-    pub(super) owner: Option<u64>,
+    pub(super) owners: BTreeMap<u16, u64>,
+    /// The ranges that go to another than the owner of the first, if there is another.
+    pub(super) apart: BTreeSet<u16>,
+    /// Since when the owner of the first has it.
+    pub(super) first_since: u64,
     pub(super) joined: u64,
     /// What is on its way, by when it arrives and the order in which it was sent.
     under_way: BTreeMap<(u64, u64), Arrival>,

@@ -1,5 +1,5 @@
-//! Whose turn it is: who has owned and is heard stays the owner, then it is whoever has waited
-//! longest.
+//! Whose turn it is: who owns a range and is heard stays its owner, then it is whoever has waited
+//! longest. Other ranges go with the first, but for those that are kept apart.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use schemas::PartitionRange;
 
 use super::state::State;
 use super::{MemoryServers, Network, Node};
@@ -21,16 +22,20 @@ const HEARD_EVERY: Duration = Duration::from_secs(1);
 /// How often who waits looks whether it is its turn.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// How long the owner of the first range leaves those that are kept apart to another that may come,
+/// in microseconds.
+const LEFT_TO_OTHERS: u64 = 500_000;
+
 /// A node as a member.
 pub(super) struct Membership {
     servers: MemoryServers,
     network: Arc<dyn Network>,
     member: u64,
-    /// Whether it has got its turn, and is heard.
+    /// Whether it has got a turn, and is heard.
     owns: AtomicBool,
 }
 
-/// The turn of a node, which it has to all ranges at once.
+/// The turn of a node, to one range or several.
 struct HeldTurn(#[expect(dead_code, reason = "it is held")] Arc<Membership>);
 
 /// This node as the member that it is while it has a turn, or waits for one.
@@ -49,23 +54,26 @@ fn member_of(node: &Node) -> Arc<Membership> {
     member
 }
 
-/// Waits until it is this node's turn.
-pub(super) async fn wait(node: &Node) -> Result<Turn, LogError> {
+/// Waits until it is this node's turn to own a range.
+pub(super) async fn wait(node: &Node, range: PartitionRange) -> Result<Turn, LogError> {
     let member = member_of(node);
-    let number = member.member;
-    while !node.servers.state().is_owner(number, node.network.now()) {
+    let (number, place) = (member.member, range.place());
+    loop {
+        let now = node.network.now();
+        if node.servers.state().is_owner(number, place, now) {
+            break;
+        }
         node.runtime.sleep(LOOK_EVERY).await;
     }
+    node.network.has_turn(range);
     if !member.owns.swap(true, Ordering::AcqRel) {
-        node.network.has_turn();
         let (heard, owner) = (node.clone(), Arc::downgrade(&member));
         node.runtime.spawn_dedicated("owner", async move {
             while owner.strong_count() > 0 {
                 heard.runtime.sleep(HEARD_EVERY).await;
                 if owner.strong_count() > 0 {
                     // Where it was silent for too long it is another's turn, and stays so.
-                    let now = heard.network.now();
-                    heard.servers.state().is_owner(number, now);
+                    heard.servers.state().hear(number, heard.network.now());
                 }
             }
         });
@@ -95,24 +103,46 @@ impl State {
         self.joined
     }
 
-    /// A member is heard; whether it is the owner.
-    fn is_owner(&mut self, member: u64, now: u64) -> bool {
+    /// A member is heard. Who was silent for too long owns nothing any more.
+    fn hear(&mut self, member: u64, now: u64) {
         self.settle(now);
         self.members.retain(|_, heard| *heard + SESSION > now);
         self.members.insert(member, now);
-        if self
-            .owner
-            .is_none_or(|owner| !self.members.contains_key(&owner))
+        let members = &self.members;
+        self.owners.retain(|_, owner| members.contains_key(owner));
+    }
+
+    /// A member is heard that wants a range; whether it owns that.
+    fn is_owner(&mut self, member: u64, place: u16, now: u64) -> bool {
+        self.hear(member, now);
+        if !self.owners.contains_key(&place)
+            && let Some(next) = self.next_owner(place, now)
         {
-            self.owner = self.members.first_key_value().map(|(first, _)| *first);
+            self.owners.insert(place, next);
+            if place == 0 {
+                self.first_since = now;
+            }
         }
-        self.owner == Some(member)
+        self.owners.get(&place) == Some(&member)
+    }
+
+    /// Who is to own a range that nobody does.
+    fn next_owner(&self, place: u16, now: u64) -> Option<u64> {
+        let mut members = self.members.keys().copied();
+        if place == 0 {
+            return members.next();
+        }
+        let first = *self.owners.get(&0)?;
+        if !self.apart.contains(&place) {
+            return Some(first);
+        }
+        let is_left = now < self.first_since + LEFT_TO_OTHERS;
+        let other = members.find(|member| *member != first);
+        other.or(Some(first).filter(|_| !is_left))
     }
 
     fn leave(&mut self, member: u64) {
         self.members.remove(&member);
-        if self.owner == Some(member) {
-            self.owner = None;
-        }
+        self.owners.retain(|_, owner| *owner != member);
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::storage::{Network, Request, Trip};
+use schemas::PartitionRange;
 
 use super::trouble::Trouble;
 use super::turn::SharedTurn;
@@ -84,7 +85,11 @@ impl Network for Line {
         !self.machine.is_dead()
     }
 
-    fn has_turn(&self) {
+    fn has_turn(&self, range: PartitionRange) {
+        self.machine.takes_over();
+        if range.place() > 0 {
+            return;
+        }
         self.tally.count("a node got its turn");
         let mut turn = self.turn.lock();
         turn.owner = Some(self.machine.life);

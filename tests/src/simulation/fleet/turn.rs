@@ -25,7 +25,7 @@ use crate::simulation::world::Action;
 const TAKES_OVER_WITHIN: u64 = 90_000_000;
 
 /// How often tasks that can go on do so before a node falls asleep, at most.
-const UNTIL_STILL: usize = 1_000;
+pub(super) const UNTIL_STILL: usize = 1_000;
 
 /// Milliseconds until a customer tries again at doors that are shut.
 const SHUT_MS: u64 = 150;
@@ -55,11 +55,14 @@ impl SharedTurn {
 /// Runs the turn of the next owner.
 pub fn live(simulation: &Rc<Simulation>, fleet: &Fleet, plan: &LifePlan, until: Until) -> Ending {
     let is_last = until == Until::NothingIsLeft;
+    fleet.plan_beside(None);
     fleet.await_turn(simulation, plan, is_last);
     let taken_over = fleet.tasks.block_on(async {
         simulation.time.life_begins(Instant::now());
         simulation.world.life_begins(NOBODY);
-        let owner = fleet.beside(next_owner(simulation, fleet)).await;
+        let owner = fleet
+            .beside(simulation, next_owner(simulation, fleet))
+            .await;
         simulation.time.life_ended();
         owner
     });
@@ -68,7 +71,7 @@ pub fn live(simulation: &Rc<Simulation>, fleet: &Fleet, plan: &LifePlan, until: 
     };
     if is_last {
         // Where days pass in a moment, whoever waits would take that for silence.
-        fleet.end_all();
+        fleet.end_all(simulation);
     }
     let life = node.machine.life;
     let (machine, started) = (Arc::clone(&node.machine), Rc::clone(&node.started));
@@ -76,7 +79,7 @@ pub fn live(simulation: &Rc<Simulation>, fleet: &Fleet, plan: &LifePlan, until: 
         simulation.time.life_begins(Instant::now());
         simulation.world.life_begins(life);
         let turn = turn((simulation, fleet), &machine, &started, plan, until);
-        let ending = fleet.beside(node.local.run_until(turn)).await;
+        let ending = fleet.beside(simulation, node.local.run_until(turn)).await;
         if ending == Ending::Asleep {
             fall_asleep(&mut node.local).await;
         }
@@ -100,9 +103,9 @@ pub fn live(simulation: &Rc<Simulation>, fleet: &Fleet, plan: &LifePlan, until: 
             }
             fleet.asleep.borrow_mut().push(node);
         }
-        _ => fleet.end(node),
+        _ => fleet.end(simulation, node),
     }
-    fleet.bury();
+    fleet.bury(simulation);
     ending
 }
 
@@ -118,7 +121,7 @@ async fn next_owner(simulation: &Rc<Simulation>, fleet: &Fleet) -> Option<Node> 
         if simulation.time.now() >= began + TAKES_OVER_WITHIN {
             return None;
         }
-        fleet.bury();
+        fleet.bury(simulation);
         pass(simulation, fleet).await;
     }
 }
@@ -184,6 +187,7 @@ async fn turn(
         pass(simulation, fleet).await;
     }
     let begun = simulation.time.now();
+    fleet.plan_beside(plan.beside);
     simulation.begun.borrow_mut().push(begun);
     simulation
         .story

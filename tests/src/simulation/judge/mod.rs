@@ -82,6 +82,8 @@ pub fn after_a_life(simulation: &Simulation, in_good_order: bool) {
     match verified {
         // While servers do not answer nothing is written down, and nobody waits for ever.
         Ok(_) if in_good_order && is_cut_short(simulation) => {}
+        // Others go on.
+        Ok(_) if is_owned(simulation) => {}
         Ok(verified) if in_good_order && verified.open_attempts > 0 => {
             let open = verified.open_attempts;
             simulation.violated(format!("stopped in good order with {open} open attempts"));
@@ -111,6 +113,12 @@ fn image(simulation: &Simulation) -> Option<MemoryKv> {
             None
         }
     }
+}
+
+/// Whether another node owns something, or died a moment ago.
+fn is_owned(simulation: &Simulation) -> bool {
+    let fleet = simulation.fleet.as_ref();
+    fleet.is_some_and(|fleet| fleet.servers.is_owned())
 }
 
 /// Whether servers did not answer as a process ended.

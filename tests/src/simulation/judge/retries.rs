@@ -56,6 +56,11 @@ fn too_many(simulation: &Simulation, retries: &[u64], left: &[u64]) -> Option<St
         // A process knows nothing of what others have sent.
         let begun = simulation.begun.borrow();
         let others = begun.iter().filter(|at| window.contains(at)).count() as u64;
+        let is_shared = simulation
+            .fleet
+            .as_ref()
+            .is_some_and(|fleet| fleet.is_shared());
+        let others = others + u64::from(is_shared);
         let most = u64::from(RESERVE) * (1 + others) + texts / u64::from(TEXTS_FOR_A_RETRY);
         let many = (last + 1).saturating_sub(first) as u64;
         if many > most {

@@ -19,6 +19,17 @@ pub struct LifePlan {
     pub reboots: bool,
     /// Whether its settings have no provider accounts, by mistake.
     pub is_bare: bool,
+    /// What becomes of a node that owns beside it, if there is one.
+    pub beside: Option<BesideEnd>,
+}
+
+/// How a node ends that owns some ranges beside another.
+#[derive(Clone, Copy, Debug)]
+pub struct BesideEnd {
+    /// Milliseconds from when the other began.
+    pub at_ms: u64,
+    /// For how long it sleeps; it dies if it does not.
+    pub sleeps_ms: Option<u64>,
 }
 
 impl LifePlan {
@@ -31,6 +42,7 @@ impl LifePlan {
             downtime_ms: 0,
             reboots: false,
             is_bare: false,
+            beside: None,
         }
     }
 
@@ -135,6 +147,7 @@ pub(super) fn lives(chance: &mut Chance, campaigns: &[CampaignPlan]) -> Vec<Life
             downtime_ms: chance.pick(&[0, 50, 500, 2_000, 8_000]),
             reboots: chance.hits(0.3),
             is_bare: false,
+            beside: None,
         });
         if chance.hits(0.25) {
             lives.push(LifePlan {
@@ -144,6 +157,7 @@ pub(super) fn lives(chance: &mut Chance, campaigns: &[CampaignPlan]) -> Vec<Life
                 downtime_ms: chance.between(0, 1_000),
                 reboots: false,
                 is_bare: false,
+                beside: None,
             });
         }
     }
@@ -154,6 +168,7 @@ pub(super) fn lives(chance: &mut Chance, campaigns: &[CampaignPlan]) -> Vec<Life
         downtime_ms: 0,
         reboots: false,
         is_bare: false,
+        beside: None,
     });
     lives
 }

@@ -1,7 +1,7 @@
 //! Several nodes on the same servers: how each owner's turn ends, and what lies between the nodes
 //! and the servers.
 
-use super::lives::disturbances;
+use super::lives::{BesideEnd, disturbances};
 use super::{Disturbance, End, LifePlan, Plan};
 use crate::simulation::chance::{Chance, Stream};
 
@@ -18,6 +18,8 @@ pub struct ServersPlan {
     pub unanswered: f64,
     /// When no request arrives, in milliseconds from the start.
     pub away: Option<(u64, u64)>,
+    /// The ranges, by their places, that another node owns than the first, if it can.
+    pub apart: Vec<u16>,
 }
 
 /// Milliseconds for which an owner can stand still and be one afterwards: less than a session,
@@ -50,6 +52,11 @@ impl Plan {
             servers.away = chance.hits(0.2).then_some((from, from + lasts));
             plan.lives = turns(chance);
             plan.divide(chance.pick(&[1, 1, 2, 4]));
+            let chance = &mut Chance::new(seed, Stream::Beside);
+            servers.apart = (1..plan.owners).filter(|_| chance.hits(0.6)).collect();
+            for life in &mut plan.lives {
+                life.beside = chance.hits(0.5).then(|| beside(chance));
+            }
         }
         plan.servers = Some(servers);
         plan
@@ -64,6 +71,15 @@ impl Plan {
         for provider in &mut self.providers {
             provider.max_in_flight = provider.max_in_flight.max(self.owners.into());
         }
+    }
+}
+
+/// How a node ends that owns beside another.
+fn beside(chance: &mut Chance) -> BesideEnd {
+    let sleeps = chance.between(SLEPT_THROUGH_MS, 3 * SLEPT_THROUGH_MS);
+    BesideEnd {
+        at_ms: chance.between(0, 6_000),
+        sleeps_ms: chance.hits(0.4).then_some(sleeps),
     }
 }
 
