@@ -5,6 +5,7 @@
 //! ├── ProviderSender (one per provider account): pace, in-flight window, its lane
 //! ├── Dispatcher: sources, what is ready, who asked
 //! ├── OutcomeWriter: what became of attempts
+//! ├── Divider: what it may use of limits that it shares with other owners
 //! ├── StatusReconciler: attempts a crash left open, receipts that do not come
 //! └── Control
 //!     ├── CampaignCoordinator (one per running campaign)

@@ -7,13 +7,17 @@ use engine::journal::{CommitError, Journal};
 use engine::runtime::Runtime;
 use engine::store::{Replaced, Store, StoreError};
 use futures::future::select;
+use futures::{StreamExt, TryStreamExt, stream};
 use schemas::limit::LimitDivision;
 use schemas::record::Key;
 
-use super::Shares;
+use super::{Of, Shares};
 
 /// How often the rows are read of limits that others may wait for, or that texts wait for here.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Rows that are written at once: a node that takes over writes its name into many.
+const WRITES_AT_ONCE: usize = 16;
 
 /// Dividing the limits failed.
 #[derive(Debug, thiserror::Error)]
@@ -60,9 +64,9 @@ impl Divider {
         let (mut next, mut is_to_show) = (Vec::new(), false);
         for ((who, _), row) in limits.into_iter().zip(rows) {
             self.shares.know(who, row);
-            if let Some((row, is_first)) = self.shares.next(who) {
+            if let Some((row, is_anothers)) = self.shares.next(who) {
                 next.push((who, row));
-                is_to_show |= is_first;
+                is_to_show |= is_anothers;
             }
         }
         if is_to_show {
@@ -70,13 +74,23 @@ impl Divider {
             // cannot commit any more, and whoever has it since wrote its rows after they were read.
             self.journal.checkpoint().await?;
         }
-        for (who, row) in next {
-            let row = match self.store.for_commands().replace(row).await? {
-                Replaced::Stored(row) => Some(row),
-                Replaced::Conflict(row) => row,
-            };
+        let written = next.into_iter().map(|(who, row)| self.write(who, row));
+        let mut written = pin!(stream::iter(written).buffered(WRITES_AT_ONCE));
+        while let Some((who, row)) = written.try_next().await? {
             self.shares.know(who, row);
         }
         Ok(())
+    }
+
+    /// Writes a row, unless it has changed since it was read, and tells how it is now.
+    async fn write(
+        &self,
+        of: Of,
+        row: LimitDivision,
+    ) -> Result<(Of, Option<LimitDivision>), StoreError> {
+        match self.store.for_commands().replace(row).await? {
+            Replaced::Stored(row) => Ok((of, Some(row))),
+            Replaced::Conflict(row) => Ok((of, row)),
+        }
     }
 }

@@ -267,7 +267,7 @@ impl Shares {
             }
         };
         let next = division.next(settled_at, now)?;
-        Some((next, !division.is_its_own()))
+        Some((next, division.is_anothers()))
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {

@@ -156,8 +156,8 @@ impl Division {
         has_use || now >= self.read_at + FORGETS_MICROS
     }
 
-    /// The row as it is to be, if it is to be another: what left counts until `settled_at`. Unless
-    /// [`Self::is_its_own`], whoever writes it shows first that it owns the range.
+    /// The row as it is to be, if it is to be another: what left counts until `settled_at`. Where it
+    /// [`Self::is_anothers`], whoever writes it shows first that it owns the range.
     pub fn next(&self, settled_at: u64, now: u64) -> Option<LimitDivision> {
         let known = self.row.as_ref()?;
         let mut mine = self.mine(known);
@@ -184,10 +184,10 @@ impl Division {
         (row != *known).then_some(row)
     }
 
-    /// Whether the row says that of the owners of this range this one counts.
-    pub fn is_its_own(&self) -> bool {
+    /// Whether the row names another owner of this range.
+    pub fn is_anothers(&self) -> bool {
         let mine = self.row.as_ref().map(|row| self.mine(row));
-        mine.is_some_and(|mine| mine.owner == self.owner)
+        mine.is_some_and(|mine| mine.owner != 0 && mine.owner != self.owner)
     }
 
     /// What it may have at most, by the row.

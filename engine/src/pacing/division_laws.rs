@@ -311,12 +311,12 @@ fn whoever_was_replaced_uses_nothing_more() {
     let mut first = Owner::new(range, 1, 10.0, 0);
     first.read(None, 0);
     first.write(&mut row, 0);
-    assert!(first.division.is_its_own() && first.division.allowed(0) > 0.0);
+    assert!(!first.division.is_anothers() && first.division.allowed(0) > 0.0);
     let mut second = Owner::new(range, 2, 10.0, 0);
     second.read(row.as_ref(), 0);
-    assert!(!second.division.is_its_own() && second.division.allowed(0) == 0.0);
+    assert!(second.division.is_anothers() && second.division.allowed(0) == 0.0);
     second.write(&mut row, 0);
-    assert!(second.division.is_its_own() && second.division.allowed(0) > 0.0);
+    assert!(!second.division.is_anothers() && second.division.allowed(0) > 0.0);
     first.read(row.as_ref(), 0);
-    assert!(!first.division.is_its_own() && first.division.allowed(0) == 0.0);
+    assert!(first.division.is_anothers() && first.division.allowed(0) == 0.0);
 }
