@@ -2,6 +2,7 @@
 //! else waits behind it.
 
 use engine::journal::NO_PROVIDER;
+use engine::pacing::TURN_MICROS;
 use schemas::message::TimelineEntry;
 use schemas::{Message, MessageClass, MessageStatus};
 
@@ -14,6 +15,11 @@ const ENDS_WITHIN: u64 = 2_000_000;
 /// Microseconds within which a one-time code that may go anywhere begins: longer than the
 /// longest pause that a provider asks for, and than what is in flight takes.
 const BEGINS_WITHIN: u64 = 25_000_000;
+
+/// What a turn of each other owner takes at most, with handing it on, in microseconds: who has no
+/// turn at a provider account cannot know that it is dead, and what may go by no other waits there
+/// for the turn.
+const TURN: u64 = TURN_MICROS + 3_000_000;
 
 /// Steps from the one to the other, each of which may be held up.
 const STEPS: u64 = 24;
@@ -76,7 +82,8 @@ fn begins_late(simulation: &Simulation, message: &Message) -> bool {
     }
     let from = envelope.send_at.unwrap_or(envelope.created_at);
     let from = instant(from.max(envelope.created_at));
-    is_late(simulation, from, instant(begun.at), BEGINS_WITHIN)
+    let turns = u64::from(simulation.plan.owners - 1) * TURN;
+    is_late(simulation, from, instant(begun.at), BEGINS_WITHIN + turns)
 }
 
 /// Whether something was done later than it had to be. A process that starts, wakes or is
