@@ -57,6 +57,7 @@ struct Setup {
 
 #[test]
 fn what_anybody_produces_arrives_once() {
+    let _machine = crate::node::machine();
     let Some(kafka) = tests::backends::kafka() else {
         return;
     };

@@ -35,9 +35,10 @@ fn nodes_share_the_sending() {
         ..plan
     });
     let owns = |settings: &ChildSettings| number(&world, settings, "volley_owns_journals");
-    let twin = world.settings.twin("twin");
     let mut first = ChildNode::start(&world.settings);
     first.run_until(|| owns(&world.settings) == 2);
+    // Its port is free now, and may be another's in a while.
+    let twin = world.settings.twin("twin");
     let mut second = ChildNode::spawn(&twin);
     second.run_until_it_serves();
     first.run_until(|| (owns(&world.settings), owns(&twin)) == (1, 1));
@@ -85,9 +86,10 @@ fn small_limits_are_handed_round() {
         ..plan
     });
     let owns = |settings: &ChildSettings| number(&world, settings, "volley_owns_journals");
-    let twin = world.settings.twin("twin");
     let mut first = ChildNode::start(&world.settings);
     first.run_until(|| owns(&world.settings) == 2);
+    // Its port is free now, and may be another's in a while.
+    let twin = world.settings.twin("twin");
     let mut second = ChildNode::spawn(&twin);
     second.run_until_it_serves();
     first.run_until(|| (owns(&world.settings), owns(&twin)) == (1, 1));
