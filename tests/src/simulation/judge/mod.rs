@@ -115,10 +115,10 @@ fn image(simulation: &Simulation) -> Option<MemoryKv> {
     }
 }
 
-/// Whether another node owns something, or died a moment ago.
+/// Whether another node owns something beside the first, or died a moment ago.
 fn is_owned(simulation: &Simulation) -> bool {
     let fleet = simulation.fleet.as_ref();
-    fleet.is_some_and(|fleet| fleet.servers.is_owned())
+    fleet.is_some_and(|fleet| fleet.is_shared() && fleet.servers.is_owned())
 }
 
 /// Whether servers did not answer as a process ended.
