@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::pacing::Noted;
+use engine::pacing::{Noted, millionths};
 use engine::provider::ProviderAccount;
 use engine::runtime::{BootMicros, Runtime};
 use engine::store::{Replaced, Store, StoreError};
@@ -115,8 +115,4 @@ fn change(noted: &Noted, (boot, at): (BootMicros, UnixMicros)) -> HealthChange {
         cause: noted.cause.to_owned(),
         rate_millionths: millionths(noted.rate),
     }
-}
-
-fn millionths(rate: f64) -> u64 {
-    (rate * 1e6).round() as u64
 }

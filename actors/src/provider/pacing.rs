@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::pacing::{
     Adaptive, Breaker, Condition, HealthNotes, Heard, Leave, Limiter, Noted, Pace, Sign, change_of,
+    millionths,
 };
 use engine::provider::ProviderAccount;
 use engine::retry::budget::RetryBudget;
@@ -233,8 +234,4 @@ impl Pacing {
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
         self.condition.breaker()
     }
-}
-
-fn millionths(rate: f64) -> u64 {
-    (rate * 1e6).round() as u64
 }

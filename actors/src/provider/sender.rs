@@ -172,15 +172,17 @@ impl ProviderSender {
             self.lane.hand_back();
         }
         self.is_resting = is_resting;
-        if !is_resting {
-            tracing::info!(provider = name, "it is sent texts again");
-        } else if self.lane.has_no_share() {
+        if is_resting && self.lane.has_no_share() {
+            // Nothing is wrong with it.
             return;
-        } else {
+        }
+        if is_resting {
             tracing::warn!(
                 provider = name,
                 "it is disabled, or does not answer and is probed"
             );
+        } else {
+            tracing::info!(provider = name, "it is sent texts again");
         }
         self.lane.instruments().resting(is_resting);
     }

@@ -102,8 +102,7 @@ impl Shares {
 
     /// A provider account's limit, in segments per second.
     pub fn set_provider(&self, index: usize, account: &ProviderAccount, rate: f64) {
-        // Routes are bits of one number: there are no more than 128.
-        let who = Limited::Provider(u16::try_from(index).unwrap_or(u16::MAX));
+        let who = Limited::provider(index);
         self.set(who, || format!("provider/{}", account.id), Some(rate));
     }
 
@@ -186,12 +185,7 @@ impl Shares {
     /// From now on it may go as fast as that: 0 for not at all, `None` for as fast as it likes.
     fn allow(&self, who: Limited, rate: Option<f64>, now: u64) {
         if let Limited::Provider(index) = who {
-            let pacing = self
-                .0
-                .pacings
-                .get()
-                .and_then(|all| all.get(usize::from(index)));
-            if let Some((pacing, rate)) = pacing.zip(rate) {
+            if let Some((pacing, rate)) = self.pacing(index).zip(rate) {
                 pacing.allow(rate, now);
             }
             return;
@@ -206,15 +200,17 @@ impl Shares {
 
     /// From when on nothing counts any more that left.
     fn settled_at(&self, who: Limited) -> u64 {
-        let Limited::Provider(index) = who else {
-            return self.0.limits.settled_at(who);
-        };
-        let pacing = self
-            .0
-            .pacings
-            .get()
-            .and_then(|all| all.get(usize::from(index)));
-        pacing.map_or(0, Pacing::settled_at)
+        match who {
+            Limited::Provider(index) => self.pacing(index).map_or(0, Pacing::settled_at),
+            Limited::Account(_) | Limited::Campaign(_) | Limited::Sender { .. } => {
+                self.0.limits.settled_at(who)
+            }
+        }
+    }
+
+    /// What paces the provider account with this number.
+    fn pacing(&self, index: u16) -> Option<&Pacing> {
+        self.0.pacings.get()?.get(usize::from(index))
     }
 
     /// The rows that are to be read.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::dispatch::routing::MAX_PROVIDERS;
-use engine::pacing::{MAX_RATE, MIN_RATE};
+use engine::pacing::{MAX_RATE, MIN_RATE, millionths};
 use engine::provider::ProviderAccount;
 use schemas::{MessageClass, ProviderId};
 
@@ -114,7 +114,7 @@ pub fn rate_millionths(problems: &mut FieldProblems, given: f64) -> u64 {
         let detail = format!("is not from {MIN_RATE} to {MAX_RATE} segments per second");
         problems.field("/rate", ProblemCode::OutOfRange, detail);
     }
-    (given * 1e6).round() as u64
+    millionths(given)
 }
 
 /// The sender asked for: owned by one of the provider accounts asked for, or by any.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
-use engine::pacing::MIN_RATE;
+use engine::pacing::{MIN_RATE, millionths};
 use engine::provider::ProviderAccount;
 use engine::store::{Replaced, StoreError};
 use schemas::ProviderId;
@@ -76,7 +76,7 @@ pub async fn change(
     let mut order = order(&state, account.id).await?;
     let order = loop {
         if let Some(rate) = wanted.rate {
-            order.rate_millionths = Some((rate * 1e6).round() as u64);
+            order.rate_millionths = Some(millionths(rate));
         }
         if let Some(enabled) = wanted.enabled {
             order.is_disabled = !enabled;
@@ -107,7 +107,7 @@ async fn order(state: &DoorState, provider: ProviderId) -> Result<ProviderOrder,
 async fn health(state: &DoorState, body: &ProviderBody) -> Result<ProviderHealthBody, StoreError> {
     let key = ProviderHealth::key_of(body.id);
     let stored = state.store().get::<ProviderHealth>(&key).await?;
-    let unknown = || ProviderHealth::unknown(body.id, (body.rate * 1e6).round() as u64);
+    let unknown = || ProviderHealth::unknown(body.id, millionths(body.rate));
     let mut health = ProviderHealthBody::of(&stored.unwrap_or_else(unknown));
     health.rate = health.rate.min(body.rate);
     Ok(health)

@@ -209,11 +209,8 @@ impl Routing {
     pub fn limits(&self, routes: Routes) -> impl Iterator<Item = Limited> {
         let accounts = (0..self.accounts.len()).filter(move |index| routes.contains(*index));
         accounts.flat_map(move |index| {
-            // There are no more than MAX_PROVIDERS.
-            let provider = Limited::Provider(index as u16);
-            [Some(provider), self.limited_sender(index, routes)]
-                .into_iter()
-                .flatten()
+            let provider = Limited::provider(index);
+            std::iter::once(provider).chain(self.limited_sender(index, routes))
         })
     }
 }

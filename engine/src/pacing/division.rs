@@ -13,7 +13,7 @@
 use schemas::PartitionRange;
 use schemas::limit::{LimitDivision, LimitPart};
 
-use super::Pace;
+use super::pace::{Pace, RATE_STEPS, millionths};
 use super::share::share;
 
 /// How long the turn stays with an owner while others wait: 10 s, some ten times what it takes to
@@ -23,8 +23,6 @@ pub const TURN_MICROS: u64 = 10_000_000;
 /// How long an owner goes without reading what it has no use for: a minute. An owner of its range
 /// before it, that froze, may have written something there when it woke.
 const FORGETS_MICROS: u64 = 60_000_000;
-
-const MILLIONTHS: f64 = 1e6;
 
 /// What the owner of a range knows of one limit's division, and does about it. Instants are
 /// microseconds on the boot-time clock.
@@ -139,7 +137,7 @@ impl Division {
     /// What may be used, in segments per second; 0 for nothing.
     pub fn allowed(&self, now: u64) -> f64 {
         let target = self.row.as_ref().map_or(0, |row| self.target(row, now));
-        self.has().min(target) as f64 / MILLIONTHS
+        self.has().min(target) as f64 / RATE_STEPS
     }
 
     /// Whether the row is to be read: it is not known, there is something to take or to give back,
@@ -200,7 +198,7 @@ impl Division {
     /// What it is to have.
     fn target(&self, row: &LimitDivision, now: u64) -> u64 {
         let limit = self.limit_of(row);
-        match share(limit as f64 / MILLIONTHS, self.range) {
+        match share(limit as f64 / RATE_STEPS, self.range) {
             Ok(share) => millionths(share),
             Err(_) if row.turn != self.range.place() || self.leaves(row, now) => 0,
             Err(_) if self.waits || self.mine(row).rate_millionths > 0 => limit,
@@ -210,16 +208,11 @@ impl Division {
 
     /// Whether it gives back a limit that others wait for.
     fn leaves(&self, row: &LimitDivision, now: u64) -> bool {
-        let waits = |place: u16| {
-            row.parts
-                .get(usize::from(place))
-                .is_some_and(|part| part.waits)
-        };
         let is_over = match self.ends {
             Ends::InTime => now >= self.since + TURN_MICROS,
             Ends::InTurn { turn, had } => {
                 let other = turn.filter(|turn| *turn != self.range.place());
-                had && other.is_some_and(waits)
+                had && other.is_some_and(|other| waits(row, other))
             }
         };
         self.has() > 0 && (is_over || !self.waits) && self.next_waiting(row).is_some()
@@ -227,7 +220,7 @@ impl Division {
 
     /// Whether a limit is too small to be divided.
     fn turns(&self, row: &LimitDivision) -> bool {
-        share(self.limit_of(row) as f64 / MILLIONTHS, self.range).is_err()
+        share(self.limit_of(row) as f64 / RATE_STEPS, self.range).is_err()
     }
 
     /// The least limit that an owner has heard of.
@@ -262,7 +255,7 @@ impl Division {
     /// Whether nothing counts any more that left while it had more than this.
     fn is_settled(&self, target: u64, settled_at: u64, now: u64) -> bool {
         let window =
-            |rate: u64| Pace::new(rate as f64 / MILLIONTHS, None).map(|pace| pace.window_micros());
+            |rate: u64| Pace::new(rate as f64 / RATE_STEPS, None).map(|pace| pace.window_micros());
         match (target, self.lowered) {
             (0, _) => settled_at <= now,
             (_, Some((_, since))) => {
@@ -284,10 +277,8 @@ impl Division {
 
     /// Takes the turn of somebody who does not want it.
     fn seize(&self, row: &mut LimitDivision) {
-        let holder = row.parts.get(usize::from(row.turn)).copied();
-        let is_idle = holder.is_none_or(|holder| !holder.waits);
         let is_unused = row.parts.iter().all(|part| part.rate_millionths == 0);
-        if self.waits && is_idle && is_unused && self.turns(row) {
+        if self.waits && !waits(row, row.turn) && is_unused && self.turns(row) {
             row.turn = self.range.place();
         }
     }
@@ -300,12 +291,8 @@ impl Division {
             Ends::InTurn { turn, .. } => turn.filter(|turn| *turn != place),
         };
         let after = (1..owners).map(|step| (place + step) % owners);
-        let waits = |place: &u16| {
-            row.parts
-                .get(usize::from(*place))
-                .is_some_and(|part| part.waits)
-        };
-        turn.into_iter().chain(after).find(waits)
+        let mut next = turn.into_iter().chain(after);
+        next.find(|other| waits(row, *other))
     }
 
     fn mine(&self, row: &LimitDivision) -> LimitPart {
@@ -320,6 +307,8 @@ impl Division {
     }
 }
 
-fn millionths(rate: f64) -> u64 {
-    (rate * MILLIONTHS).round() as u64
+/// Whether the owner of the range at this place waits for its turn.
+fn waits(row: &LimitDivision, place: u16) -> bool {
+    let part = row.parts.get(usize::from(place));
+    part.is_some_and(|part| part.waits)
 }

@@ -280,13 +280,18 @@ fn a_limit_that_nobody_else_wants_is_had_at_once() {
     assert!(now >= 3_500_000);
 }
 
-#[test]
-fn what_an_owner_had_that_is_gone_is_given_back_though_the_next_wants_nothing() {
-    let range = ranges(1)[0];
-    let mut row = None;
+/// A range, its owner, and the row of a small limit that this has.
+fn had_by_one() -> (PartitionRange, Owner, Option<LimitDivision>) {
+    let (range, mut row) = (ranges(1)[0], None);
     let mut first = Owner::new(range, 1, 10.0, 0);
     first.read(None, 0);
     first.write(&mut row, 0);
+    (range, first, row)
+}
+
+#[test]
+fn what_an_owner_had_that_is_gone_is_given_back_though_the_next_wants_nothing() {
+    let (range, _, mut row) = had_by_one();
     let mut second = Owner::new(range, 2, 10.0, 0);
     second.waits = false;
     second.read(row.as_ref(), 0);
@@ -306,11 +311,7 @@ fn what_an_owner_had_that_is_gone_is_given_back_though_the_next_wants_nothing() 
 
 #[test]
 fn whoever_was_replaced_uses_nothing_more() {
-    let range = ranges(1)[0];
-    let mut row = None;
-    let mut first = Owner::new(range, 1, 10.0, 0);
-    first.read(None, 0);
-    first.write(&mut row, 0);
+    let (range, mut first, mut row) = had_by_one();
     assert!(!first.division.is_anothers() && first.division.allowed(0) > 0.0);
     let mut second = Owner::new(range, 2, 10.0, 0);
     second.read(row.as_ref(), 0);

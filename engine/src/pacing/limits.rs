@@ -33,6 +33,14 @@ pub enum Limited {
     },
 }
 
+impl Limited {
+    /// The provider account with this number in the routes.
+    pub const fn provider(index: usize) -> Self {
+        // There are no more than there are bits in a route.
+        Self::Provider(index as u16)
+    }
+}
+
 /// Whose limits a text is under, where they have any, if it leaves from this sender.
 fn over(envelope: &Envelope, sender: Option<Limited>) -> [Option<Limited>; 3] {
     let account = Some(Limited::Account(envelope.account));

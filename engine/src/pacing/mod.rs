@@ -41,4 +41,4 @@ pub use health::{HealthNotes, Noted, change_of};
 pub use limiter::{Limiter, SendStamp, Wait};
 pub use limits::{Limited, Limits, Room, Share};
 pub use lookups::LookupSchedule;
-pub use pace::{CATCH_UP_MICROS, MAX_RATE, MIN_RATE, Pace, PaceError};
+pub use pace::{CATCH_UP_MICROS, MAX_RATE, MIN_RATE, Pace, PaceError, millionths};

@@ -28,7 +28,12 @@ const MICROS_PER_SECOND: f64 = 1_000_000.0;
 
 /// Rates are kept in millionths of a segment per second, so that `0.1 + 0.2` is 0.3 and 2.999…
 /// from dividing a limit into shares is not taken for a fraction.
-const RATE_STEPS: f64 = 1_000_000.0;
+pub(super) const RATE_STEPS: f64 = 1_000_000.0;
+
+/// A rate as it is stored: millionths of a segment per second.
+pub fn millionths(rate: f64) -> u64 {
+    (rate * RATE_STEPS).round() as u64
+}
 
 /// Why a limit cannot be kept.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
@@ -67,27 +72,26 @@ impl Pace {
         if burst == Some(0) {
             return Err(PaceError::Burst);
         }
+        Ok(Self::of(rate, burst))
+    }
+
+    /// The slowest there is, [`MIN_RATE`].
+    pub fn least() -> Self {
+        Self::of(MIN_RATE, None)
+    }
+
+    /// What follows from a rate and a burst that were checked.
+    fn of(rate: f64, burst: Option<u32>) -> Self {
         let rate = (rate * RATE_STEPS).round() / RATE_STEPS;
         let segments = rate.ceil();
         let segments_in_window = segments as u32;
         let catch_up = (rate * CATCH_UP_MICROS as f64 / MICROS_PER_SECOND).ceil() as u32;
-        Ok(Self {
+        Self {
             rate,
             burst: burst.unwrap_or(catch_up).clamp(1, segments_in_window),
             segments_in_window,
             window_micros: (segments / rate * MICROS_PER_SECOND).ceil() as u64,
             interval: (MICROS_PER_SECOND * TICKS_PER_MICRO as f64 / rate).ceil() as Ticks,
-        })
-    }
-
-    /// The slowest there is, [`MIN_RATE`].
-    pub fn least() -> Self {
-        Self {
-            rate: MIN_RATE,
-            burst: 1,
-            segments_in_window: 1,
-            window_micros: (MICROS_PER_SECOND / MIN_RATE) as u64,
-            interval: (MICROS_PER_SECOND * TICKS_PER_MICRO as f64 / MIN_RATE).ceil() as Ticks,
         }
     }
 

@@ -5,8 +5,6 @@
 
 use schemas::PartitionRange;
 
-use super::MIN_RATE;
-
 /// Segments of the largest text there can be: 1,600 characters in UCS-2. A share is as large at
 /// least: a text that has more than a limit allows in its window goes alone, and with a limit's
 /// owners apart each would send one.
@@ -27,14 +25,6 @@ pub struct Undividable {
     pub least: f64,
 }
 
-/// The lowest rate that can be divided among so many, in segments per second.
-pub fn least_rate(owners: u16) -> f64 {
-    match owners {
-        0 | 1 => MIN_RATE,
-        owners => f64::from(owners) * f64::from(LARGEST_TEXT),
-    }
-}
-
 /// A range's part of a limit, both in segments per second.
 ///
 /// # Errors
@@ -44,7 +34,7 @@ pub fn share(rate: f64, range: PartitionRange) -> Result<f64, Undividable> {
     if owners == 1 {
         return Ok(rate);
     }
-    let least = least_rate(owners);
+    let least = f64::from(owners) * f64::from(LARGEST_TEXT);
     if rate < least {
         let what = rate;
         return Err(Undividable {

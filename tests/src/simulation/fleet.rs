@@ -82,7 +82,7 @@ struct Node {
 }
 
 impl Node {
-    fn has_failed(&self) -> bool {
+    fn has_ended(&self) -> bool {
         match &*self.started.borrow() {
             Some(Err(_)) => true,
             Some(Ok(process)) => process.ended.borrow().is_some(),
@@ -318,13 +318,13 @@ impl Fleet {
     /// that failed before they had it.
     fn bury(&self, simulation: &Simulation) {
         let now = self.time.now();
-        let failed: Vec<_> = {
+        let ended: Vec<_> = {
             let mut waiting = self.waiting.borrow_mut();
-            let (failed, well): (Vec<_>, Vec<_>) = waiting.drain(..).partition(Node::has_failed);
+            let (ended, well): (Vec<_>, Vec<_>) = waiting.drain(..).partition(Node::has_ended);
             waiting.extend(well);
-            failed
+            ended
         };
-        for node in failed {
+        for node in ended {
             self.tally.count("a node that waited ended itself");
             self.end(simulation, node);
         }
@@ -345,6 +345,16 @@ impl Fleet {
             }
         }
         *asleep = left;
+    }
+
+    /// Lets a node sleep that was at rest, until this instant.
+    fn put_to_sleep(&self, simulation: &Simulation, mut node: Node, wakes_at: u64) {
+        node.wakes_at = wakes_at;
+        if node.machine.holds_any() {
+            let mut drowsy = simulation.drowsy.borrow_mut();
+            drowsy.push((node.machine.life, wakes_at));
+        }
+        self.asleep.borrow_mut().push(node);
     }
 
     /// Cuts all nodes off: what runs on them holds the simulation.

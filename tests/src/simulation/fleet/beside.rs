@@ -41,7 +41,7 @@ impl Fleet {
         let place = self.waiting.borrow().iter().position(owns);
         let node = place.and_then(|place| self.waiting.borrow_mut().remove(place));
         let Some(mut node) = node else { return };
-        if let Some(ms) = sleeps {
+        if sleeps.is_some() {
             // Every task comes to where it waits for something, and no time passes.
             for _ in 0..UNTIL_STILL {
                 let _ = Pin::new(&mut node.local).poll(context);
@@ -50,22 +50,17 @@ impl Fleet {
                 self.waiting.borrow_mut().push_front(node);
                 return self.beside_ends.set(Some((now + AGAIN_AFTER, sleeps)));
             }
-            node.wakes_at = now + ms * 1_000;
         }
         self.beside_ends.set(None);
         let life = node.machine.life;
         let told = || format!("node {life} ends beside the other: {sleeps:?}");
         simulation.story.tell(now, told);
         simulation.connections_break(now);
-        if sleeps.is_none() {
+        let Some(ms) = sleeps else {
             self.tally.count("a node died beside another");
             return self.end(simulation, node);
-        }
+        };
         self.tally.count("a node slept beside another");
-        if node.machine.holds_any() {
-            let mut drowsy = simulation.drowsy.borrow_mut();
-            drowsy.push((life, node.wakes_at));
-        }
-        self.asleep.borrow_mut().push(node);
+        self.put_to_sleep(simulation, node, now + ms * 1_000);
     }
 }

@@ -96,12 +96,7 @@ pub fn live(simulation: &Rc<Simulation>, fleet: &Fleet, plan: &LifePlan, until: 
     simulation.panicked.borrow_mut().extend(panicked);
     match (plan.end, &ending) {
         (End::Asleep { for_ms, .. }, Ending::Asleep) => {
-            node.wakes_at = now + for_ms * 1_000;
-            if machine.holds_any() {
-                let mut drowsy = simulation.drowsy.borrow_mut();
-                drowsy.push((life, node.wakes_at));
-            }
-            fleet.asleep.borrow_mut().push(node);
+            fleet.put_to_sleep(simulation, node, now + for_ms * 1_000);
         }
         _ => fleet.end(simulation, node),
     }

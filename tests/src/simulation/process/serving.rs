@@ -10,6 +10,7 @@ use std::time::Duration;
 use actors::import::Imports;
 use actors::node::{Node, NodeParts};
 use api::ownership::Ownership;
+use engine::pacing::millionths;
 use engine::provider::ProviderAccount;
 use engine::retry::RetryPolicy;
 use engine::runtime::Runtime;
@@ -198,7 +199,7 @@ pub(super) async fn sign_up(work: &Work, storage: &Storage) -> Result<(), String
     let known = simulation.customers.state().accounts.len();
     for (number, plan) in simulation.plan.accounts.iter().enumerate().skip(known) {
         let name = format!("customer {number}");
-        let rate = plan.rate.map(|rate| (rate * 1e6).round() as u64);
+        let rate = plan.rate.map(millionths);
         let account = api::accounts::create_account(&storage.store, runtime, name, 1, rate).await;
         let account = account.map_err(|error| error.to_string())?.id;
         let key =
