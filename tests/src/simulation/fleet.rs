@@ -331,10 +331,7 @@ impl Fleet {
         let mut asleep = self.asleep.borrow_mut();
         let mut left = Vec::new();
         for node in asleep.drain(..) {
-            let has_ended = match &*node.started.borrow() {
-                Some(Ok(process)) => process.ended.borrow().is_some(),
-                Some(Err(_)) | None => false,
-            };
+            let has_ended = node.has_ended();
             if has_ended {
                 self.tally.count("a node that slept ended itself");
             }
