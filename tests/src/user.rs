@@ -168,6 +168,15 @@ impl User {
         }
     }
 
+    /// Orders that a provider account sends, or that it does not.
+    pub async fn enable(&self, provider: ProviderId, enabled: bool) -> ProviderBody {
+        let patch = ProviderPatch {
+            enabled: Some(enabled),
+            rate: None,
+        };
+        self.order(provider, &patch).await
+    }
+
     fn root_key(&self) -> Option<Secret> {
         RootKeyFile::read(&self.data).ok().map(|root| root.key)
     }

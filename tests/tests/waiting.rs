@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use schemas::http::messages::MessageBody;
-use schemas::http::providers::ProviderPatch;
 use schemas::{MessageId, MessageStatus, ProviderId};
 use tests::child::ChildNode;
 use tests::fixture;
@@ -95,7 +94,7 @@ fn what_names_a_provider_account_that_is_gone_waits_until_it_is_back() {
     give(&world, &[1, 2]);
     let node = ChildNode::start(&world.settings);
     world.tasks.block_on(async {
-        user.order(first, &enabled(true)).await;
+        user.enable(first, true).await;
         assert_eq!(delivered(&user, named).await.provider, Some(first));
     });
     node.stop();
@@ -150,18 +149,11 @@ fn start_disabled(world: &World) -> (ChildNode, User, ProviderId) {
     let (user, first) = world.tasks.block_on(async {
         let user = User::sign_up(&world.settings.data()).await;
         let first = user.providers().await[0].id;
-        user.order(first, &enabled(false)).await;
+        user.enable(first, false).await;
         (user, first)
     });
     node.stop();
     (ChildNode::start(&world.settings), user, first)
-}
-
-const fn enabled(enabled: bool) -> ProviderPatch {
-    ProviderPatch {
-        enabled: Some(enabled),
-        rate: None,
-    }
 }
 
 /// Waits until a message is put aside for want of a provider account, and gives it.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use engine::client::{NodeClient, RootKeyFile};
 use engine::ingress::dead_letter::{DeadLetter, RecordWriter};
 use engine::ingress::requests::{Place, RecordReader};
 use engine::ingress::topics;
@@ -18,6 +17,7 @@ use tests::backends::clients::{self, Sending};
 use tests::backends::kafka::{Kafka, PRODUCER};
 use tests::child::{ChildNode, ChildSettings};
 use tests::fixture;
+use tests::user::User;
 
 /// What the names of this test's topics begin with.
 const PREFIX: &str = "ingress";
@@ -85,11 +85,17 @@ fn what_anybody_produces_arrives_once() {
 
 /// Produces everything, with a node that is killed meanwhile, and has it read three times more.
 /// Tells how many texts there must be.
+///
+/// Nothing is sent until the node that is killed is gone: a marketing text that it was about to
+/// send would be `unknown` and might never have left.
 async fn produced_and_read_again(setup: &Setup) -> u32 {
     let node = ChildNode::start(&setup.node);
-    let key = api_key(&setup.node.data()).await;
-    let expected = produce(setup, &key, || node.kill());
+    let user = User::sign_up(&setup.node.data()).await;
+    let provider = user.providers().await[0].id;
+    user.enable(provider, false).await;
+    let expected = produce(setup, user.key().expose(), || node.kill());
     let node = ChildNode::start(&setup.node);
+    user.enable(provider, true).await;
     assert_set_aside(setup).await;
     left(setup, expected).await;
     node.stop();
@@ -244,15 +250,6 @@ async fn dead_letters(setup: &Setup, count: usize) -> Vec<DeadLetter> {
         letters.extend(records.into_iter().filter_map(DeadLetter::of));
     }
     letters
-}
-
-/// A key of a new account of the node with this data folder.
-pub(crate) async fn api_key(data: &Path) -> String {
-    let root = RootKeyFile::read(data).expect("the node wrote its root key");
-    let root = NodeClient::new(&root.url, root.key).expect("a client");
-    let account = root.create_account("producer").await.expect("an account");
-    let key = root.create_key(account.id, "kafka").await;
-    key.expect("a key").secret
 }
 
 fn sandbox(book: &Path) -> Sandbox {

@@ -19,8 +19,6 @@ use tests::fixture;
 use tests::user::User;
 use tests::world::{Keeping, Plan, World};
 
-use crate::ingress::api_key;
-
 const DOOR: Door = Door::PasswordOverTls(Mechanism::ScramSha512);
 
 /// A password that nobody has, and no log may show.
@@ -57,11 +55,12 @@ fn a_node_works_on_servers_that_take_only_whom_they_know() {
     });
     let mut node = ChildNode::start(&world.settings);
     let data = world.settings.data();
-    let key = world.tasks.block_on(async {
+    let user = world.tasks.block_on(async {
         let user = User::sign_up(&data).await;
         user.send("+14155550101", "by the API").await;
-        api_key(&data).await
+        user
     });
+    let key = user.key().expose();
     let topic = topics::requests(&ground.kafka, MessageClass::Marketing);
     let request = r#"{"to":"+14155550102","body":"by Kafka"}"#;
     produce(kafka, &topic, &format!("volley-key:{key}\t{request}\n"));
