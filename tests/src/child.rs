@@ -4,11 +4,13 @@ use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::fixture;
+use crate::port::Port;
 
 /// How often the test looks how far real work is.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
@@ -25,6 +27,8 @@ pub struct ChildSettings {
     pub folder: PathBuf,
     /// Where it listens, and where receipts are sent.
     pub listen: SocketAddr,
+    /// No other test gets it while the node is down.
+    _port: Arc<Port>,
 }
 
 impl ChildSettings {
@@ -38,7 +42,8 @@ impl ChildSettings {
         providers: usize,
         rate: f64,
     ) -> Self {
-        let listen = free_address(None);
+        let port = Port::reserve();
+        let listen = port.address();
         let mut settings = format!(
             "[node]\npartitions = {partitions}\n[journal]\ntrim = false\n\
              [http]\nlisten = \"{listen}\"\npublic_url = \"http://{listen}\"\n"
@@ -51,6 +56,7 @@ impl ChildSettings {
             program: program.into(),
             folder: folder.to_owned(),
             listen,
+            _port: Arc::new(port),
         }
     }
 
@@ -79,9 +85,10 @@ impl ChildSettings {
     }
 
     /// Another node with these settings, with a folder of its own within this one's, and an
-    /// address of its own: other twins must serve just now.
+    /// address of its own.
     pub fn twin(&self, name: &str) -> Self {
-        let (folder, listen) = (self.folder.join(name), free_address(Some(self.listen)));
+        let (folder, port) = (self.folder.join(name), Port::reserve());
+        let listen = port.address();
         fs::create_dir_all(&folder).expect("a folder can be made");
         let settings = fs::read_to_string(self.folder.join("settings.toml"));
         let settings = settings.expect("a file can be read");
@@ -91,6 +98,7 @@ impl ChildSettings {
             program: self.program.clone(),
             folder,
             listen,
+            _port: Arc::new(port),
         }
     }
 
@@ -178,17 +186,6 @@ const PROVIDER_SECTION: &str = "[[providers]]\n";
 
 fn provider_section(sandbox: SocketAddr, index: usize, rate: f64) -> String {
     PROVIDER_SECTION.to_owned() + &fixture::provider_settings(sandbox, index, rate)
-}
-
-/// An address that is free, and below the ports that outgoing connections get: a
-/// connection of the sandbox to a node that is down must not take it. It is not `but`, which
-/// somebody has who does not listen yet.
-fn free_address(but: Option<SocketAddr>) -> SocketAddr {
-    (20_000..32_000_u16)
-        .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
-        .filter(|address| Some(*address) != but)
-        .find(|address| TcpListener::bind(address).is_ok())
-        .expect("a port is free")
 }
 
 /// A node's process. Dropping it kills it.

@@ -8,6 +8,7 @@ pub mod fixture;
 pub mod judge;
 pub mod kill;
 pub mod person;
+mod port;
 pub mod simulation;
 pub mod user;
 pub mod world;

@@ -12,8 +12,8 @@ use schemas::Secret;
 use super::authority::{Authority, Certificate};
 use super::cql::{CqlConnection, Hello};
 use super::jars;
-use super::ports::Port;
 use super::server::{Home, Server};
+use crate::port::Port;
 
 /// A small heap, and what Cassandra asks of every Java. Nothing here makes it less
 /// durable: `unsafesystem` once lost a whole keyspace to a kill.

@@ -14,8 +14,8 @@ use engine::settings::{KafkaSecurity, KafkaSettings};
 
 use self::doors::Doors;
 use super::jars;
-use super::ports::Port;
 use super::server::{Home, Server};
+use crate::port::Port;
 
 /// The id of every cluster of the tests, 16 bytes in base64.
 const CLUSTER: &str = "dm9sbGV5LXRlc3RzLTAwMQ";

@@ -12,7 +12,6 @@ pub mod cql;
 pub mod ground;
 mod jars;
 pub mod kafka;
-mod ports;
 mod server;
 
 use std::io::Write;

@@ -52,10 +52,8 @@ pub fn run(plan: Plan, figures: &mut Figures) {
     let Read::All(whole) = read(&settings.folder, partitions) else {
         panic!("what is not damaged cannot be read");
     };
-    let copy = ChildSettings {
-        folder: settings.folder.join("damaged"),
-        ..settings.clone()
-    };
+    let mut copy = settings.clone();
+    copy.folder = settings.folder.join("damaged");
     let mut how = BTreeMap::<String, u64>::new();
     let mut shown = 0;
     for case in cases(&settings.data(), &mut random) {

@@ -181,10 +181,8 @@ fn positions(setup: &Setup) -> BTreeMap<Place, u64> {
 
 /// Waits until the node has read so many records since it started, by its own numbers.
 async fn read(setup: &Setup, records: u64) {
-    let url = format!("http://{}/metrics", setup.node.listen);
     for _ in 0..LOOKS {
-        let numbers = reqwest::get(&url).await.expect("it serves");
-        let numbers = numbers.text().await.expect("text");
+        let numbers = numbers(setup).await;
         let read = numbers
             .lines()
             .filter(|line| line.starts_with("volley_kafka_records_total{"))
@@ -197,20 +195,27 @@ async fn read(setup: &Setup, records: u64) {
     panic!("the records are not read");
 }
 
+/// What the node tells of itself.
+async fn numbers(setup: &Setup) -> String {
+    let url = format!("http://{}/metrics", setup.node.listen);
+    let answer = reqwest::get(&url).await.expect("it serves");
+    answer.text().await.expect("text")
+}
+
 /// Waits until so many texts have left.
 async fn left(setup: &Setup, expected: u32) {
+    let mut taken: u64 = 0;
     for _ in 0..LOOKS {
         let accounts = setup.sandbox.statistics().accounts;
-        let taken: u64 = accounts
-            .iter()
-            .map(|account| account.counts.texts_taken)
-            .sum();
+        let counts = accounts.iter().map(|account| account.counts.texts_taken);
+        taken = counts.sum();
         if taken >= u64::from(expected) {
             return;
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    panic!("the texts have not left");
+    let numbers = numbers(setup).await;
+    panic!("{taken} texts of {expected} have left:\n{numbers}");
 }
 
 /// Every poison record is set aside with its reason, and comes back when it is sent again.

@@ -8,7 +8,7 @@ use engine::settings::{
 use schemas::Secret;
 
 use crate::backends::authority::{Authority, Certificate};
-use crate::backends::ports::Port;
+use crate::port::Port;
 
 /// Who may come in.
 pub const USER: &str = "volley";

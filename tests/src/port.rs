@@ -1,16 +1,16 @@
-//! Ports that a server keeps while it is down.
+//! Ports that a server or a node keeps while it is down.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
-/// Ports below those that children of other tests take, which look only whether a port is
-/// free just now.
-const CANDIDATES: std::ops::Range<u16> = 12_000..20_000;
+/// Ports below those that outgoing connections get: a connection of the sandbox to a node that is
+/// down must not take the node's.
+const CANDIDATES: std::ops::Range<u16> = 12_000..32_000;
 
 /// A port of the loopback addresses that nobody else gets, also while nothing listens on
 /// it: a lock of its own says so to other test processes.
 #[derive(Debug)]
-pub(super) struct Port {
+pub(crate) struct Port {
     /// Its number.
     pub number: u16,
     /// Locked for as long as this process has the port.
@@ -18,6 +18,11 @@ pub(super) struct Port {
 }
 
 impl Port {
+    /// The loopback address with this port.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.number).into()
+    }
+
     /// The next free port.
     ///
     /// # Panics
@@ -25,7 +30,6 @@ impl Port {
     pub fn reserve() -> Self {
         let locks = std::env::temp_dir().join("volley-ports");
         fs::create_dir_all(&locks).expect("a folder for locks");
-        // An outgoing connection, of the server itself say, must not take it meanwhile.
         let below = first_ephemeral().min(CANDIDATES.end);
         let reserve = |number: u16| {
             let reservation = File::create(locks.join(number.to_string())).ok()?;
