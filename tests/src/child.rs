@@ -264,7 +264,8 @@ impl ChildNode {
         }
     }
 
-    fn must_run(&mut self) {
+    /// Shows the end of its log, and panics, when it has ended by itself.
+    pub fn must_run(&mut self) {
         let ended = self.process.try_wait().expect("a child can be asked");
         assert!(
             ended.is_none(),

@@ -94,10 +94,10 @@ async fn produced_and_read_again(setup: &Setup) -> u32 {
     let provider = user.providers().await[0].id;
     user.enable(provider, false).await;
     let expected = produce(setup, user.key().expose(), || node.kill());
-    let node = ChildNode::start(&setup.node);
+    let mut node = ChildNode::start(&setup.node);
     user.enable(provider, true).await;
     assert_set_aside(setup).await;
-    left(setup, expected).await;
+    left(setup, &mut node, expected).await;
     node.stop();
     let ends = ends(setup).await;
     assert_eq!(positions(setup), ends);
@@ -203,7 +203,7 @@ async fn numbers(setup: &Setup) -> String {
 }
 
 /// Waits until so many texts have left.
-async fn left(setup: &Setup, expected: u32) {
+async fn left(setup: &Setup, node: &mut ChildNode, expected: u32) {
     let mut taken: u64 = 0;
     for _ in 0..LOOKS {
         let accounts = setup.sandbox.statistics().accounts;
@@ -212,6 +212,7 @@ async fn left(setup: &Setup, expected: u32) {
         if taken >= u64::from(expected) {
             return;
         }
+        node.must_run();
         tokio::time::sleep(LOOK_EVERY).await;
     }
     let numbers = numbers(setup).await;
