@@ -3,7 +3,10 @@
 //! A receipt joins the message by rank and changes nothing a second time. While the
 //! attempt is open it waits for the outcome; while its message is unknown it is parked.
 
+use std::time::Duration;
+
 use schemas::change::Learnt;
+use schemas::message::LookUp;
 use schemas::provider::{AttemptRef, DeliveryReceipt};
 use schemas::record::{KeyPart, Record};
 use schemas::status::ReceiptStatus;
@@ -15,7 +18,12 @@ use super::lives::{self, Entry};
 use super::state::{EARLY_RECEIPTS, EarlyReceipt};
 use super::view::View;
 use super::{Refusal, Verdict};
+use crate::pacing::LookupSchedule;
 use crate::store::StoreError;
+
+/// What turned out to have left after all is asked about this long afterwards: as long as what has
+/// just left.
+const ASKED_AFTER: Duration = Duration::from_secs(60);
 
 impl<V: View> Applying<'_, V> {
     /// Takes a receipt in.
@@ -143,8 +151,19 @@ impl<V: View> Applying<'_, V> {
         let envelope = message.envelope.clone();
         self.state
             .count_move(self.view, &envelope, from, message.status)?;
+        if message.status.awaits_receipt() && !is_asked_about(message, from, at) {
+            let last = AttemptRef {
+                account: envelope.account,
+                message: envelope.id,
+                attempt: message.attempts,
+            };
+            let due = at.plus(ASKED_AFTER);
+            self.state.look_ups.plan(due, LookUp::of(&last, 0));
+        }
         let is_first = message.provider_message_id.is_none();
         if is_first {
+            // A later attempt, which was not made, may have been another account's.
+            message.provider = Some(provider);
             message.provider_message_id = Some(receipt.provider_message_id.clone());
         }
         if is_first || is_earlier(message, receipt) {
@@ -254,6 +273,19 @@ impl<V: View> Applying<'_, V> {
         }
         Ok(())
     }
+}
+
+/// Whether it is planned to ask about a message that has this status until a receipt comes. What is
+/// to be sent again is not asked about, nor what was searched for in vain often enough.
+fn is_asked_about(message: &Message, from: MessageStatus, at: UnixMicros) -> bool {
+    let is_searched_for = || {
+        let (begun, lasts) = (
+            message.last_attempt_at,
+            LookupSchedule::unknown_attempt().lasts(),
+        );
+        lasts.is_none_or(|lasts| begun.is_some_and(|begun| at < begun.plus(lasts)))
+    };
+    from.awaits_receipt() || (from == MessageStatus::Unknown && is_searched_for())
 }
 
 /// What the text that a receipt speaks of is bound to.

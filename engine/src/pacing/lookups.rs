@@ -56,6 +56,12 @@ impl LookupSchedule {
         }
     }
 
+    /// How long it takes at least until nothing is asked any more; `None` where that never ends.
+    pub fn lasts(&self) -> Option<Duration> {
+        let seconds = self.seconds.iter().sum();
+        (!self.last_repeats).then(|| Duration::from_secs(seconds))
+    }
+
     /// How long to wait before look-up `n`, counted from 0: since the submission for the first,
     /// since the look-up before it for the others. `None` when there are no more.
     pub fn nth(&self, n: u32) -> Option<Duration> {

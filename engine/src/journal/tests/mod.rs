@@ -253,21 +253,25 @@ fn look_up() -> AfterAttempt {
     AfterAttempt::LookUpAt(at(100))
 }
 
+/// The first attempt was searched for, and is made again.
+fn resend(envelope: &Envelope, now: UnixMicros) -> Change {
+    Change::Resend {
+        attempt: attempt(envelope, 1),
+        due: now,
+        at: now,
+    }
+}
+
 /// An owner whose first message was sent twice: the first attempt became unknown, the
 /// second is open.
 fn resent() -> (Owner, std::sync::Arc<schemas::Envelope>) {
     let message = envelope(0, 0, None);
     let mut owner = Owner::new();
-    let resend = Change::Resend {
-        attempt: attempt(&message, 1),
-        due: at(2),
-        at: at(2),
-    };
     let first = ended(attempt(&message, 1), unknown(), look_up(), at(1));
     for change in [
         begun(&message, 1, at(0)),
         first,
-        resend,
+        resend(&message, at(2)),
         begun(&message, 2, at(3)),
     ] {
         assert_eq!(owner.commit(change), Verdict::Done);

@@ -1,14 +1,15 @@
 //! Receipts around an attempt, in every order; and what a search may settle.
 
-use schemas::MessageStatus;
 use schemas::change::{AfterAttempt, Change, Learnt};
+use schemas::message::DueLookUps;
 use schemas::provider::SubmitOutcome;
 use schemas::status::ReceiptStatus as Told;
+use schemas::{MessageStatus, ProviderId};
 
 use super::super::Refusal;
 use super::{
-    Owner, Verdict, accepted, at, attempt, begun, ended, envelope, look_up, receipt, resent,
-    unknown,
+    Owner, Verdict, accepted, at, attempt, begun, ended, envelope, look_up, provider, receipt,
+    resend, resent, unknown,
 };
 
 /// Every order of `items`.
@@ -53,6 +54,65 @@ fn ends(outcome: &SubmitOutcome, then: AfterAttempt, told: &[Told], named: bool)
     }
     assert_eq!(ends.len(), 1, "{outcome:?} and {told:?}: {ends:?}");
     ends.pop_first().expect("one")
+}
+
+/// Who is to be sent to again turns out to have the text. Nothing was planned any more by which
+/// the text's end is asked for; and it is not with the account that was to send it again.
+#[test]
+fn what_left_after_all_is_asked_about_where_it_is() {
+    let message = envelope(0, 0, None);
+    let other = ProviderId::from_bytes([3; 16]);
+    let mut second = begun(&message, 2, at(3));
+    if let Change::AttemptBegun { provider, .. } = &mut second {
+        *provider = other;
+    }
+    let returned = SubmitOutcome::NotSent {
+        cause: "returned".to_owned(),
+    };
+    let mut owner = Owner::new();
+    for change in [
+        begun(&message, 1, at(0)),
+        ended(attempt(&message, 1), unknown(), look_up(), at(1)),
+        resend(&message, at(2)),
+        second,
+        ended(
+            attempt(&message, 2),
+            returned,
+            AfterAttempt::Return(at(5)),
+            at(4),
+        ),
+    ] {
+        assert_eq!(owner.commit(change), Verdict::Done);
+    }
+    let planned = owner.rows::<DueLookUps>(&[]).len();
+    let named = Some(attempt(&message, 1));
+    let sent = Some(Told::Sent);
+    let told = receipt(&message, named, "SM1", sent, Learnt::Webhook, at(6));
+    assert_eq!(owner.commit(told), Verdict::Done);
+    let row = owner.message(&message).expect("it has a row");
+    assert_eq!(row.status, MessageStatus::Sent);
+    assert_eq!(row.provider, Some(provider()));
+    assert_eq!(owner.rows::<DueLookUps>(&[]).len(), planned + 1);
+    assert!(owner.rebuilds());
+}
+
+/// Nobody searches for an unknown text any more after some time, and then it is told of after all.
+#[test]
+fn what_is_told_of_when_searches_are_over_is_asked_about_again() {
+    for (now, more) in [(60, 0), (100_000, 1)] {
+        let message = envelope(0, 0, None);
+        let mut owner = Owner::new();
+        let unknown = ended(attempt(&message, 1), unknown(), look_up(), at(1));
+        for change in [begun(&message, 1, at(0)), unknown] {
+            assert_eq!(owner.commit(change), Verdict::Done);
+        }
+        let planned = owner.rows::<DueLookUps>(&[]).len();
+        let (named, sent) = (Some(attempt(&message, 1)), Some(Told::Sent));
+        let told = receipt(&message, named, "SM1", sent, Learnt::Webhook, at(now));
+        assert_eq!(owner.commit(told), Verdict::Done);
+        assert_eq!(owner.rows::<DueLookUps>(&[]).len(), planned + more);
+        assert!(owner.rebuilds());
+    }
 }
 
 #[test]
