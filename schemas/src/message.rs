@@ -187,6 +187,17 @@ pub fn shard_key(account: AccountId, day: i32, shard: u8) -> Key {
     ]
 }
 
+impl Message {
+    /// The last attempt that was made.
+    pub fn last_attempt(&self) -> AttemptRef {
+        AttemptRef {
+            account: self.envelope.account,
+            message: self.envelope.id,
+            attempt: self.attempts,
+        }
+    }
+}
+
 impl Record for Message {
     type Writing = Projection;
     const TABLE: Table = tables::MESSAGES;

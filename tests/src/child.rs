@@ -25,10 +25,8 @@ pub struct ChildSettings {
     pub program: PathBuf,
     /// Holds its settings, its data in `data`, and what it says in `log`.
     pub folder: PathBuf,
-    /// Where it listens, and where receipts are sent.
-    pub listen: SocketAddr,
     /// No other test gets it while the node is down.
-    _port: Arc<Port>,
+    port: Arc<Port>,
 }
 
 impl ChildSettings {
@@ -55,9 +53,13 @@ impl ChildSettings {
         Self {
             program: program.into(),
             folder: folder.to_owned(),
-            listen,
-            _port: Arc::new(port),
+            port: Arc::new(port),
         }
+    }
+
+    /// Where it listens, and where receipts are sent.
+    pub fn listen(&self) -> SocketAddr {
+        self.port.address()
     }
 
     /// From the next start on the node has these provider accounts of the sandbox and no others,
@@ -92,20 +94,19 @@ impl ChildSettings {
         fs::create_dir_all(&folder).expect("a folder can be made");
         let settings = fs::read_to_string(self.folder.join("settings.toml"));
         let settings = settings.expect("a file can be read");
-        let settings = settings.replace(&self.listen.to_string(), &listen.to_string());
+        let settings = settings.replace(&self.listen().to_string(), &listen.to_string());
         fs::write(folder.join("settings.toml"), settings).expect("a file can be written");
         Self {
             program: self.program.clone(),
             folder,
-            listen,
-            _port: Arc::new(port),
+            port: Arc::new(port),
         }
     }
 
     /// From the next start on receipts are sent to where another node listens.
     pub fn have_receipts_sent_to(&self, other: &Self) {
         let url = |listen| format!("public_url = \"http://{listen}\"");
-        self.change(|settings| settings.replace(&url(self.listen), &url(other.listen)));
+        self.change(|settings| settings.replace(&url(self.listen()), &url(other.listen())));
     }
 
     /// What `volley` says to these words with these settings.
@@ -132,7 +133,7 @@ impl ChildSettings {
     /// Keeps the node's address while no node has it, so that whoever asks there waits, and does
     /// not come to somebody else's.
     pub fn keep_address(&self) -> TcpListener {
-        TcpListener::bind(self.listen).expect("nobody has the node's address")
+        TcpListener::bind(self.listen()).expect("nobody has the node's address")
     }
 
     /// Removes the data folder, as of a machine that is gone with all it had.

@@ -328,7 +328,7 @@ impl Remains {
     /// Attempts of all provider accounts that may be committed and not at the provider:
     /// in flight, and ahead of their permits.
     fn committed_and_unsent(&self) -> u64 {
-        let account = fixture::provider(self.settings.listen, 1, self.plan.rate);
+        let account = fixture::provider(self.settings.listen(), 1, self.plan.rate);
         let ahead = match self.plan.keeping {
             Keeping::InFolder => COMMITTED_AHEAD,
             #[cfg(feature = "cluster")]

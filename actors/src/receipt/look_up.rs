@@ -10,7 +10,7 @@ use engine::runtime::Runtime;
 use engine::store::{Store, StoreError};
 use schemas::change::{Change, Learnt};
 use schemas::message::{LookUp, message_key};
-use schemas::provider::{AttemptRef, DeliveryReceipt};
+use schemas::provider::DeliveryReceipt;
 use schemas::text::Binding;
 use schemas::{Message, MessageClass, MessageStatus};
 
@@ -281,7 +281,7 @@ impl LookUps {
         mut receipt: DeliveryReceipt,
         learnt: Learnt,
     ) -> Option<Change> {
-        receipt.attempt = Some(last_attempt(message));
+        receipt.attempt = Some(message.last_attempt());
         let provider = message.provider?;
         // An answer that tells what is known already needs no record.
         let is_news = receipt
@@ -305,7 +305,7 @@ impl LookUps {
     fn resend(&self, message: &Message) -> Change {
         let at = self.runtime.now();
         Change::Resend {
-            attempt: last_attempt(message),
+            attempt: message.last_attempt(),
             due: at,
             at,
         }
@@ -326,19 +326,11 @@ impl LookUps {
             };
         }
         Change::LookedUp {
-            attempt: last_attempt(message),
+            attempt: message.last_attempt(),
             made,
             next: delay.map(|delay| at.plus(delay)),
             at,
         }
-    }
-}
-
-fn last_attempt(message: &Message) -> AttemptRef {
-    AttemptRef {
-        account: message.envelope.account,
-        message: message.envelope.id,
-        attempt: message.attempts,
     }
 }
 

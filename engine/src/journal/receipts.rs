@@ -3,8 +3,6 @@
 //! A receipt joins the message by rank and changes nothing a second time. While the
 //! attempt is open it waits for the outcome; while its message is unknown it is parked.
 
-use std::time::Duration;
-
 use schemas::change::Learnt;
 use schemas::message::LookUp;
 use schemas::provider::{AttemptRef, DeliveryReceipt};
@@ -20,10 +18,6 @@ use super::view::View;
 use super::{Refusal, Verdict};
 use crate::pacing::LookupSchedule;
 use crate::store::StoreError;
-
-/// What turned out to have left after all is asked about this long afterwards: as long as what has
-/// just left.
-const ASKED_AFTER: Duration = Duration::from_secs(60);
 
 impl<V: View> Applying<'_, V> {
     /// Takes a receipt in.
@@ -101,11 +95,7 @@ impl<V: View> Applying<'_, V> {
         if is_open || self.has_unknown_twin(message)? {
             return Ok(false);
         }
-        let last = AttemptRef {
-            account: message.envelope.account,
-            message: message.envelope.id,
-            attempt: message.attempts,
-        };
+        let last = message.last_attempt();
         let free = self
             .binding(provider, receipt)?
             .is_none_or(|binding| binding.attempt == last);
@@ -151,14 +141,12 @@ impl<V: View> Applying<'_, V> {
         let envelope = message.envelope.clone();
         self.state
             .count_move(self.view, &envelope, from, message.status)?;
-        if message.status.awaits_receipt() && !is_asked_about(message, from, at) {
-            let last = AttemptRef {
-                account: envelope.account,
-                message: envelope.id,
-                attempt: message.attempts,
-            };
-            let due = at.plus(ASKED_AFTER);
-            self.state.look_ups.plan(due, LookUp::of(&last, 0));
+        if message.status.awaits_receipt()
+            && !is_asked_about(message, from, at)
+            && let Some(wait) = LookupSchedule::receipts_expected().nth(0)
+        {
+            let look_up = LookUp::of(&message.last_attempt(), 0);
+            self.state.look_ups.plan(at.plus(wait), look_up);
         }
         let is_first = message.provider_message_id.is_none();
         if is_first {

@@ -52,7 +52,7 @@ impl Member {
     fn start(settings: ChildSettings) -> Self {
         let node = ChildNode::spawn(&settings);
         // The next node must not get its port.
-        while TcpStream::connect(settings.listen).is_err() {
+        while TcpStream::connect(settings.listen()).is_err() {
             std::thread::sleep(LOOK_EVERY);
         }
         let slept = false;

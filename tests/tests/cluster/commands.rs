@@ -11,7 +11,7 @@ use tests::backends::servers;
 use tests::child::{ChildNode, ChildSettings};
 use tests::world::World;
 
-use super::node::{machine, plan};
+use super::node::{machine, numbers, plan};
 
 /// Requests that can be taken in.
 const COUNT: usize = 30;
@@ -98,11 +98,7 @@ fn read(settings: &ChildSettings, topic: &str) -> usize {
 
 /// So many records have come to this, by the node's own numbers.
 fn told(world: &World, result: &str) -> usize {
-    let url = format!("http://{}/metrics", world.settings.listen);
-    let page = world.tasks.block_on(async {
-        let page = reqwest::get(url).await.expect("it serves");
-        page.text().await.expect("text")
-    });
+    let page = world.tasks.block_on(numbers(&world.settings));
     let of_result = format!("result=\"{result}\"");
     let counts = page
         .lines()

@@ -19,6 +19,8 @@ use tests::child::{ChildNode, ChildSettings};
 use tests::fixture;
 use tests::user::User;
 
+use super::node::{machine, numbers, sum};
+
 /// What the names of this test's topics begin with.
 const PREFIX: &str = "ingress";
 
@@ -57,7 +59,7 @@ struct Setup {
 
 #[test]
 fn what_anybody_produces_arrives_once() {
-    let _machine = crate::node::machine();
+    let _machine = machine();
     let Some(kafka) = tests::backends::kafka() else {
         return;
     };
@@ -182,24 +184,13 @@ fn positions(setup: &Setup) -> BTreeMap<Place, u64> {
 /// Waits until the node has read so many records since it started, by its own numbers.
 async fn read(setup: &Setup, records: u64) {
     for _ in 0..LOOKS {
-        let numbers = numbers(setup).await;
-        let read = numbers
-            .lines()
-            .filter(|line| line.starts_with("volley_kafka_records_total{"))
-            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
-        if read.sum::<u64>() == records {
+        let page = numbers(&setup.node).await;
+        if sum(&page, "volley_kafka_records_total") == records {
             return;
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
     panic!("the records are not read");
-}
-
-/// What the node tells of itself.
-async fn numbers(setup: &Setup) -> String {
-    let url = format!("http://{}/metrics", setup.node.listen);
-    let answer = reqwest::get(&url).await.expect("it serves");
-    answer.text().await.expect("text")
 }
 
 /// Waits until so many texts have left.
@@ -215,8 +206,8 @@ async fn left(setup: &Setup, node: &mut ChildNode, expected: u32) {
         node.must_run();
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    let numbers = numbers(setup).await;
-    panic!("{taken} texts of {expected} have left:\n{numbers}");
+    let page = numbers(&setup.node).await;
+    panic!("{taken} texts of {expected} have left:\n{page}");
 }
 
 /// Every poison record is set aside with its reason, and comes back when it is sent again.

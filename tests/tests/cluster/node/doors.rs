@@ -66,7 +66,7 @@ fn a_stop_that_comes_while_nobody_owns_holds() {
     let (stopped, other) = world.tasks.block_on(async {
         let stopped = user.send("+14155570001", "Unwanted").await;
         let other = user.send("+14155570002", "Wanted").await;
-        say_stop(&format!("http://{}", twin.listen), "+14155570001").await;
+        say_stop(&format!("http://{}", twin.listen()), "+14155570001").await;
         (stopped, other)
     });
     waiting.run_until_it_serves();
@@ -85,7 +85,7 @@ fn without_an_owner(world: &World) -> (ChildNode, User, ChildSettings) {
     let waiting = ChildNode::spawn(&twin);
     let user = world.tasks.block_on(async {
         let user = User::sign_up(&world.settings.data()).await;
-        user.at(twin.listen)
+        user.at(twin.listen())
     });
     // It is answered as soon as the twin's doors are open.
     world.tasks.block_on(user.send("+14155560000", "Code 0"));

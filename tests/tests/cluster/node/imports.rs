@@ -41,7 +41,7 @@ fn an_import_goes_on_without_the_disk_that_its_file_was_on() {
     owner.kill();
     world.settings.lose_data();
     waiting.run_until_it_serves();
-    let user = user.at(twin.listen);
+    let user = user.at(twin.listen());
     let told = || world.tasks.block_on(user.job(job));
     waiting.run_until(|| told().state != JobState::Running);
     let body = told();

@@ -168,16 +168,28 @@ pub(crate) fn told(figures: &Figures) {
 
 /// What a node answers to a path, if it does.
 pub(super) fn asked(world: &World, settings: &ChildSettings, path: &str) -> Option<(u16, String)> {
-    let url = format!("http://{}{path}", settings.listen);
-    world.tasks.block_on(async {
-        let answer = reqwest::get(url).await.ok()?;
-        Some((answer.status().as_u16(), answer.text().await.ok()?))
-    })
+    world.tasks.block_on(answer(settings, path))
+}
+
+async fn answer(settings: &ChildSettings, path: &str) -> Option<(u16, String)> {
+    let url = format!("http://{}{path}", settings.listen());
+    let answer = reqwest::get(url).await.ok()?;
+    Some((answer.status().as_u16(), answer.text().await.ok()?))
+}
+
+/// The page of a node's numbers.
+pub(crate) async fn numbers(settings: &ChildSettings) -> String {
+    let (_, page) = answer(settings, "/metrics").await.expect("it answers");
+    page
 }
 
 /// The sum of a node's numbers of this name.
 pub(super) fn number(world: &World, settings: &ChildSettings, name: &str) -> u64 {
-    let (_, page) = asked(world, settings, "/metrics").expect("it answers");
+    sum(&world.tasks.block_on(numbers(settings)), name)
+}
+
+/// The sum of the numbers of this name on a page.
+pub(crate) fn sum(page: &str, name: &str) -> u64 {
     let said = page.lines().filter_map(|line| line.strip_prefix(name));
     let values = said.filter(|rest| rest.starts_with([' ', '{']));
     let values = values.filter_map(|rest| rest.rsplit_once(' ')?.1.parse::<u64>().ok());

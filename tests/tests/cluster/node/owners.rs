@@ -42,7 +42,7 @@ fn a_node_that_sleeps_through_its_turn_does_no_harm() {
     let (csv, _) = fixture::contacts(RECIPIENTS);
     let (user, campaign) = world.tasks.block_on(async {
         let user = User::sign_up(&world.settings.data()).await;
-        let user = user.at(twin.listen);
+        let user = user.at(twin.listen());
         let campaign = user.launch(csv, TEMPLATE).await;
         (user, campaign)
     });

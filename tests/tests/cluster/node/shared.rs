@@ -86,7 +86,6 @@ fn start(name: &str, rate: f64, recipients: u32) -> Option<(Pair, ChildNode, Chi
     });
     let mut first = ChildNode::start(&world.settings);
     first.run_until(|| owns(&world, &world.settings) == 2);
-    // Its port is free now, and may be another's in a while.
     let twin = world.settings.twin("twin");
     let mut second = ChildNode::spawn(&twin);
     second.run_until_it_serves();
@@ -99,7 +98,7 @@ fn start(name: &str, rate: f64, recipients: u32) -> Option<(Pair, ChildNode, Chi
     let (csv, _) = fixture::contacts(recipients);
     pair.world.tasks.block_on(async {
         let user = User::sign_up(&pair.world.settings.data()).await;
-        user.at(pair.twin.listen).launch(csv, TEMPLATE).await
+        user.at(pair.twin.listen()).launch(csv, TEMPLATE).await
     });
     Some((pair, first, second))
 }

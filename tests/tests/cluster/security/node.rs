@@ -200,7 +200,7 @@ fn listen_anywhere(settings: &ChildSettings) {
     let file = settings.folder.join("settings.toml");
     let text = fs::read_to_string(&file).expect("it was written");
     let listen = |address: &str| format!("\nlisten = \"{address}\"\n");
-    let own = listen(&settings.listen.to_string());
+    let own = listen(&settings.listen().to_string());
     assert!(text.contains(&own));
     fs::write(file, text.replace(&own, &listen("127.0.0.1:0"))).expect("it can be written");
 }
