@@ -23,11 +23,24 @@ use schemas::job::JobState;
 use schemas::{Body, CampaignId, JobId, ListId, MessageId, ProviderId, Secret};
 use serde::de::DeserializeOwned;
 
+use crate::child::{ChildNode, ChildSettings};
+
 /// How often a job or campaign is asked about, and how soon a request is repeated.
 const POLL: Duration = Duration::from_millis(50);
 
 /// A frozen node keeps connections open and answers nothing.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Starts a node whose first provider account is disabled from its start on, and signs up there. A
+/// node that runs when that is ordered sends for a moment yet.
+pub async fn start_disabled(settings: &ChildSettings) -> (ChildNode, User, ProviderId) {
+    let node = ChildNode::start(settings);
+    let user = User::sign_up(&settings.data()).await;
+    let first = user.providers().await[0].id;
+    user.enable(first, false).await;
+    node.stop();
+    (ChildNode::start(settings), user, first)
+}
 
 /// A user with a key of a new account.
 pub struct User {

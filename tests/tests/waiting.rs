@@ -9,7 +9,7 @@ use schemas::http::messages::MessageBody;
 use schemas::{MessageId, MessageStatus, ProviderId};
 use tests::child::ChildNode;
 use tests::fixture;
-use tests::user::User;
+use tests::user::{self, User};
 use tests::world::{Keeping, Plan, TEMPLATE, World, expected};
 
 /// Each provider account's rate, segments per second.
@@ -145,15 +145,7 @@ fn give(world: &World, indexes: &[usize]) {
 /// A node with the first provider account alone, which is disabled from its start on.
 fn start_disabled(world: &World) -> (ChildNode, User, ProviderId) {
     give(world, &[1]);
-    let node = ChildNode::start(&world.settings);
-    let (user, first) = world.tasks.block_on(async {
-        let user = User::sign_up(&world.settings.data()).await;
-        let first = user.providers().await[0].id;
-        user.enable(first, false).await;
-        (user, first)
-    });
-    node.stop();
-    (ChildNode::start(&world.settings), user, first)
+    world.tasks.block_on(user::start_disabled(&world.settings))
 }
 
 /// Waits until a message is put aside for want of a provider account, and gives it.

@@ -17,7 +17,7 @@ use tests::backends::clients::{self, Sending};
 use tests::backends::kafka::{Kafka, PRODUCER};
 use tests::child::{ChildNode, ChildSettings};
 use tests::fixture;
-use tests::user::User;
+use tests::user::start_disabled;
 
 use super::node::{machine, numbers, sum};
 
@@ -91,10 +91,7 @@ fn what_anybody_produces_arrives_once() {
 /// Nothing is sent until the node that is killed is gone: a marketing text that it was about to
 /// send would be `unknown` and might never have left.
 async fn produced_and_read_again(setup: &Setup) -> u32 {
-    let node = ChildNode::start(&setup.node);
-    let user = User::sign_up(&setup.node.data()).await;
-    let provider = user.providers().await[0].id;
-    user.enable(provider, false).await;
+    let (node, user, provider) = start_disabled(&setup.node).await;
     let expected = produce(setup, user.key().expose(), || node.kill());
     let mut node = ChildNode::start(&setup.node);
     user.enable(provider, true).await;
