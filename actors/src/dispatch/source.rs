@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::dispatch::audience::{self, AudienceItem, CampaignPlan};
+use engine::dispatch::chunks::Chunks;
 use engine::dispatch::positions::PositionTracker;
 use engine::dispatch::routing::{Routes, Routing};
 use engine::dispatch::{Origin, Ready};
@@ -47,6 +48,8 @@ pub struct Readers {
     pub journal: Journal,
     /// Which provider may carry what.
     pub routing: Arc<Routing>,
+    /// Parts of frozen audiences.
+    pub chunks: Chunks,
 }
 
 /// What kind of source it is, with what reading it takes.
@@ -193,7 +196,8 @@ impl Readers {
         from: u64,
         limit: usize,
     ) -> Result<Batch, ReadError> {
-        let page = audience::read(&self.store, plan, partition, from, limit).await?;
+        let page =
+            audience::read((&self.store, &self.chunks), plan, partition, from, limit).await?;
         let Some(page) = page else {
             return Ok(Batch {
                 next: from,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::dispatch::chunks::Chunks;
 use engine::dispatch::outcome::OutcomeRules;
 use engine::dispatch::routing::Routing;
 use engine::log::Topic;
@@ -79,6 +80,7 @@ impl Wiring {
             log: parts.log.clone(),
             journal: parts.journal.clone(),
             routing: Arc::clone(&routing),
+            chunks: Chunks::default(),
         };
         Self {
             dispatcher: Post::default(),

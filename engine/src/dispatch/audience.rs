@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
-use schemas::audience::AudienceChunk;
 use schemas::campaign::Campaign;
 use schemas::change::SkippedRecipient;
 use schemas::contact::Contact;
@@ -16,6 +15,7 @@ use schemas::{
 };
 use sha2::Sha256;
 
+use super::chunks::Chunks;
 use super::routing::{Routes, Routing};
 use super::{Origin, Ready};
 use crate::store::{Store, StoreError};
@@ -160,13 +160,13 @@ pub struct AudiencePage {
 /// # Errors
 /// When the store cannot be read.
 pub async fn read(
-    store: &Store,
+    (store, chunks): (&Store, &Chunks),
     plan: &CampaignPlan,
     partition: Partition,
     from: u64,
     limit: usize,
 ) -> Result<Option<AudiencePage>, StoreError> {
-    let Some(part) = part(store, plan, partition, from, limit).await? else {
+    let Some(part) = part((store, chunks), plan, partition, from, limit).await? else {
         return Ok(None);
     };
     let account = plan.campaign.account;
@@ -188,13 +188,13 @@ pub async fn read(
 /// # Errors
 /// When the store cannot be read.
 pub async fn pass_over(
-    store: &Store,
+    (store, chunks): (&Store, &Chunks),
     plan: &CampaignPlan,
     partition: Partition,
     from: u64,
     reason: &'static str,
 ) -> Result<Option<AudiencePage>, StoreError> {
-    let Some(part) = part(store, plan, partition, from, 1).await? else {
+    let Some(part) = part((store, chunks), plan, partition, from, 1).await? else {
         return Ok(None);
     };
     let recipients = part.recipients.into_iter();
@@ -214,15 +214,15 @@ struct Part {
 }
 
 async fn part(
-    store: &Store,
+    (store, chunks): (&Store, &Chunks),
     plan: &CampaignPlan,
     partition: Partition,
     from: u64,
     limit: usize,
 ) -> Result<Option<Part>, StoreError> {
     let place = AudiencePosition::from_number(from);
-    let key = AudienceChunk::key_of(plan.campaign.id, partition, place.chunk);
-    let Some(chunk) = store.get::<AudienceChunk>(&key).await? else {
+    let chunk = chunks.read(store, plan.campaign.id, partition, place.chunk);
+    let Some(chunk) = chunk.await? else {
         return Ok(None);
     };
     let first = place.entry as usize;

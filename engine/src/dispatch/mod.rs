@@ -1,11 +1,13 @@
 //! What is sent next, by whom, and what follows from an outcome.
 //!
-//! Sources are read a bounded way ahead ([`read_ahead`], [`positions`]); what was read waits in
+//! Sources are read a bounded way ahead ([`read_ahead`], [`positions`]; frozen audiences in
+//! [`chunks`]); what was read waits in
 //! [`ready`], where accounts and campaigns take turns ([`fair`]), until a provider with
 //! free permits asks; [`routing`] says which providers
 //! may carry it; [`outcome`] says what follows an attempt.
 
 pub mod audience;
+pub mod chunks;
 pub mod fair;
 pub mod freeze;
 pub mod outcome;

@@ -12,6 +12,10 @@ const AT_ONCE: usize = 64;
 /// costs less.
 const ROWS_FOR_EACH: usize = 2;
 
+/// Reads in one go that settle less than half of what they are for, one after the other, until
+/// the rest is asked for one by one. One alone is where a run of neighbours ends.
+const POOR_READS: usize = 2;
+
 /// The bytes under each of the keys, in their order.
 ///
 /// # Errors
@@ -24,14 +28,16 @@ pub(super) fn get_each(
     let mut order: Vec<usize> = (0..keys.len()).collect();
     order.sort_unstable_by_key(|index| &keys[*index]);
     let mut found = vec![None; keys.len()];
-    let mut rest = &order[..];
-    while rest.len() > 1 {
+    let (mut rest, mut poor) = (&order[..], 0);
+    while rest.len() > 1 && poor < POOR_READS {
         let asked = &rest[..rest.len().min(AT_ONCE)];
         let read = read_together(kv, space, keys, asked, &mut found)?;
         rest = &rest[read..];
-        if read * ROWS_FOR_EACH < asked.len() {
-            break;
-        }
+        poor = if read * ROWS_FOR_EACH < asked.len() {
+            poor + 1
+        } else {
+            0
+        };
     }
     for index in rest {
         found[*index] = kv.get(space, &keys[*index])?;
