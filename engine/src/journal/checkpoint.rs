@@ -11,12 +11,11 @@ use crate::store::overlay::Overlay;
 use crate::store::row;
 use crate::store::{LATEST, StoreError};
 
-/// A checkpoint is written after this many records of a partition, and what it includes
-/// is removed. A record is one group commit, so at 300 commits a second this is five
-/// times a second: most records are removed before the store writes them to a file and
-/// are never merged. A checkpoint holds open attempts only, some hundred of some 400
-/// bytes for all partitions together at that rate.
-pub const CHECKPOINT_EVERY: u64 = 64;
+/// A checkpoint is written after this many records of a partition, or this many bytes of them,
+/// and what it includes is removed: most records are removed before a data folder writes them
+/// to a file. With eight partitions 1 MiB is there at a time, a third of what it collects. A
+/// checkpoint holds open attempts only, of a fast node some hundred of 250 bytes.
+pub const CHECKPOINT_EVERY: (u64, usize) = (64, 128 << 10);
 
 /// Where a partition's journal may be read from.
 #[derive(Debug, Default, Serialize, Deserialize)]

@@ -68,6 +68,8 @@ struct PartitionLog {
     /// Changes of the group being built.
     changes: Vec<Change>,
     checkpointed: u64,
+    /// Bytes of the records since then.
+    written: usize,
     trimmed: u64,
     checkpoint_due: bool,
 }
@@ -107,6 +109,7 @@ impl Projector {
                 state,
                 changes: Vec::new(),
                 checkpointed: checkpoint.sequence,
+                written: 0,
                 trimmed: checkpoint.trimmed,
                 checkpoint_due: false,
             };
@@ -172,11 +175,13 @@ impl PartitionLog {
                 sequence: self.state.sequence,
                 changes: std::mem::take(&mut self.changes),
             };
-            records::append(view, &record)?;
+            self.written += records::append(view, &record)?;
         }
-        let due = self.state.sequence >= self.checkpointed + CHECKPOINT_EVERY;
+        let (after_records, after_bytes) = CHECKPOINT_EVERY;
+        let due =
+            self.state.sequence >= self.checkpointed + after_records || self.written >= after_bytes;
         if due || (self.checkpoint_due && self.state.sequence > self.checkpointed) {
-            self.checkpointed = self.state.sequence;
+            (self.checkpointed, self.written) = (self.state.sequence, 0);
             let open = self.state.open.values().cloned().collect();
             let trimmed = if trim {
                 self.checkpointed

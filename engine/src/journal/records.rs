@@ -17,15 +17,16 @@ use crate::store::row;
 /// How many records are read at a time.
 const REPLAY_PAGE: usize = 256;
 
-/// Writes a record.
-pub fn append(view: &mut Overlay<'_>, record: &JournalRecord) -> Result<(), StoreError> {
+/// Writes a record. Tells how many bytes it has.
+pub fn append(view: &mut Overlay<'_>, record: &JournalRecord) -> Result<usize, StoreError> {
     let bytes = row::encode_plain("journal", record)?;
+    let written = bytes.len();
     view.put_raw(
         Space::Journal,
         key(record.partition, record.sequence),
         bytes,
     );
-    Ok(())
+    Ok(written)
 }
 
 /// Removes records that a checkpoint includes.

@@ -2,7 +2,7 @@
 //!
 //! A node must stay small (at most 128 MiB with a million messages), so every buffer
 //! has a bound here. At rest it is the block cache and one memtable for each space
-//! (19 MiB together); while a full memtable is written out, a second one of that space
+//! (22 MiB together); while a full memtable is written out, a second one of that space
 //! is filled; fjall halts the writer when four of one space wait, which bounds the
 //! worst case.
 
@@ -20,13 +20,13 @@ use fjall::config::{
     BlockSizePolicy, BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry, PartitioningPolicy,
 };
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable};
-use schemas::record::tables;
+use schemas::record::{Table, tables};
 
 use self::errors::{folder_error, from_kv, io_error, kv_error};
 use self::snapshot::FjallSnapshot;
 use super::commit_record::{self, CommitRecord, Commits};
 use super::folder::{DataFolder, FolderError};
-use super::key::prefix_end;
+use super::key::{prefix_end, successor};
 use super::kv::{Direction, Kv, KvBatch, KvChange, KvError, KvPairs, KvRead, Space};
 
 mod errors;
@@ -58,9 +58,11 @@ const BLOCK_BYTES: u32 = 16 << 10;
 /// were written a moment ago.
 fn filters(space: Space) -> FilterPolicy {
     match space {
-        Space::Rows | Space::Messages | Space::Bindings | Space::Consents => FilterPolicy::all(
-            FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(10.0)),
-        ),
+        Space::Rows | Space::Messages | Space::Bindings | Space::Consents | Space::Contacts => {
+            FilterPolicy::all(FilterPolicyEntry::Bloom(
+                BloomConstructionPolicy::BitsPerKey(10.0),
+            ))
+        }
         Space::Due | Space::Journal | Space::Log => FilterPolicy::disabled(),
     }
 }
@@ -70,13 +72,13 @@ fn filters(space: Space) -> FilterPolicy {
 /// while their messages are in flight, the journal and the log hardly ever.
 const fn memtable_bytes(space: Space) -> u64 {
     match space {
-        Space::Messages => 3 << 20,
+        Space::Messages | Space::Journal => 3 << 20,
         Space::Rows
-        | Space::Journal
         | Space::Bindings
         | Space::Due
         | Space::Log
-        | Space::Consents => 2 << 20,
+        | Space::Consents
+        | Space::Contacts => 2 << 20,
     }
 }
 
@@ -163,20 +165,24 @@ impl FjallKv {
             commits: Mutex::new(commits),
             folder: Arc::new(folder),
         };
-        let moved = kv.move_consents();
-        moved.map_err(|error| from_kv(&path, error))?;
+        for table in [tables::CONSENTS, tables::CONTACTS, tables::LIST_MEMBERS] {
+            let moved = kv.move_to_its_space(table);
+            moved.map_err(|error| from_kv(&path, error))?;
+        }
         Ok(kv)
     }
 
-    /// Consents lay among the other rows once.
-    fn move_consents(&self) -> Result<(), KvError> {
-        let start = [tables::CONSENTS.tag];
+    /// The rows of a table lay among all others once.
+    fn move_to_its_space(&self, table: Table) -> Result<(), KvError> {
+        let mut start = vec![table.tag];
         let end = prefix_end(&start);
         loop {
             let some = self.scan(Space::Rows, &start, &end, Direction::Forward, MOVED_AT_ONCE)?;
-            if some.is_empty() {
+            let Some((last, _)) = some.last() else {
                 return Ok(());
-            }
+            };
+            // Not from the beginning: what is removed there would be stepped over each time.
+            start = successor(last);
             let changes = some.into_iter().flat_map(|(key, value)| {
                 let change = |space, value| KvChange {
                     space,
@@ -186,7 +192,7 @@ impl FjallKv {
                 };
                 [
                     change(Space::Rows, None),
-                    change(Space::Consents, Some(value)),
+                    change(Space::of(table), Some(value)),
                 ]
             });
             let changes = changes.collect();
@@ -248,7 +254,16 @@ fn open_database(path: &Path) -> fjall::Result<(Database, Spaces)> {
                 .compaction_strategy(Arc::clone(&merging) as _)
         })
     };
-    let [rows, messages, bindings, due, journal, log, consents] = Space::ALL;
+    let [
+        rows,
+        messages,
+        bindings,
+        due,
+        journal,
+        log,
+        consents,
+        contacts,
+    ] = Space::ALL;
     let spaces = [
         open(rows)?,
         open(messages)?,
@@ -257,6 +272,7 @@ fn open_database(path: &Path) -> fjall::Result<(Database, Spaces)> {
         open(journal)?,
         open(log)?,
         open(consents)?,
+        open(contacts)?,
     ];
     Ok((database, spaces))
 }
@@ -322,6 +338,9 @@ impl Kv for FjallKv {
             let space = self.space(change.space);
             match change.value {
                 Some(value) => writing.insert(space, change.key, value),
+                // A record is written once: it and its removal vanish where they meet, and
+                // neither comes into a file if that is before its memtable is full.
+                None if change.space == Space::Journal => writing.remove_weak(space, change.key),
                 None => writing.remove(space, change.key),
             }
         }

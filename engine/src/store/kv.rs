@@ -12,8 +12,9 @@ use schemas::record::{Table, tables};
 
 /// The ordered maps of one database. Tables that grow with every message have one each:
 /// a file of theirs then covers the few keys that were written together, and is merged
-/// with those around them instead of with everything. So has the table that is asked about
-/// every message and mostly holds nothing of it.
+/// with those around them instead of with everything. So have contacts, which a campaign goes
+/// through while it writes other rows all the time, and the table that is asked about every
+/// message and mostly holds nothing of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Space {
     /// Rows of the other [`schemas::record::Record`]s, by table and key.
@@ -30,11 +31,13 @@ pub(crate) enum Space {
     Log,
     /// Who must not be texted, or may be again.
     Consents,
+    /// Contacts, and the lists that they are on.
+    Contacts,
 }
 
 impl Space {
     /// Every space, in the order of [`Space::index`].
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Rows,
         Self::Messages,
         Self::Bindings,
@@ -42,6 +45,7 @@ impl Space {
         Self::Journal,
         Self::Log,
         Self::Consents,
+        Self::Contacts,
     ];
 
     /// Where the rows of a table lie.
@@ -54,6 +58,8 @@ impl Space {
             Self::Due
         } else if table.tag == tables::CONSENTS.tag {
             Self::Consents
+        } else if table.tag == tables::CONTACTS.tag || table.tag == tables::LIST_MEMBERS.tag {
+            Self::Contacts
         } else {
             Self::Rows
         }
@@ -62,7 +68,12 @@ impl Space {
     /// Whether rows of tables lie there.
     pub(crate) const fn holds_rows(self) -> bool {
         match self {
-            Self::Rows | Self::Messages | Self::Bindings | Self::Due | Self::Consents => true,
+            Self::Rows
+            | Self::Messages
+            | Self::Bindings
+            | Self::Due
+            | Self::Consents
+            | Self::Contacts => true,
             Self::Journal | Self::Log => false,
         }
     }
@@ -77,6 +88,7 @@ impl Space {
             Self::Journal => 4,
             Self::Log => 5,
             Self::Consents => 6,
+            Self::Contacts => 7,
         }
     }
 
@@ -90,6 +102,7 @@ impl Space {
             Self::Journal => "journal",
             Self::Log => "log",
             Self::Consents => "consents",
+            Self::Contacts => "contacts",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The journal under laws: one owner over memory, driven without threads.
 
 mod campaigns;
+mod checkpoints;
 mod consent;
 mod due;
 mod held;

@@ -275,9 +275,12 @@ impl KvRead for ClusterKv {
         match space {
             Space::Journal => Ok(self.journal().get(key).cloned()),
             Space::Log => Err(no_log()),
-            Space::Rows | Space::Messages | Space::Bindings | Space::Due | Space::Consents => {
-                self.waiting.wait(self.known_or_read(key))
-            }
+            Space::Rows
+            | Space::Messages
+            | Space::Bindings
+            | Space::Due
+            | Space::Consents
+            | Space::Contacts => self.waiting.wait(self.known_or_read(key)),
         }
     }
 
