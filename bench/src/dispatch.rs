@@ -23,10 +23,10 @@ const CLIENT_THREADS: usize = 2;
 const SHARE_FLOOR: f64 = 0.20;
 
 /// MiB that a node may take with this many recipients or more in flight.
-const MEMORY_FLOOR: (u64, f64) = (1_000_000, 128.0);
+const MEMORY_FLOOR: (u64, f64) = (1_000_000, 64.0);
 
 /// MiB that it may take above its peak at the smaller number.
-const GROWTH_FLOOR: (u64, u64, f64) = (100_000, 1_000_000, 16.0);
+const GROWTH_FLOOR: (u64, u64, f64) = (100_000, 1_000_000, 8.0);
 
 /// What is measured.
 #[derive(Args, Clone, Debug)]
