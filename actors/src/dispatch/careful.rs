@@ -67,8 +67,7 @@ impl Readers {
         match kind {
             Kind::Work(class) => self.pass_over_work(partition, *class, from).await,
             Kind::Audience { plan, .. } => {
-                let passed =
-                    audience::pass_over((&self.store, &self.chunks), plan, partition, from, POISON);
+                let passed = audience::pass_over(&self.chunks, plan, partition, from, POISON);
                 let Some(page) = passed.await? else {
                     return Ok(Batch::at(from));
                 };

@@ -196,8 +196,7 @@ impl Readers {
         from: u64,
         limit: usize,
     ) -> Result<Batch, ReadError> {
-        let page =
-            audience::read((&self.store, &self.chunks), plan, partition, from, limit).await?;
+        let page = audience::read(&self.store, &self.chunks, plan, partition, from, limit).await?;
         let Some(page) = page else {
             return Ok(Batch {
                 next: from,

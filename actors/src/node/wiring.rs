@@ -80,7 +80,7 @@ impl Wiring {
             log: parts.log.clone(),
             journal: parts.journal.clone(),
             routing: Arc::clone(&routing),
-            chunks: Chunks::default(),
+            chunks: Chunks::of(parts.store.clone()),
         };
         Self {
             dispatcher: Post::default(),

@@ -160,13 +160,14 @@ pub struct AudiencePage {
 /// # Errors
 /// When the store cannot be read.
 pub async fn read(
-    (store, chunks): (&Store, &Chunks),
+    store: &Store,
+    chunks: &Chunks,
     plan: &CampaignPlan,
     partition: Partition,
     from: u64,
     limit: usize,
 ) -> Result<Option<AudiencePage>, StoreError> {
-    let Some(part) = part((store, chunks), plan, partition, from, limit).await? else {
+    let Some(part) = part(chunks, plan, partition, from, limit).await? else {
         return Ok(None);
     };
     let account = plan.campaign.account;
@@ -188,13 +189,13 @@ pub async fn read(
 /// # Errors
 /// When the store cannot be read.
 pub async fn pass_over(
-    (store, chunks): (&Store, &Chunks),
+    chunks: &Chunks,
     plan: &CampaignPlan,
     partition: Partition,
     from: u64,
     reason: &'static str,
 ) -> Result<Option<AudiencePage>, StoreError> {
-    let Some(part) = part((store, chunks), plan, partition, from, 1).await? else {
+    let Some(part) = part(chunks, plan, partition, from, 1).await? else {
         return Ok(None);
     };
     let recipients = part.recipients.into_iter();
@@ -214,14 +215,14 @@ struct Part {
 }
 
 async fn part(
-    (store, chunks): (&Store, &Chunks),
+    chunks: &Chunks,
     plan: &CampaignPlan,
     partition: Partition,
     from: u64,
     limit: usize,
 ) -> Result<Option<Part>, StoreError> {
     let place = AudiencePosition::from_number(from);
-    let chunk = chunks.read(store, plan.campaign.id, partition, place.chunk);
+    let chunk = chunks.read(plan.campaign.id, partition, place.chunk);
     let Some(chunk) = chunk.await? else {
         return Ok(None);
     };

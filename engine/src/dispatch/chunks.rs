@@ -13,18 +13,28 @@ use crate::store::{Store, StoreError};
 /// the same time each is read for every part.
 const KEPT: usize = 16;
 
-/// Keeps the chunks that were read last. Cloning is cheap.
-#[derive(Clone, Debug, Default)]
-pub struct Chunks(Arc<Mutex<VecDeque<Arc<AudienceChunk>>>>);
+/// Reads chunks, and keeps those that were read last. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Chunks {
+    store: Store,
+    kept: Arc<Mutex<VecDeque<Arc<AudienceChunk>>>>,
+}
 
 impl Chunks {
+    /// Those of this store.
+    pub fn of(store: Store) -> Self {
+        Self {
+            store,
+            kept: Arc::default(),
+        }
+    }
+
     /// A chunk; `None` when it is not frozen yet.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn read(
         &self,
-        store: &Store,
         campaign: CampaignId,
         partition: Partition,
         number: u32,
@@ -33,7 +43,7 @@ impl Chunks {
             return Ok(Some(kept));
         }
         let key = AudienceChunk::key_of(campaign, partition, number);
-        let Some(chunk) = store.get::<AudienceChunk>(&key).await? else {
+        let Some(chunk) = self.store.get::<AudienceChunk>(&key).await? else {
             return Ok(None);
         };
         let chunk = Arc::new(chunk);
@@ -47,7 +57,7 @@ impl Chunks {
         partition: Partition,
         number: u32,
     ) -> Option<Arc<AudienceChunk>> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let is_it = |chunk: &&Arc<AudienceChunk>| {
             (chunk.campaign, chunk.partition, chunk.chunk) == (campaign, partition, number)
         };
@@ -55,7 +65,7 @@ impl Chunks {
     }
 
     fn keep(&self, chunk: Arc<AudienceChunk>) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         // The one before it is done with.
         let is_before = |other: &Arc<AudienceChunk>| {
             (other.campaign, other.partition) == (chunk.campaign, chunk.partition)
@@ -92,9 +102,9 @@ mod tests {
             chunk,
             entries: Vec::new(),
         };
-        let chunks = Chunks::default();
+        let chunks = Chunks::of(store.clone());
         let read = async |partition: u16, number| {
-            let read = chunks.read(&store, CAMPAIGN, Partition(partition), number);
+            let read = chunks.read(CAMPAIGN, Partition(partition), number);
             read.await.expect("the store is read")
         };
         let kept = u16::try_from(KEPT).expect("few");

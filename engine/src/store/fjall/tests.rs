@@ -249,7 +249,7 @@ fn a_record_that_is_removed_soon_comes_into_no_file() {
     // The other ten, and the number of the commit.
     assert_eq!(journal.approximate_len(), 11);
     let found = kv.scan(Space::Journal, &[], &[100], Direction::Forward, 200);
-    let found: Vec<_> = found.expect("it can be read").into_iter().collect();
+    let found = found.expect("it can be read");
     let left: Vec<_> = (90..100).map(|key| (vec![key], vec![key])).collect();
     assert_eq!(found, left);
 }
