@@ -34,8 +34,9 @@ const OF_OPENSSL: &str = "SSL routines";
 /// What the client's log calls the end of a connection.
 const FAILED: &str = "FAIL";
 
-/// What is in the client's text about a connection that the other side has ended.
-const ENDED: &str = "Disconnected";
+/// What is in the client's texts about a connection that the other side has ended: heard of when
+/// it read next, or, which comes first, when it wrote (EPIPE, ECONNRESET as the system says them).
+const ENDED: [&str; 3] = ["Disconnected", "Broken pipe", "Connection reset"];
 
 /// Why brokers cannot be used: a text for people, without anything secret.
 #[derive(Debug)]
@@ -201,7 +202,7 @@ impl Heard {
 
     fn silence(&self, brokers: &str) -> Unreached {
         let why = match &self.connection {
-            Some(reason) if reason.contains(ENDED) => format!(
+            Some(reason) if ENDED.iter().any(|ended| reason.contains(ended)) => format!(
                 "takes connections and ends them: see whether its port wants kafka.tls and \
                  kafka.user as they are set ({reason})"
             ),
@@ -261,4 +262,35 @@ impl ProducerContext for Listener {
     type DeliveryOpaque = ();
 
     fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Heard, Unreached};
+
+    fn silence(reason: &str) -> String {
+        let heard = Heard {
+            connection: Some(reason.to_owned()),
+            ..Heard::default()
+        };
+        let (Unreached::Silent(text) | Unreached::Refused(text)) = heard.silence("here");
+        text
+    }
+
+    /// Texts of librdkafka 2.12: which one it is depends on whether it reads or writes next.
+    #[test]
+    fn who_ends_connections_is_told_from_who_does_not_answer() {
+        for ended in [
+            "Disconnected (after 1ms in state UP)",
+            "Send failed: error:80000020:system library::Broken pipe: tls_retry_write_records \
+             failure (after 0ms in state UP)",
+            "Send failed: Connection reset by peer (after 2ms in state UP)",
+        ] {
+            let text = silence(ended);
+            assert!(text.contains("takes connections and ends them"), "{text}");
+            assert!(text.contains(ended), "{text}");
+        }
+        let text = silence("Connect to ipv4#127.0.0.1:1 failed: Connection refused");
+        assert!(text.contains("does not answer"), "{text}");
+    }
 }

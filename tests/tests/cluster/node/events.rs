@@ -1,7 +1,7 @@
 //! What other systems hear: the topic of events, read back by a client of another language, tells
 //! every message's life, over nodes that die.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::event::MessageEvent;
 use schemas::{Message, MessageStatus};
@@ -40,14 +40,15 @@ fn the_topic_of_events_tells_every_life() {
         user.launch(csv, TEMPLATE).await;
         user
     });
+    let mut singles = Vec::new();
     for round in 0..=KILLS {
         let texts = round * SINGLES..(round + 1) * SINGLES;
         let sent = texts.map(|text| {
-            let (user, to) = (&user, format!("+165055501{text:02}"));
+            let (user, to) = (&user, single(text));
             async move { user.send(&to, "single").await }
         });
         // Each waits for an answer, and the nodes live meanwhile.
-        world.tasks.block_on(futures::future::join_all(sent));
+        singles.extend(world.tasks.block_on(futures::future::join_all(sent)));
         if round < KILLS {
             let at = u64::from((round + 1) * RECIPIENTS / (KILLS + 1));
             node.run_until(|| world.taken() >= at);
@@ -58,12 +59,14 @@ fn the_topic_of_events_tells_every_life() {
     }
     let store = world.tasks.block_on(ground.store(&world.runtime));
     node.run_until(|| world.tasks.block_on(is_finished(&store)));
+    // What was answered last may still wait for its turn.
+    for single in singles {
+        let stands = || world.tasks.block_on(user.message(single)).status;
+        node.run_until(|| stands().is_final() || stands() == MessageStatus::Unknown);
+    }
     node.stop();
     let stored = world.close().stored();
-    assert_eq!(
-        stored.messages.len() as u32,
-        RECIPIENTS + (KILLS + 1) * SINGLES
-    );
+    assert_complete(&stored.messages);
     let events = clients::events(&kafka.bootstrap(), "events.events");
     say(&format!(
         "{} events of {} messages",
@@ -71,6 +74,26 @@ fn the_topic_of_events_tells_every_life() {
         stored.messages.len()
     ));
     assert_tells(&stored.messages, events);
+}
+
+/// Everybody has one message.
+fn assert_complete(messages: &[Message]) {
+    let (_, contacts) = fixture::contacts(RECIPIENTS);
+    let singles = (0..(KILLS + 1) * SINGLES).map(single);
+    let mut missing: BTreeSet<_> = contacts.into_keys().chain(singles).collect();
+    for message in messages {
+        let to = message.envelope.to.as_str();
+        assert!(
+            missing.remove(to),
+            "{to} is a stranger, or has two messages"
+        );
+    }
+    assert!(missing.is_empty(), "nothing is kept of {missing:?}");
+}
+
+/// Whom the single text with this number goes to.
+fn single(number: u32) -> String {
+    format!("+165055501{number:02}")
 }
 
 /// Each message's events are its life: all of it, in order, once, and nothing else is there.
