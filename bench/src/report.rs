@@ -49,7 +49,7 @@ impl Verdict {
     /// At least `bar`.
     pub fn at_least(what: &str, measured: f64, bar: f64) -> Self {
         Self {
-            floor: format!("{what} ≥ {bar}"),
+            floor: format!("{what} ≥ {}", in_thousandths(bar)),
             measured,
             met: measured >= bar,
         }
@@ -58,7 +58,7 @@ impl Verdict {
     /// At most `bar`.
     pub fn at_most(what: &str, measured: f64, bar: f64) -> Self {
         Self {
-            floor: format!("{what} ≤ {bar}"),
+            floor: format!("{what} ≤ {}", in_thousandths(bar)),
             measured,
             met: measured <= bar,
         }
@@ -69,6 +69,11 @@ impl Verdict {
         let met = if self.met { "met" } else { "not met" };
         format!("floor {}: {:.3}, {met}", self.floor, self.measured)
     }
+}
+
+/// A bar that was computed, with no more digits than the figure beside it.
+fn in_thousandths(bar: f64) -> f64 {
+    (bar * 1_000.0).round() / 1_000.0
 }
 
 /// The smallest figure that so many of a hundred do not exceed; figures are in order.
