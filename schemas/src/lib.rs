@@ -11,6 +11,7 @@ pub mod change;
 pub mod consent;
 pub mod contact;
 pub mod cql;
+pub mod due;
 pub mod event;
 pub mod health;
 pub mod held;

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::due::DueKind;
 use crate::id::{CampaignId, JobId};
-use crate::message::{DueKind, MessageClass};
+use crate::message::MessageClass;
 use crate::record::{Key, KeyPart, Projection, Record, Table, tables};
 use crate::slice::Partition;
 

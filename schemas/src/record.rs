@@ -106,7 +106,7 @@ pub mod tables {
     pub const IDEMPOTENCY_KEYS: Table = table("idempotency_keys", 3, 2);
     /// [`crate::text::Binding`]
     pub const BINDINGS: Table = table("bindings", 4, 2);
-    /// [`crate::message::DueEntry`]
+    /// [`crate::due::DueEntry`]
     pub const DUE: Table = table("due", 5, 3);
     /// [`crate::text::ParkedReceipt`]
     pub const PARKED_RECEIPTS: Table = table("parked_receipts", 6, 1);
@@ -157,7 +157,7 @@ pub mod tables {
     /// [`crate::job::JobFilePiece`]
     pub const JOB_FILES: Table = table("job_files", 28, 2);
 
-    /// [`crate::message::DueLookUps`]
+    /// [`crate::due::DueLookUps`]
     pub const DUE_LOOK_UPS: Table = table("due_look_ups", 29, 2);
 
     /// [`crate::limit::LimitDivision`]

@@ -14,18 +14,18 @@ use engine::dispatch::read_ahead::READ_AHEAD;
 use engine::provider::{ProviderAccount, ProviderSettings};
 use engine::runtime::Runtime;
 use engine::storage::{JournalSettings, Storage};
-use engine::store::{LIST_LIMIT, Order, PutOnce, Replaced, Store};
+use engine::store::{PutOnce, Replaced};
 use futures::future::Either;
 use schemas::account::Account;
 use schemas::campaign::{Campaign, CampaignState, CampaignTally, ControlRecord};
 use schemas::change::Change;
 use schemas::job::{Job, JobProgress, JobState, JobWork};
-use schemas::message::shard_key;
-use schemas::record::{Key, Record};
 use schemas::{
-    AccountId, Body, CampaignId, Encoding, Envelope, JobId, ListId, Message, MessageClass,
-    MessageId, Partition, PartitionCount, Phone, Secret, UnixMicros,
+    AccountId, Body, CampaignId, Encoding, Envelope, JobId, ListId, MessageClass, MessageId,
+    Partition, PartitionCount, Phone, Secret, UnixMicros,
 };
+
+use crate::rows;
 
 /// Runs a test on an actix system over a multi-thread runtime, as a node runs.
 pub fn on_system<T>(test: impl Future<Output = T>, handle: &tokio::runtime::Runtime) -> T {
@@ -242,7 +242,7 @@ impl TestNode {
     /// The campaign's numbers.
     pub async fn tally(&self, campaign: CampaignId) -> CampaignTally {
         let partitions = self.storage.journal.partitions();
-        tally(&self.storage.store, partitions, campaign).await
+        rows::tally(&self.storage.store, partitions, campaign).await
     }
 
     /// Waits until the campaign is finished, and gives its numbers. A node that fails
@@ -292,7 +292,7 @@ async fn finished(
         let row = storage.store.get::<Campaign>(&key).await;
         let row = row.expect("the store works");
         if row.is_some_and(|campaign| campaign.state == CampaignState::Finished) {
-            return tally(&storage.store, storage.journal.partitions(), campaign).await;
+            return rows::tally(&storage.store, storage.journal.partitions(), campaign).await;
         }
         runtime.sleep(LOOK_AGAIN).await;
     }
@@ -300,9 +300,6 @@ async fn finished(
 
 /// How often real work is looked at again.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(20);
-
-/// Message rows lie in so many shards a day.
-pub const SHARDS: u8 = 64;
 
 /// Opens the storage of a node's folder, its journal kept whole.
 pub fn open_storage(folder: &Path, partitions: u16, runtime: &Runtime) -> Storage {
@@ -312,68 +309,6 @@ pub fn open_storage(folder: &Path, partitions: u16, runtime: &Runtime) -> Storag
         trim: false,
     };
     Storage::open(&folder.join("data"), runtime, settings).expect("storage opens")
-}
-
-/// The numbers of a campaign: the sum over its partitions, each of them exact by itself.
-pub async fn tally(
-    store: &Store,
-    partitions: PartitionCount,
-    campaign: CampaignId,
-) -> CampaignTally {
-    let mut sum = CampaignTally::empty(campaign, Partition(0));
-    sum.frozen = true;
-    for partition in partitions.all() {
-        let key = CampaignTally::key_of(campaign, partition);
-        let row = store.get::<CampaignTally>(&key).await;
-        let row = row.expect("the store works");
-        let row = row.unwrap_or_else(|| CampaignTally::empty(campaign, partition));
-        assert!(row.is_exact(), "partition {}: {row:?}", partition.0);
-        sum.add(&row);
-    }
-    sum
-}
-
-/// The one campaign of the one account in this store.
-pub async fn only_campaign(store: &Store) -> Option<(AccountId, CampaignId)> {
-    let account = all::<Account>(store, &Account::partition_key())
-        .await
-        .pop()?;
-    let campaigns = all::<Campaign>(store, &Campaign::partition_key(account.id)).await;
-    campaigns.first().map(|campaign| (account.id, campaign.id))
-}
-
-/// Every message of the account that was made on the day of `campaign`'s launch or the
-/// next: a run may pass midnight.
-pub async fn messages(store: &Store, account: AccountId, campaign: CampaignId) -> Vec<Message> {
-    let key = Campaign::key_of(account, campaign);
-    let row = store.get::<Campaign>(&key).await;
-    let row = row.expect("the store works").expect("the campaign exists");
-    let started = row.started_at.expect("the campaign was started");
-    let day = i32::try_from(started.0.div_euclid(86_400_000_000)).expect("a day");
-    let mut messages = Vec::new();
-    for (day, shard) in [day, day + 1]
-        .into_iter()
-        .flat_map(|day| (0..SHARDS).map(move |shard| (day, shard)))
-    {
-        messages.extend(all::<Message>(store, &shard_key(account, day, shard)).await);
-    }
-    messages
-}
-
-/// Every row under a partition key.
-pub async fn all<R: Record>(store: &Store, prefix: &Key) -> Vec<R> {
-    let (mut rows, mut after) = (Vec::new(), None);
-    loop {
-        let page = store
-            .list::<R>(prefix, after.as_ref(), Order::Ascending, LIST_LIMIT)
-            .await
-            .expect("the store works");
-        rows.extend(page.rows);
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return rows,
-        }
-    }
 }
 
 /// The first contact's number, behind its area code.

@@ -9,6 +9,7 @@ pub mod judge;
 pub mod kill;
 pub mod person;
 mod port;
+pub mod rows;
 pub mod simulation;
 pub mod user;
 pub mod world;

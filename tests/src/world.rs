@@ -20,6 +20,7 @@ use crate::backends::ground::Ground;
 use crate::child::ChildSettings;
 use crate::fixture;
 use crate::judge::{self, Verdict, Witness};
+use crate::rows;
 
 /// The provider answers after this many milliseconds, so that attempts are open at any
 /// moment: 60 of each account at 2,000 texts a second.
@@ -357,13 +358,13 @@ fn stored(plan: &Plan, settings: &ChildSettings) -> Stored {
             #[cfg(feature = "cluster")]
             Keeping::OnServers(ground) => (ground.store(&runtime).await, None),
         };
-        let campaign = fixture::only_campaign(&store).await;
+        let campaign = rows::only_campaign(&store).await;
         let (account, campaign) = campaign.expect("the campaign is there");
         let partitions = PartitionCount::new(plan.partitions);
         let partitions = partitions.expect("a power of two");
         Stored {
-            tally: fixture::tally(&store, partitions, campaign).await,
-            messages: fixture::messages(&store, account, campaign).await,
+            tally: rows::tally(&store, partitions, campaign).await,
+            messages: rows::messages(&store, account, campaign).await,
             rebuilt,
         }
     })

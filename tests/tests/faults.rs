@@ -10,6 +10,7 @@ use schemas::campaign::CampaignTally;
 use schemas::{AccountId, CampaignId, Message, MessageStatus};
 use tests::fixture::{self, TestNode};
 use tests::judge::{self, Verdict, Witness};
+use tests::rows;
 
 /// Each provider account's rate, segments per second; look-ups have a tenth of it.
 const RATE: f64 = 2_000.0;
@@ -103,7 +104,7 @@ async fn settled(
     let mut looks = 0;
     loop {
         let tally = node.tally(campaign).await;
-        let messages = fixture::messages(&node.storage.store, account, campaign).await;
+        let messages = rows::messages(&node.storage.store, account, campaign).await;
         let open = messages.iter().filter(|message| {
             let is_taken = witness
                 .recipients

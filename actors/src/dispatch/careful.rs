@@ -14,7 +14,8 @@ use engine::journal::POISON;
 use engine::log::Topic;
 use futures::FutureExt;
 use schemas::change::{Change, SkippedRecipient};
-use schemas::message::{DueEntry, Intake, message_key};
+use schemas::due::DueEntry;
+use schemas::message::{Intake, message_key};
 use schemas::position::AudiencePosition;
 use schemas::{Envelope, Message, MessageClass, Partition};
 

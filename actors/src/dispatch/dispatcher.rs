@@ -13,7 +13,7 @@ use engine::dispatch::{Origin, Ready};
 use engine::journal::CommitError;
 use engine::runtime::BootMicros;
 use schemas::change::Change;
-use schemas::message::DueKind;
+use schemas::due::DueKind;
 use schemas::position::{CommittedPosition, SourceId};
 use schemas::{AccountId, CampaignId, MessageClass, Partition, ProviderId};
 

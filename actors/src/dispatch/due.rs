@@ -1,7 +1,7 @@
 //! What has fallen due: buckets of minutes, read in the order of their instants.
 
 use engine::store::{Order, Store, StoreError};
-use schemas::message::FallsDue;
+use schemas::due::FallsDue;
 use schemas::record::KeyPart;
 use schemas::{Partition, UnixMicros};
 

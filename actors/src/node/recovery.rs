@@ -8,7 +8,7 @@ use engine::pacing::{Limiter, Pace};
 use engine::store::StoreError;
 use schemas::ProviderId;
 use schemas::change::Change;
-use schemas::message::DueKind;
+use schemas::due::DueKind;
 use schemas::position::{CommittedPosition, SourceId};
 use schemas::provider::{ProviderOrder, ProviderStamp, SubmitOutcome};
 

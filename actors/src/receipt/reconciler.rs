@@ -10,7 +10,7 @@ use engine::store::StoreError;
 use futures::FutureExt;
 use schemas::Partition;
 use schemas::change::Change;
-use schemas::message::{DueKind, DueLookUps, LookUp};
+use schemas::due::{DueKind, DueLookUps, LookUp};
 use schemas::position::{CommittedPosition, SourceId};
 
 use super::look_up::{LookUps, ReconcileError};

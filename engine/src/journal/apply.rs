@@ -7,7 +7,8 @@
 //! written to the journal.
 
 use schemas::change::{Change, SkippedRecipient};
-use schemas::message::{DueEntry, DueKind, DueLookUps, FallsDue, LookUp, message_key};
+use schemas::due::{DueEntry, DueKind, DueLookUps, FallsDue, LookUp};
+use schemas::message::message_key;
 use schemas::position::SourceId;
 use schemas::provider::AttemptRef;
 use schemas::record::KeyPart;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use schemas::change::{AfterAttempt, Change};
-use schemas::message::LookUp;
+use schemas::due::LookUp;
 use schemas::provider::SubmitOutcome;
 use schemas::text::Binding;
 use schemas::{Envelope, Message, MessageStatus, StatusEvent, UnixMicros};

@@ -4,7 +4,8 @@ use schemas::position::Sequence;
 use schemas::{Partition, PartitionCount, PartitionRange};
 use serde::{Deserialize, Serialize};
 
-use super::projector::{PARTITION_COUNT, Projector};
+use super::partition_count;
+use super::projector::Projector;
 use super::state::OpenAttempt;
 use crate::store::kv::{KvPairs, KvRead, Space};
 use crate::store::overlay::Overlay;
@@ -77,7 +78,7 @@ pub fn entries(kv: &dyn KvRead, partitions: PartitionCount) -> Result<KvPairs, S
         true,
     )?;
     let mut entries = Vec::new();
-    for key in [PARTITION_COUNT, LATEST] {
+    for key in [partition_count::KEY, LATEST] {
         if let Some(bytes) = kv.get(Space::Journal, key)? {
             entries.push((key.to_vec(), bytes));
         }

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use schemas::change::Change;
+use schemas::due::DueEntry;
 use schemas::held::{HeldList, HeldMessage};
-use schemas::message::DueEntry;
 use schemas::record::Record;
 use schemas::{AccountId, CampaignId, Message, MessageId, MessageStatus, UnixMicros};
 

@@ -1,6 +1,6 @@
 //! Look-ups that one record plans, put together into few rows.
 
-use schemas::message::{DueLookUps, LookUp};
+use schemas::due::{DueLookUps, LookUp};
 use schemas::position::Sequence;
 use schemas::{Partition, UnixMicros};
 
@@ -57,7 +57,7 @@ impl PlannedLookUps {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use schemas::message::LookUp;
+    use schemas::due::LookUp;
     use schemas::provider::AttemptRef;
     use schemas::record::Record;
     use schemas::{AccountId, MessageId, Partition, UnixMicros};

@@ -24,6 +24,7 @@ mod held;
 mod imports;
 mod lives;
 mod look_ups;
+pub(crate) mod partition_count;
 mod poison;
 mod projector;
 mod reads;
@@ -40,7 +41,7 @@ mod tests;
 use std::time::Duration;
 
 use schemas::change::Change;
-use schemas::message::DueKind;
+use schemas::due::DueKind;
 use schemas::{Partition, PartitionCount, PartitionRange, UnixMicros};
 
 pub use held::{CAMPAIGN_HELD, NO_PROVIDER};
@@ -48,7 +49,7 @@ pub use lives::TIMELINE_ENTRIES;
 pub use poison::POISON;
 #[cfg(feature = "servers")]
 pub(crate) use projector::OWNERS;
-pub(crate) use projector::{Projector, Reply, Request, stored_partition_count};
+pub(crate) use projector::{Projector, Reply, Request};
 pub use rebuild::Difference;
 pub(crate) use rebuild::compare_with_rebuilt;
 pub use state::{EarlyReceipt, OpenAttempt};

@@ -4,16 +4,16 @@
 use std::collections::BTreeMap;
 
 use schemas::change::{Change, JournalRecord};
-use schemas::message::DueKind;
+use schemas::due::DueKind;
 use schemas::position::{CommittedPosition, SourceId};
 use schemas::record::{KeyPart, Projection, Record};
-use schemas::{Partition, PartitionCount, PartitionRange, UnixMicros};
+use schemas::{Partition, PartitionRange, UnixMicros};
 
 use super::apply::Applying;
 use super::checkpoint::{self, CHECKPOINT_EVERY, Checkpoint};
 use super::state::{OpenAttempt, PartitionState};
 use super::view::View;
-use super::{Refusal, Verdict, reads, receipts, records};
+use super::{Refusal, Verdict, partition_count, reads, receipts, records};
 use crate::store::StoreError;
 use crate::store::kv::Space;
 use crate::store::overlay::Overlay;
@@ -85,7 +85,7 @@ impl Projector {
         range: PartitionRange,
         trim: bool,
     ) -> Result<Self, StoreError> {
-        let is_marked = check_partition_count(view, range.all())?;
+        let is_marked = partition_count::check(view, range.all())?;
         let mut logs = BTreeMap::new();
         for partition in range.partitions() {
             let checkpoint = checkpoint::read(view, partition)?;
@@ -202,43 +202,9 @@ impl PartitionLog {
     }
 }
 
-/// Where the number of partitions is kept that the journal was begun with.
-pub(super) const PARTITION_COUNT: &[u8] = b"p";
-
 /// Where every group of one of several owners says how many there are: who comes after another number
 /// of them has more to finish.
 pub(crate) const OWNERS: &[u8] = b"o";
-
-/// Tells whether the number is written down already.
-fn check_partition_count(
-    view: &mut Overlay<'_>,
-    partitions: PartitionCount,
-) -> Result<bool, StoreError> {
-    match stored_partition_count(view)? {
-        None => Ok(false),
-        Some(stored) if stored == partitions => Ok(true),
-        Some(stored) => Err(StoreError::OtherPartitionCount {
-            stored: stored.get(),
-            asked: partitions.get(),
-        }),
-    }
-}
-
-/// The number of partitions that the journal was begun with; `None` before the first
-/// commit.
-pub(crate) fn stored_partition_count(
-    view: &mut Overlay<'_>,
-) -> Result<Option<PartitionCount>, StoreError> {
-    let Some(stored) = view.get_raw(Space::Journal, PARTITION_COUNT)? else {
-        return Ok(None);
-    };
-    let stored = <[u8; 2]>::try_from(stored).map(u16::from_be_bytes).ok();
-    let stored = stored.and_then(|stored| PartitionCount::new(stored).ok());
-    stored.map(Some).ok_or_else(|| {
-        let detail = "the number of partitions is not a number";
-        StoreError::damaged("journal", detail)
-    })
-}
 
 /// What the cursors of due entries have passed stays closed after a start too: the
 /// clock may have been set back meanwhile, and what is due behind them is never read.
@@ -353,7 +319,7 @@ impl GroupParticipant for Projector {
         if !self.is_marked && self.partitions.values().any(|log| !log.changes.is_empty()) {
             view.put_raw(
                 Space::Journal,
-                PARTITION_COUNT.to_vec(),
+                partition_count::KEY.to_vec(),
                 self.range.all().get().to_be_bytes().to_vec(),
             );
             self.is_marked = true;

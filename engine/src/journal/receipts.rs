@@ -4,7 +4,7 @@
 //! attempt is open it waits for the outcome; while its message is unknown it is parked.
 
 use schemas::change::Learnt;
-use schemas::message::LookUp;
+use schemas::due::LookUp;
 use schemas::provider::{AttemptRef, DeliveryReceipt};
 use schemas::record::{KeyPart, Record};
 use schemas::status::ReceiptStatus;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use schemas::campaign::CampaignTally;
 use schemas::change::{AfterAttempt, Change, Learnt};
+use schemas::due::DueKind;
 use schemas::held::HeldCount;
-use schemas::message::DueKind;
 use schemas::position::{CommittedPosition, Sequence, SourceId};
 use schemas::provider::{AttemptRef, DeliveryReceipt, ProviderStamp};
 use schemas::record::Record;

@@ -8,14 +8,13 @@ use schemas::audience::{AudienceChunk, NumberKey};
 use schemas::campaign::{Campaign, CampaignState, CampaignTally, SendWindow};
 use schemas::consent::Consent;
 use schemas::contact::{Contact, ContactList, ListMember};
+use schemas::due::{DueEntry, DueLookUps, LookUp};
 use schemas::health::{HealthChange, HealthEvent, HealthState, ProviderHealth};
 use schemas::held::{HeldCount, HeldMessage};
 use schemas::ingress::IngressPosition;
 use schemas::job::{ImportPosition, Job, JobFilePiece, JobProgress, JobReject, JobState, JobWork};
 use schemas::limit::{LimitDivision, LimitPart};
-use schemas::message::{
-    DueEntry, DueLookUps, Encoding, IdempotencyKey, Intake, LookUp, TimelineEntry,
-};
+use schemas::message::{Encoding, IdempotencyKey, Intake, TimelineEntry};
 use schemas::position::{CommittedPosition, SourceId};
 use schemas::provider::{AttemptRef, DeliveryReceipt, ProviderOrder, ProviderStamp};
 use schemas::record::Record;
@@ -470,7 +469,7 @@ pub(crate) fn show_all(to: &mut impl Samples) {
     );
     to.sample(
         "position_due",
-        position(SourceId::Due(schemas::message::DueKind::Send)),
+        position(SourceId::Due(schemas::due::DueKind::Send)),
     );
     to.sample(
         "position_import",

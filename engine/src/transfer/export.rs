@@ -9,7 +9,7 @@ use schemas::{MessageClass, Partition, PartitionCount, PartitionRange};
 
 use super::file::{Header, Item, Reader, Writer};
 use super::{Counts, TransferError};
-use crate::journal::{checkpoint, stored_partition_count};
+use crate::journal::{checkpoint, partition_count};
 use crate::log::{Topic, embedded};
 use crate::store::kv::{Direction, KvRead, Space};
 use crate::store::overlay::Overlay;
@@ -37,7 +37,7 @@ pub fn export(folder: &Path, file: &Path, asked: PartitionCount) -> Result<Count
         return Err(TransferError::Nothing { folder });
     }
     let kv = open_kv(folder)?;
-    let partitions = stored_partition_count(&mut Overlay::new(&*kv))?.unwrap_or(asked);
+    let partitions = partition_count::stored(&mut Overlay::new(&*kv))?.unwrap_or(asked);
     let header = Header {
         release: env!("CARGO_PKG_VERSION").to_owned(),
         partitions: partitions.get(),

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use schemas::audience::NumberKey;
+use schemas::due::{DueEntry, DueKind};
 use schemas::held::{HeldList, HeldMessage};
-use schemas::message::{DueEntry, DueKind, TimelineEntry};
+use schemas::message::TimelineEntry;
 use schemas::position::{CommittedPosition, SourceId};
 use schemas::record::Record;
 use schemas::{CampaignId, Message, MessageStatus, Partition, PartitionCount, UnixMicros};

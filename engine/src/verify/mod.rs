@@ -22,7 +22,7 @@ use schemas::record::Record;
 
 pub use self::live::{Verification, Verifier, VerifierError};
 
-use crate::journal::stored_partition_count;
+use crate::journal::partition_count;
 use crate::store::kv::{KvError, KvRead};
 use crate::store::overlay::Overlay;
 use crate::store::{FolderError, MemoryKv, StoreError, open_kv};
@@ -130,7 +130,7 @@ fn count(
     verified: &mut Verified,
     also: &mut dyn FnMut(&Message),
 ) -> Result<(), VerifyError> {
-    let Some(partitions) = stored_partition_count(&mut Overlay::new(kv))? else {
+    let Some(partitions) = partition_count::stored(&mut Overlay::new(kv))? else {
         // No node has served it yet.
         return Ok(());
     };

@@ -17,6 +17,7 @@ use super::figures::{Figures, Kind};
 use crate::backends::ground::Ground;
 use crate::child::{ChildNode, ChildSettings};
 use crate::fixture;
+use crate::rows;
 use crate::user::User;
 use crate::world::{Plan, TEMPLATE, World, say};
 
@@ -263,7 +264,7 @@ fn again(settings: ChildSettings) -> Member {
 /// # Panics
 /// When the store does not answer.
 pub async fn is_finished(store: &Store) -> bool {
-    let Some((account, campaign)) = fixture::only_campaign(store).await else {
+    let Some((account, campaign)) = rows::only_campaign(store).await else {
         return false;
     };
     let key = Campaign::key_of(account, campaign);

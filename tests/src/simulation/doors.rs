@@ -1,10 +1,12 @@
 //! What comes in at the doors of a running process: customers' requests and providers'
 //! receipts.
 
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use api::in_process::{DoorAnswer, DoorRequest, InProcess};
+use engine::settings::HttpSettings;
 use sandbox::book::ReceiptResult;
 use sandbox::core::DueReceipt;
 use sandbox::dialect::{Dialect, ReceiptRequest};
@@ -176,4 +178,19 @@ pub fn brought(request: ReceiptRequest) -> DoorRequest {
 /// A task of the world: it has no steps and does not die with the process.
 fn spawn(task: impl Future<Output = ()> + 'static) {
     drop(tokio::task::spawn_local(task));
+}
+
+/// What the doors take; nothing listens.
+pub(super) fn settings(requests_per_second: NonZeroU32) -> HttpSettings {
+    HttpSettings {
+        listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+        public_url: None,
+        workers: 1,
+        json_limit_bytes: 1 << 20,
+        import_limit_bytes: 1 << 30,
+        key_requests_per_second: requests_per_second,
+        account_requests_per_second: NonZeroU32::MAX,
+        requests_in_flight: 1_024,
+        uploads: 8,
+    }
 }

@@ -19,6 +19,7 @@ mod broken_sender;
 mod chance;
 mod customers;
 mod doors;
+mod endings;
 mod fleet;
 mod gone_account;
 mod held_back;
@@ -40,7 +41,6 @@ mod world;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -51,14 +51,15 @@ use engine::store::MemoryKv;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use sandbox::book::ReceiptResult;
 use sandbox::core::DueReceipt;
-use schemas::message::{DueEntry, DueLookUps};
+use schemas::due::{DueEntry, DueLookUps};
 use schemas::{MessageId, MessageStatus};
 
 use chance::{Chance, Stream};
 use customers::Customers;
+use endings::has_come_to_its_end;
 use fleet::Fleet;
 use life::{Ending, PLENTY, Until, live};
-use plan::{Disturbance, End, LifePlan, Plan};
+use plan::{End, LifePlan, Plan};
 use story::Story;
 use tally::Tally;
 use time::Time;
@@ -189,7 +190,7 @@ fn run_plan(seed: u64, mut plan: Plan, folder: &Path, is_told: bool) -> (Rc<Simu
         fleet,
         drowsy: RefCell::default(),
         folder: folder.to_owned(),
-        http: http(requests_per_second),
+        http: doors::settings(requests_per_second),
         metrics: PrometheusBuilder::new().build_recorder().handle(),
         machine_chance: Arc::new(Mutex::new(Chance::new(seed, Stream::Machine))),
         tally,
@@ -351,64 +352,6 @@ impl Simulation {
         self.world.core.receipt_tried(receipt, now, now, 2, result);
     }
 
-    fn judge_ending(&self, life: &LifePlan, ending: &Ending) {
-        let store_fails = matches!(
-            life.end,
-            End::FailedWrite(_) | End::SyncLost(_) | End::SyncKept(_)
-        );
-        let any = |is: fn(Disturbance) -> bool| life.disturbances.iter().any(|(_, what)| is(*what));
-        let panicked = life.stalls || any(Disturbance::panics);
-        // Where no actor can be built, nobody is there to see that the store has failed.
-        let nobody_is_there = any(Disturbance::is_for_good);
-        // Who finds the servers away as it starts ends, and is started anew.
-        let were_away =
-            self.fleet.is_some() && self.tally.counts().contains_key("servers were away");
-        let is_right = match ending {
-            Ending::Killed | Ending::Drained | Ending::Asleep => true,
-            Ending::NotStarted(_) if were_away => true,
-            Ending::Failed(_) | Ending::NotStarted(_) => store_fails || panicked,
-            Ending::NotNoticed => nobody_is_there,
-            Ending::StoodStill => false,
-        };
-        if !is_right {
-            self.violated(format!("a life ended as it must not: {ending:?}"));
-        }
-    }
-
-    /// Counts the requests that a crash cut off, while they still have somebody waiting.
-    fn count_cut_off(&self, ending: &Ending) {
-        if *ending != Ending::Drained {
-            let (before, after) = self.world.cut_off();
-            self.tally
-                .add("W1: cut off after the provider had it", after);
-            self.tally
-                .add("W2: cut off before the provider had it", before);
-        }
-    }
-
-    fn count_ending(&self, life: &LifePlan, ending: &Ending) {
-        let name = match (ending, life.end) {
-            (Ending::Asleep, _) => "an owner slept through its turn",
-            (Ending::Killed, End::WhileOpening(_)) => "crash while taking over",
-            (Ending::Killed, End::AtStep(step)) if step <= 400 => "crash while starting",
-            (Ending::Killed, End::AtStep(_)) => "crash at a step",
-            (Ending::Killed, End::AfterStart(_)) => "crash while a campaign starts",
-            (Ending::Killed, _) => "crash at a time",
-            (Ending::Failed(_) | Ending::NotStarted(_), End::FailedWrite(_)) => {
-                "W12: a write failed"
-            }
-            (Ending::Failed(_) | Ending::NotStarted(_), End::SyncLost(_)) => {
-                "W12: a sync failed and lost"
-            }
-            (Ending::Failed(_) | Ending::NotStarted(_), End::SyncKept(_)) => {
-                "W12: a sync failed and kept"
-            }
-            (Ending::Drained, _) => "W19: stopped in good order",
-            (_, _) => "stopped by itself",
-        };
-        self.tally.count(name);
-    }
-
     fn count_answer(&self, answer: Option<&DoorAnswer>) {
         let name = match answer {
             None => "customer: connection broke",
@@ -439,32 +382,5 @@ impl Simulation {
         self.story
             .tell(self.time.now(), || format!("VIOLATED: {what}"));
         self.violations.borrow_mut().push(what);
-    }
-}
-
-/// Whether a last life has done what it had to, or never will.
-fn has_come_to_its_end(ending: &Ending) -> bool {
-    match ending {
-        Ending::Failed(_) | Ending::NotStarted(_) => false,
-        Ending::Killed
-        | Ending::Drained
-        | Ending::StoodStill
-        | Ending::NotNoticed
-        | Ending::Asleep => true,
-    }
-}
-
-/// What the doors take; nothing listens.
-fn http(requests_per_second: NonZeroU32) -> HttpSettings {
-    HttpSettings {
-        listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
-        public_url: None,
-        workers: 1,
-        json_limit_bytes: 1 << 20,
-        import_limit_bytes: 1 << 30,
-        key_requests_per_second: requests_per_second,
-        account_requests_per_second: NonZeroU32::MAX,
-        requests_in_flight: 1_024,
-        uploads: 8,
     }
 }

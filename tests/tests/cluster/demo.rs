@@ -7,6 +7,7 @@ use engine::runtime::Runtime;
 use tests::backends::ground::Ground;
 use tests::backends::servers;
 use tests::fixture;
+use tests::rows;
 
 /// Recipients; of one in some hundred the number is no number, and of some two are one person.
 const RECIPIENTS: &str = "300";
@@ -41,7 +42,7 @@ fn the_books_balance_on_servers() {
     );
     let campaign = tasks.block_on(async {
         let store = ground.store(&runtime).await;
-        fixture::only_campaign(&store).await
+        rows::only_campaign(&store).await
     });
     assert!(campaign.is_none(), "it has a keyspace of its own");
 }

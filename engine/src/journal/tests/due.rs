@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use schemas::change::{AfterAttempt, Change};
-use schemas::message::{DueKind, DueLookUps};
+use schemas::due::{DueKind, DueLookUps};
 use schemas::position::{CommittedPosition, SourceId};
 use schemas::{MessageId, UnixMicros};
 

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use schemas::change::{AfterAttempt, Change};
+use schemas::due::{DueEntry, DueKind, FallsDue};
 use schemas::held::{HeldCount, HeldMessage};
-use schemas::message::{DueEntry, DueKind, FallsDue};
 use schemas::record::Record;
 use schemas::{Envelope, MessageStatus, ProviderId, UnixMicros};
 

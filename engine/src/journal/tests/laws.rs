@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use schemas::message::DueKind;
+use schemas::due::DueKind;
 
 use super::model::{Step, step};
 use super::world::{SINGLE, World};

@@ -1,7 +1,7 @@
 //! Receipts around an attempt, in every order; and what a search may settle.
 
 use schemas::change::{AfterAttempt, Change, Learnt};
-use schemas::message::DueLookUps;
+use schemas::due::DueLookUps;
 use schemas::provider::SubmitOutcome;
 use schemas::status::ReceiptStatus as Told;
 use schemas::{MessageStatus, ProviderId};

@@ -15,6 +15,7 @@ use super::history::{HOLDS_AFTER, History};
 use crate::fixture;
 use crate::judge::{self, Witness};
 use crate::kill::figures::Figures;
+use crate::rows;
 use crate::user::sum;
 use crate::world::{Remains, expected, say};
 
@@ -147,9 +148,9 @@ impl Over<'_> {
         let runtime = Runtime::of_machine(tasks.handle().clone());
         tasks.block_on(async {
             let store = remains.storage(&runtime).store;
-            let accounts = fixture::all::<Account>(&store, &Account::partition_key()).await;
+            let accounts = rows::all::<Account>(&store, &Account::partition_key()).await;
             let account = accounts.first().expect("the account is there").id;
-            fixture::messages(&store, account, self.campaigns[0].id).await
+            rows::messages(&store, account, self.campaigns[0].id).await
         })
     }
 

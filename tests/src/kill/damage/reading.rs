@@ -19,6 +19,7 @@ use schemas::record::{Key, KeyPart, Record};
 use schemas::{Message, PartitionCount};
 
 use crate::fixture;
+use crate::rows;
 
 /// What a detection begins with when the folder cannot even be opened.
 pub const OPENING: &str = "opening: ";
@@ -103,7 +104,7 @@ async fn rows(storage: &Storage) -> Result<u64, String> {
             continue;
         };
         let day = i32::try_from(started.0.div_euclid(86_400_000_000)).unwrap_or(0);
-        for shard in 0..fixture::SHARDS {
+        for shard in 0..rows::SHARDS {
             let shard = shard_key(account.id, day, shard);
             hashed::<Message>(storage, &shard, &mut hash).await?;
             hashed::<Intake>(storage, &shard, &mut hash).await?;
