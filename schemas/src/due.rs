@@ -1,5 +1,6 @@
 //! What is to be done at a known instant: messages that are to be sent then, and attempts whose
-//! provider is to be asked about.
+//! provider is to be asked about. Fields are stored under names of one letter, as those of
+//! [`crate::message`] are.
 
 use serde::{Deserialize, Serialize};
 
